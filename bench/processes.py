@@ -17,7 +17,7 @@ from ops.demo.embedded.valkey import EmbeddedValkey
 from ops.demo.services import PREFIXES
 
 PYTHON = (sys.executable, "-m")
-READY_S_MAX = 60.0
+READY_S_MAX = 180.0
 
 Database = TypeVar("Database", EmbeddedPostgres, EmbeddedValkey)
 
@@ -75,7 +75,7 @@ def broker_pids(kafka: EmbeddedKafka) -> list[int]:
 def consumed(port: int) -> float:
     """Return the records that the consumer at an admin port has applied; 0 without an answer."""
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as response:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=60) as response:
             metrics = response.read().decode()
     except OSError:
         return 0.0

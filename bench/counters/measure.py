@@ -154,7 +154,7 @@ def counted_in(valkey: str, directory: Path) -> tuple[int, int]:
 
 
 def _totals(port: int) -> Any:
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/v1/totals", timeout=10) as response:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/v1/totals", timeout=60) as response:
         return json.load(response)
 
 

@@ -19,7 +19,7 @@ from bench.disk.stores import (
     archive_bytes,
     kafka_bytes,
     postgres_bytes,
-    spool_bytes,
+    spooled,
     valkey_bytes,
 )
 from bench.machine import this_machine
@@ -38,40 +38,43 @@ USERS = 500
 AUDIT_WAIT_S = 600.0
 
 
-async def measured(count: int) -> dict[str, int]:
+async def measured(count: int) -> tuple[dict[str, int], int]:
     """
-    Return the bytes that `count` callbacks take, by store.
+    Return the bytes that some `count` callbacks take, by store, and how many they are.
+
+    A callback whose answer is late, on a busy machine, is sent and stored again.
 
     Raises:
         Failure: not every callback came into every store.
     """
     async with running_stack(say) as stack:
         stack.supervisor.hold_down("kafka")
-        spool_before, valkey_before = await spool_bytes(stack), valkey_bytes(stack)
+        before, valkey_before = await spooled(stack), valkey_bytes(stack)
         await send(stack, count)
-        spool = await spool_bytes(stack) - spool_before
+        spool = await spooled(stack) - before
         stack.supervisor.let_up("kafka")
         await prove(stack)
         postgres, indexes = await asyncio.to_thread(postgres_bytes, stack)
-        return {
-            "spool": spool,
+        by_store = {
+            "spool": spool["spool_bytes"],
             "Kafka": kafka_bytes(stack),
             "archive": archive_bytes(stack),
             "PostgreSQL": postgres,
             "of that, indexes": indexes,
             "Valkey (memory)": valkey_bytes(stack) - valkey_before,
         }
+        return by_store, spool["last_sequence"]
 
 
 async def send(stack: Stack, count: int) -> None:
-    """Send callbacks; all must be answered OK."""
+    """Send callbacks."""
     say(f"sending {count:,} callbacks while Kafka is down")
     plan = TrafficPlan(
         urls=stack.addresses.ingresses, sdkappids=SDKAPPIDS, rate=RATE, count=count, users=USERS
     )
     traffic = await simulate(plan, None, lambda _: None)
     if traffic.answers["ok"] != count:
-        raise Failure(f"{traffic.answers['ok']} of {count} callbacks were answered OK")
+        say(f"{traffic.answers['ok']} of {count} callbacks were answered OK in time")
 
 
 async def prove(stack: Stack) -> None:
@@ -94,7 +97,7 @@ async def prove(stack: Stack) -> None:
 
 
 def markdown(by_store: Mapping[str, int], count: int) -> str:
-    """Return the table."""
+    """Return the table of what `count` callbacks take."""
     sent = islice(requests(SDKAPPIDS, users=USERS, seed=1), count)
     body = sum(len(request.body) for request in sent) / count
     lines = [
@@ -123,7 +126,7 @@ def main(*, count: int, writes: bool) -> None:
     """
     logging.getLogger("aiokafka").setLevel("CRITICAL")
     try:
-        figures = markdown(asyncio.run(measured(count)), count)
+        figures = markdown(*asyncio.run(measured(count)))
     except Failure as fault:
         raise click.ClickException(str(fault)) from fault
     click.echo(figures)

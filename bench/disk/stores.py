@@ -1,5 +1,6 @@
 """The bytes that each store of a running pipeline takes."""
 
+from collections import Counter
 from pathlib import Path
 
 import psycopg
@@ -10,13 +11,16 @@ from ops.audit.http_json import get_json
 from ops.demo.stack import Stack
 from schemas.topics import CALLBACKS
 
-STATUS_S = 5.0
+STATUS_S = 60.0
 
 
-async def spool_bytes(stack: Stack) -> int:
-    """Return the bytes that the rows of all spools take, without the file's free pages."""
-    urls = [f"{admin}/status" for admin in stack.addresses.admins]
-    return sum([(await get_json(url, timeout_s=STATUS_S))["spool_bytes"] for url in urls])
+async def spooled(stack: Stack) -> Counter[str]:
+    """Return how many rows all spools were given, and their bytes without the free pages."""
+    found = Counter[str]()
+    for admin in stack.addresses.admins:
+        status = await get_json(f"{admin}/status", timeout_s=STATUS_S)
+        found += Counter({name: status[name] for name in ("last_sequence", "spool_bytes")})
+    return found
 
 
 def file_bytes(directory: Path, pattern: str) -> int:

@@ -30,7 +30,7 @@ ANSWER_S_MAX = 2.0
 TICK_S = 0.001
 SWEEP_S = 0.05
 # A server that is unreachable for this time ends the run.
-CONNECT_S_MAX = 10.0
+CONNECT_S_MAX = 60.0
 # Different answers that are kept with their meaning, so that equal ones are parsed once.
 KNOWN_MAX = 1000
 

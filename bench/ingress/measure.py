@@ -18,8 +18,8 @@ from ops.demo.embedded import child
 from ops.demo.embedded.kafka import EmbeddedKafka
 
 # Time to start the generator, and to wait for the last answers.
-GENERATOR_S = 30.0
-RECORDS_PATIENCE_S = 5.0
+GENERATOR_S = 180.0
+RECORDS_PATIENCE_S = 30.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

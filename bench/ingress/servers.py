@@ -80,7 +80,7 @@ class Running:
         """Return the status of each process of ours."""
         return [status(port) for port in self.admin_ports]
 
-    def settle(self, timeout_s: float = 120.0) -> None:
+    def settle(self, timeout_s: float = 180.0) -> None:
         """Return when everything that was answered OK has left the process."""
         if not self.admin_ports:
             time.sleep(PEER_SETTLES_S if self.server.defers else 0)
@@ -161,7 +161,7 @@ def _create(url: str) -> None:
     """Create a stream of durable_streams."""
     headers = {"Content-Type": "application/json"}
     request = urllib.request.Request(url, method="PUT", headers=headers)  # noqa: S310 - our own
-    urllib.request.urlopen(request, timeout=10).close()  # noqa: S310 - our own
+    urllib.request.urlopen(request, timeout=60).close()  # noqa: S310 - our own
 
 
 def environment(
@@ -183,5 +183,5 @@ def environment(
 
 def status(port: int) -> Status:
     """Return the status of the ingress whose admin port is `port`."""
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/status", timeout=10) as response:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/status", timeout=60) as response:
         return msgspec.json.decode(response.read(), type=Status)

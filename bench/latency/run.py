@@ -17,7 +17,7 @@ from ops.demo.embedded.child import NotStarted
 
 LOOK_S = 0.02
 # After the load, and after the last progress in any place.
-PATIENCE_S = 60.0
+PATIENCE_S = 180.0
 # A rate is carried if this share of it was answered OK in its time, and at the end a callback was
 # readable everywhere within the time.
 ANSWERED_MIN = 0.98

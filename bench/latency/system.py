@@ -43,7 +43,7 @@ class System:
     def spool_end(self) -> SpoolEnd:
         """Return the origin of the ingress, and how many callbacks it has stored."""
         (port,) = self.ingress.admin_ports
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/status", timeout=10) as response:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/status", timeout=60) as response:
             return msgspec.json.decode(response.read(), type=SpoolEnd)
 
 

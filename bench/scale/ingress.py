@@ -18,7 +18,7 @@ CONNECTIONS = 64
 # Generators begin together once all of them are connected.
 START_S = 1.0
 START_S_EACH = 0.4
-PATIENCE_S = 10.0
+PATIENCE_S = 30.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

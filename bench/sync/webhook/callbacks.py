@@ -21,7 +21,7 @@ APP = "1400000001"
 # The time between two callbacks of the account FAILING.
 FAILING_EVERY_S = 1.0
 TICK_S = 0.005
-START_S_MAX = 30.0
+START_S_MAX = 180.0
 
 
 def made(number: int, account: str, at_s: float) -> OutgoingRecord:

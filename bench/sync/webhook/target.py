@@ -18,7 +18,7 @@ class Target:
     def __init__(self, port: int, pid: int) -> None:
         self.url = f"http://127.0.0.1:{port}/hook"
         self.pid = pid
-        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
 
     def report(self) -> Report:
         """Return the deliveries so far."""
