@@ -46,6 +46,7 @@ def simulate(
     seconds: float | None,
     count: int | None,
     connections: int,
+    answer_timeout_s: float,
     users: int,
     seed: int,
     replay: Path | None,
@@ -55,7 +56,7 @@ def simulate(
     as_json: bool,
 ) -> None:
     """
-    Send callbacks at a rate, as the vendor does: each waits 2 s for its answer.
+    Send callbacks at a rate, as the vendor does: each waits 2 s (--timeout) for its answer.
 
     The callbacks are made up, or recorded ones (--replay). Made-up ones are sent for 10 s if
     neither --seconds nor --count is given, recorded ones until the end of the file.
@@ -86,6 +87,7 @@ def simulate(
     """  # noqa: D301 - Click keeps the lines of a paragraph after \b
     apps = tuple(app.strip() for text in sdkappids for app in text.split(",") if app.strip())
     _check(urls, apps, rate=rate, connections=connections, users=users)
+    bounded("--timeout", answer_timeout_s, 0.1, 3600)
     _check_replay(replay, order, speed)
     plan = sender.TrafficPlan(
         urls=urls,
@@ -99,6 +101,7 @@ def simulate(
         signer=_signer(token, secrets_file),
         recording=_recording(replay, apps, order, speed=speed, seed=seed) if replay else None,
         speed=speed,
+        answer_timeout_s=answer_timeout_s,
     )
     with _opened(ledger_path) as file, progress("callbacks", _expected(plan)) as advance:
         result = run(sender.simulate(plan, file, lambda _: advance()))

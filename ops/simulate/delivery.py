@@ -78,14 +78,22 @@ class SendResult:
 
 
 async def deliver(
-    session: aiohttp.ClientSession, request: SimulatedCallback, rotation: UrlRotation
+    session: aiohttp.ClientSession,
+    request: SimulatedCallback,
+    rotation: UrlRotation,
+    *,
+    answer_timeout_s: float = ANSWER_TIMEOUT_S,
 ) -> SendResult:
-    """Send `request` to the first address, and to the second if that fails."""
-    deadline = time.monotonic() + ANSWER_TIMEOUT_S
+    """
+    Send `request` to the first address, and to the second if that fails.
+
+    Both tries together may take `answer_timeout_s`.
+    """
+    deadline = time.monotonic() + answer_timeout_s
     url, *others = rotation.in_turn()
     has_other = bool(others) and not rotation.is_passed_over(others[0])
     delivery = await _try(
-        session, request, url, FIRST_TRY_TIMEOUT_S if has_other else ANSWER_TIMEOUT_S
+        session, request, url, FIRST_TRY_TIMEOUT_S if has_other else answer_timeout_s
     )
     if delivery.connection_failed:
         rotation.pass_over(url)

@@ -7,6 +7,8 @@ from typing import Any, TypeVar
 import click
 from click.core import ParameterSource
 
+from ops.simulate.delivery import ANSWER_TIMEOUT_S
+
 Command = TypeVar("Command", bound=Callable[..., Any])
 FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 
@@ -75,6 +77,14 @@ rate_options = _all(
         show_default=True,
         help="Maximum number of requests at the same time. Callbacks that are due while all wait"
         " for an answer are sent late.",
+    ),
+    click.option(
+        "--timeout",
+        "answer_timeout_s",
+        default=ANSWER_TIMEOUT_S,
+        show_default=True,
+        help="Seconds to wait for an answer. The vendor waits 2 s, whatever is configured; a longer"
+        " time tests a slow machine.",
     ),
 )
 mode_options = _all(

@@ -1,4 +1,4 @@
-"""Send callbacks at a rate; a callback that is not answered within 2 s is unanswered."""
+"""Send callbacks at a rate; a callback that is not answered in time is unanswered."""
 
 import asyncio
 import hashlib
@@ -11,7 +11,7 @@ import aiohttp
 
 from ops.simulate import ledger
 from ops.simulate.callbacks import SimulatedCallback, requests
-from ops.simulate.delivery import SendResult, UrlRotation, deliver
+from ops.simulate.delivery import ANSWER_TIMEOUT_S, SendResult, UrlRotation, deliver
 from ops.simulate.recording import Recording
 from ops.simulate.result import TrafficResult
 from ops.simulate.signer import Signer
@@ -38,6 +38,7 @@ class TrafficPlan:
     signer: Signer = field(default_factory=Signer)
     recording: Recording | None = None
     speed: float | None = None
+    answer_timeout_s: float = ANSWER_TIMEOUT_S
 
 
 async def simulate(
@@ -58,7 +59,12 @@ async def simulate(
     async def send(request: SimulatedCallback, due: float) -> None:
         query = plan.signer.sign(request.sdkappid, request.query, time.time())
         try:
-            sent = await deliver(session, replace(request, query=query), rotation)
+            sent = await deliver(
+                session,
+                replace(request, query=query),
+                rotation,
+                answer_timeout_s=plan.answer_timeout_s,
+            )
             entry = _entry(request, sent, (time.monotonic() - due) * 1000)
         finally:
             free.release()

@@ -41,7 +41,7 @@ async def test_an_archive_whose_store_is_away_waits_and_then_has_everything_once
         await one.member.measure()
         dead = await dead_letters(one.broker.address)
         one.member.stop()
-        status = await asyncio.to_thread(one.member.process.wait, 20)
+        status = await asyncio.to_thread(one.member.process.wait, 180)
     say(
         f"S3 hung for {outage_s} s and refused for {outage_s} s under {RATE} records/s; "
         f"written again {after_hanging_s:.0f} s and {after_refusing_s:.0f} s later; {vitals}"

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support.processes.blackbox import hookline
+from support.processes.blackbox import ANSWER_S_MAX, hookline
 from support.processes.ingress import Ingress
 
 # No broker is there: requests are answered without it.
@@ -49,7 +49,8 @@ async def test_requests_are_signed_and_recorded_callbacks_are_replayed(
     wrong.write_text(f'{SIGNED_APP} = ["other"]')
     ingress = new_ingress(tmp_path / "spool", NO_KAFKA, secrets_file=secrets)
     await ingress.start()
-    to = ("simulate", "--url", f"http://127.0.0.1:{ingress.port}/", "--rate", "2000")
+    to = ["simulate", "--url", f"http://127.0.0.1:{ingress.port}/", "--rate", "2000"]
+    to += ["--timeout", str(ANSWER_S_MAX)]
     ledger = tmp_path / "ledger"
 
     both = ("--sdkappid", f"{APP},{SIGNED_APP}", "--count", "50", "--json")

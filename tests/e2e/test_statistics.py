@@ -6,7 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.processes.blackbox import KINDS, Demo, demo, hookline, shown_and_sent
+from support.processes.blackbox import (
+    ANSWER_S_MAX,
+    KINDS,
+    Demo,
+    demo,
+    hookline,
+    shown_and_sent,
+)
 
 
 def ask(url: str) -> dict[str, Any]:
@@ -39,7 +46,8 @@ def replay(fresh: Demo, ledger: Path, folder: Path) -> None:
     recording, second = folder / "recording.jsonl", folder / "second.jsonl"
     recording.write_text(archived)
     url = fresh.addresses["ingresses"][0]
-    options = ("--order", "time", "--rate", "500", "--ledger", str(second), "--json")
+    options = ["--order", "time", "--rate", "500", "--ledger", str(second), "--json"]
+    options += ["--timeout", str(ANSWER_S_MAX)]
     sent = json.loads(hookline("simulate", "--url", url, "--replay", str(recording), *options))
     assert sent["ok"] == sent["sent"] == len(archived.splitlines())
     ids = [

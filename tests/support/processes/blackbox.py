@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.request
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -27,6 +28,8 @@ KINDS = (
 )
 # The roles of people who count as active.
 ACTIVE_ROLES = ("one_to_one_senders", "group_senders", "recipients")
+# How long a simulated callback waits for its answer.
+ANSWER_S_MAX = 60
 HOOKLINE = str(Path(sys.executable).with_name("hookline"))
 # Runs a command that Ctrl-C (SIGINT) ends even if the tests run in the background of a shell
 # (`make test &`), where processes inherit that SIGINT is ignored.
@@ -53,6 +56,19 @@ class Demo:
         os.kill(before, signal.SIGKILL)
         until(lambda: self.pid(service) != before, f"{service} is started again")
 
+    def until_replicas_ready(self) -> None:
+        """Return when every replica of the ingress takes callbacks."""
+
+        def ready(admin: str) -> bool:
+            try:
+                with urllib.request.urlopen(f"{admin}/readyz", timeout=2) as answer:  # noqa: S310 - our own URL
+                    return bool(answer.status == 200)
+            except OSError:
+                return False
+
+        for admin in self.addresses["admins"]:
+            until(lambda admin=admin: ready(admin), f"{admin} is ready")  # type: ignore[misc]
+
     @contextlib.contextmanager
     def frozen(self, service: str) -> Iterator[None]:
         """Stop a service's process, and continue it on exit."""
@@ -66,13 +82,18 @@ class Demo:
     def simulate(
         self, ledger: Path, *, rate: int, seconds: int, replicas: int = 2
     ) -> subprocess.Popen[str]:
-        """Start traffic that no other test sends; its result is JSON on stdout."""
+        """
+        Start traffic that no other test sends; its result is JSON on stdout.
+
+        Each callback waits for its answer for longer than the vendor would, for a busy machine.
+        """
         urls = self.addresses["ingresses"][:replicas]
         return subprocess.Popen(
             [
                 *(HOOKLINE, "simulate", "--json", *_each("--url", urls)),
                 *("--sdkappid", str(self.addresses["sdkappid"]), "--rate", str(rate)),
                 *("--seconds", str(seconds), "--ledger", str(ledger)),
+                *("--timeout", str(ANSWER_S_MAX)),
                 *("--seed", str(time.time_ns())),
             ],
             stdout=subprocess.PIPE,
