@@ -15,6 +15,7 @@ from prometheus_client.aiohttp import make_aiohttp_handler
 from consumers.runtime.handler import Stopped, Unavailable
 from consumers.stats import answers, routes
 from consumers.stats.apps import apps
+from consumers.stats.contract_routes import add_contract
 from consumers.stats.live import Live
 from consumers.stats.live_counts import LiveCounts
 from consumers.stats.middlewares import Access, allowing, count_request, refusing_in_words
@@ -65,6 +66,7 @@ def application(
     _add_live(app, live, options.viewers_max)
     _add_open_routes(app, store)
     add_page(app)
+    add_contract(app)
 
     async def health_(request: web.Request) -> web.StreamResponse:
         values = read(request.query, routes.HEALTH.parameters, routes.HEALTH.path)

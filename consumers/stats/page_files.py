@@ -1,5 +1,5 @@
 """
-Serve the statistics page: `/`, its files, and the runbook and the contract to which it links.
+Serve the statistics page: `/`, its files, and the runbook to which it links.
 
 All files are read once. The address of each has the hash of all, so a browser keeps them for ever
 and never mixes files of two versions; `/` itself is asked for again each time.
@@ -27,8 +27,8 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
 }
-# The files of docs/ to which the page links.
-DOCUMENTS = ("runbook", "contract")
+# The files of docs/ to which pages link, by their paths.
+DOCUMENTS = {"/runbook": "runbook", "/contract/text": "contract"}
 ONE_YEAR = "public, max-age=31536000, immutable"
 
 
@@ -51,12 +51,12 @@ class File:
             etag=hashlib.sha256(content).hexdigest()[:16],
         )
 
-    def answer(self, request: web.Request, cache: str) -> web.Response:
-        """Return the content, or 304 if the browser has it."""
+    def answer(self, request: web.Request, cache: str, vary: str = "") -> web.Response:
+        """Return the content, or 304 if the browser has it; `vary`: it depends on this header."""
         headers = HEADERS | {
             "Cache-Control": cache,
             "ETag": f'"{self.etag}"',
-            "Vary": "Accept-Encoding",
+            "Vary": f"Accept-Encoding, {vary}" if vary else "Accept-Encoding",
         }
         if any(tag.value == self.etag for tag in request.if_none_match or ()):
             return web.Response(status=304, headers=headers)
@@ -86,7 +86,10 @@ def page_files(folder: Path = PAGE) -> tuple[str, dict[str, File]]:
 def add_page(app: web.Application) -> None:
     """Add the routes of the page. They need no token: they show no figures."""
     version, files = page_files()
-    documents = {name: File.of(document_page(name).encode(), f"{name}.html") for name in DOCUMENTS}
+    documents = {
+        path: File.of(document_page(name).encode(), f"{name}.html")
+        for path, name in DOCUMENTS.items()
+    }
 
     async def index(request: web.Request) -> web.Response:
         return files["index.html"].answer(request, "no-cache")
@@ -98,13 +101,13 @@ def add_page(app: web.Application) -> None:
         return files[name].answer(request, ONE_YEAR)
 
     async def document(request: web.Request) -> web.Response:
-        return documents[request.path.strip("/")].answer(request, "no-cache")
+        return documents[request.path].answer(request, "no-cache")
 
     app.add_routes(
         [
             web.get("/", index),
             web.get("/page/{version}/{name:[a-zA-Z0-9./-]+}", file),
-            *(web.get(f"/{name}", document) for name in DOCUMENTS),
+            *(web.get(path, document) for path in DOCUMENTS),
         ]
     )
 

@@ -83,10 +83,10 @@ def test_the_version_is_that_of_all_files(tmp_path: Path) -> None:
     assert page_files.page_files(folder)[0] != version
 
 
-async def test_the_contract_to_which_the_page_links_is_served() -> None:
-    """As docs/contract.md has it."""
+async def test_the_contract_in_words_is_served() -> None:
+    """As docs/contract.md has it; the page /contract links to it."""
     async with client() as asked:
-        text = await (await asked.get("/contract")).text()
+        text = await (await asked.get("/contract/text")).text()
     assert '<h2 id="the-counts">' in text
 
 

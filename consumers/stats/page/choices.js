@@ -48,5 +48,7 @@ export function showLooks(shown) {
   for (const button of document.querySelectorAll("[data-language]")) set(button, "aria-pressed", String(button.dataset.language === shown.language));
   const theme = find("#theme");
   text(find("span", theme), say(shown.theme));
+  const theirs = new URLSearchParams({ lang: shown.language, ...(shown.theme !== "auto" && { theme: shown.theme }) });
+  set(find("#contract"), "href", `contract?${theirs}`);
   set(theme, "aria-label", say({ auto: "themeAuto", light: "themeLight", dark: "themeDark" }[shown.theme]));
 }

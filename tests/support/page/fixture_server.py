@@ -16,6 +16,7 @@ from aiohttp import web
 from support.page.made_up_answers import NOW, Answers
 
 from consumers.runtime.handler import Unavailable
+from consumers.stats.contract_routes import add_contract
 from consumers.stats.middlewares import GUARDED, refusing_in_words
 from consumers.stats.page_files import add_page
 from consumers.stats.problems import RequestRefused
@@ -71,6 +72,7 @@ class FixtureServer:
     async def _start(self) -> None:
         app = web.Application(middlewares=[refusing_in_words, self._states])
         add_page(app)
+        add_contract(app)
         app.add_routes([web.get("/v1/live", self._live), web.get("/v1/{path}", self._answer)])
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()

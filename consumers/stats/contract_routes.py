@@ -1,0 +1,46 @@
+"""Serve the contract: the page `/contract`, and its documents for programs below it."""
+
+from functools import cache
+
+import msgspec
+from aiohttp import web
+
+from consumers.stats.contract_page import THEMES, contract_page
+from consumers.stats.page_files import File, page_files
+from schemas.contract.asyncapi import asyncapi
+from schemas.contract.documents import json_schemas
+
+
+def add_contract(app: web.Application) -> None:
+    """Add the routes of the contract. They need no token: they show no figures."""
+    version, _ = page_files()
+    document = asyncapi()
+    files = {
+        name: File.of(msgspec.json.encode(each), name)
+        for name, each in {"asyncapi.json": document, **json_schemas()}.items()
+    }
+
+    @cache
+    def in_language(language: str, theme: str) -> File:
+        return File.of(contract_page(document, language, theme, version).encode(), "contract.html")
+
+    async def page(request: web.Request) -> web.Response:
+        theme = request.query.get("theme", "")
+        file = in_language(language_of(request), theme if theme in THEMES else "")
+        return file.answer(request, "no-cache", vary="Accept-Language")
+
+    async def document_file(request: web.Request) -> web.Response:
+        name = request.match_info["name"]
+        if name not in files:
+            raise web.HTTPNotFound
+        return files[name].answer(request, "no-cache")
+
+    app.add_routes(
+        [web.get("/contract", page), web.get("/contract/{name:[a-zA-Z.]+json}", document_file)]
+    )
+
+
+def language_of(request: web.Request) -> str:
+    """Return the language in the address, else the first one that the browser asks for."""
+    asked = request.query.get("lang", request.headers.get("Accept-Language", ""))
+    return "zh" if asked.lower().startswith("zh") else "en"
