@@ -137,7 +137,9 @@ BREAKS: list[tuple[DocumentKind | Kind, Edit]] = [
 ]
 
 
-@pytest.mark.parametrize(("kind", "edit"), BREAKS, ids=lambda value: str(value)[:40])
+@pytest.mark.parametrize(
+    ("kind", "edit"), BREAKS, ids=[f"{at}-{kind.name}" for at, (kind, _) in enumerate(BREAKS)]
+)
 def test_a_break_is_found_and_named(kind: DocumentKind | Kind, edit: Edit) -> None:
     """The place is a path into the document."""
     found = breaking_changes(asyncapi(), edited(edit))
