@@ -151,9 +151,9 @@ async def test_a_batch_that_takes_too_long_is_written_in_parts(
     database: DatabaseHandler, owner: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A slow trigger or large bodies may cause it; the same batch would time out again."""
-    monkeypatch.setattr("consumers.sync.database.STATEMENT_TIMEOUT_S", 1)
+    monkeypatch.setattr("consumers.sync.database.STATEMENT_TIMEOUT_S", 4)
     await database.close()
-    change(owner, trigger("perform pg_sleep(0.4);", "true"))
+    change(owner, trigger("perform pg_sleep(1);", "true"))
     assert await deliver(database, a_stored_batch(*records())) == []
     with psycopg.connect(owner) as connection:
         assert connection.execute("select count(*) from hookline.messages").fetchone() == (5,)

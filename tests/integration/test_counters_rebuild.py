@@ -14,7 +14,7 @@ import pytest
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from support.archive import reader
-from support.processes.blackbox import HOOKLINE, hookline
+from support.processes.blackbox import ANSWER_S_MAX, HOOKLINE, hookline
 from support.processes.consumer import Consumer
 from support.processes.ingress import APP, Ingress, until
 from support.processes.load import committed_offsets
@@ -49,6 +49,7 @@ class World:
         hookline(
             *("simulate", "--json", "--url", url, "--sdkappid", APP, "--users", "60"),
             *("--count", str(count), "--rate", "2000", "--seed", str(seed)),
+            *("--timeout", str(ANSWER_S_MAX)),
         )
 
     def applied(self) -> int:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -49,6 +50,19 @@ async def receipts(world: RejectedWorld, count: int) -> None:
     await until(there, f"{count} receipts")
 
 
+async def one_group(world: RejectedWorld, count: int) -> dict[str, Any]:
+    """Return the only group of dead letters, when `count` of it are open."""
+    groups: list[dict[str, Any]] = []
+
+    async def has_all() -> bool:
+        groups[:] = await world.groups()
+        return sum(int(group["open"]) for group in groups) >= count
+
+    await until(has_all, f"{count} dead letters")
+    (group,) = groups
+    return group
+
+
 async def rows(world: RejectedWorld, query: str) -> list[tuple[object, ...]]:
     """Return a query's rows, none while there is no such table."""
     try:
@@ -70,7 +84,7 @@ async def test_a_rule_is_fixed_and_what_it_rejected_is_sent_again(
         await world.pipe.store(many(20, first=11, people=5))
         await world.pipe.forward()
         await receipts(world, 26)
-        (group,) = await world.groups()
+        group = await one_group(world, 4)
         assert (group["consumer"], group["command"]) == ("sync", "C2C.CallbackAfterSendMsg")
         assert (group["open"], group["resent"], group["dropped"]) == (4, 0, 0)
         assert "no_user3" in group["reason"]

@@ -177,7 +177,7 @@ async def test_every_address_of_a_name_is_asked(
         return ["127.0.0.1", "127.0.0.2"]
 
     monkeypatch.setattr(spool_ends, "resolve", resolve)
-    monkeypatch.setattr(spool_ends, "STATUS_TIMEOUT_S", 2.0)
+    monkeypatch.setattr(spool_ends, "STATUS_TIMEOUT_S", 10.0)
     directory = tmp_path / "spools"
     kafka = f"127.0.0.1:{free_port()}"
     here = Ingress(directory, kafka, log=tmp_path / "1.log")

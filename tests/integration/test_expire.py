@@ -147,9 +147,9 @@ async def test_nothing_expires_if_kafka_does_not_report_first_offsets(
     kafka: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """There is no broker, no such topic, or no such partition."""
-    monkeypatch.setattr(expire, "KAFKA_TIMEOUT_S", 5)
     p0 = Partition(CALLBACKS.name, 0)
     assert set(await expire.log_starts(kafka, [p0])) == {p0}
+    monkeypatch.setattr(expire, "KAFKA_TIMEOUT_S", 5)
     for address, partition in (
         (f"127.0.0.1:{free_port()}", p0),
         (kafka, Partition("tim.callbacks.v0", 0)),

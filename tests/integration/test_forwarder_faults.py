@@ -140,11 +140,6 @@ async def test_a_frozen_broker_leaves_no_task_behind(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """Also after many attempts; when the broker runs again, each row arrives once."""
-    monkeypatch.setattr(forwarder, "SEND_TIMEOUT_S", 1.0)
-    monkeypatch.setattr(forwarder, "START_TIMEOUT_S", 1.0)
-    monkeypatch.setattr(cursor, "READ_TIMEOUT_S", 1.0)
-    monkeypatch.setattr(clients, "STOP_TIMEOUT_S", 0.5)
-    monkeypatch.setattr(forwarder, "BACKOFF_S_MAX", 0.2)
     before = asyncio.all_tasks()
     with contextlib.closing(Pipe(own_kafka.address, tmp_path / "spool")) as pipe:
         await pipe.store(many(5000))
@@ -154,8 +149,14 @@ async def test_a_frozen_broker_leaves_no_task_behind(
                 await asyncio.sleep(0.001)
         assert own_kafka.process is not None
         os.kill(own_kafka.process.pid, signal.SIGSTOP)
-        await asyncio.sleep(12)  # longer than the broker's time-out of a transaction
-        leftovers = len(asyncio.all_tasks() - before)
+        with monkeypatch.context() as hasty:
+            hasty.setattr(forwarder, "SEND_TIMEOUT_S", 1.0)
+            hasty.setattr(forwarder, "START_TIMEOUT_S", 1.0)
+            hasty.setattr(cursor, "READ_TIMEOUT_S", 1.0)
+            hasty.setattr(clients, "STOP_TIMEOUT_S", 0.5)
+            hasty.setattr(forwarder, "BACKOFF_S_MAX", 0.2)
+            await asyncio.sleep(12)  # longer than the broker's time-out of a transaction
+            leftovers = len(asyncio.all_tasks() - before)
         os.kill(own_kafka.process.pid, signal.SIGCONT)
         await forwarding
         found = await in_topic(own_kafka.address, pipe.spool.origin)

@@ -171,11 +171,11 @@ async def test_reading_what_waits_may_take_longer_than_one_call(
     read = RetryPartition.read
 
     async def read_slowly(owned: RetryPartition, claim: str) -> None:
-        await asyncio.sleep(3)
+        await asyncio.sleep(7)
         await read(owned, claim)
 
     monkeypatch.setattr(RetryPartition, "read", read_slowly)
-    monkeypatch.setattr(positioning, "HANDLE_TIMEOUT_S", 1.0)
+    monkeypatch.setattr(positioning, "HANDLE_TIMEOUT_S", 3.0)
     await world.send(100)
     async with world.handler() as handler:
         await world.run(handler, 200)
