@@ -23,6 +23,7 @@ from ingress.forward.cursor import (
     report_older_copy,
 )
 from ingress.forward.fault_text import log_fault
+from ingress.forward.last_outcome import LastOutcome
 from ingress.forward.pace import wait_for_next_transaction
 from ingress.forward.quarantine_log import QuarantineLog
 from ingress.forward.refused_rows import RefusedRows
@@ -43,7 +44,6 @@ from schemas.ingress_status import NOT_CONNECTED
 from schemas.marker_check import MarkerCheck
 from schemas.telemetry import INGRESS_FORWARD_FAILURES, INGRESS_FORWARDED, INGRESS_TO_KAFKA_S
 from schemas.topics import CALLBACKS, DEAD_LETTERS, record_bytes_max
-from schemas.transaction_state import LastTransaction, last_transaction
 
 log = logging.getLogger(__name__)
 
@@ -64,12 +64,7 @@ class Forwarder:
         self._bootstrap_servers = bootstrap_servers
         self._record_bytes_max = record_bytes_max(body_bytes_max)
         self._refused_rows = RefusedRows(spool)
-        # The outcome of the last transaction. The coordinator is asked once, and the answer is kept
-        # until `settle` succeeds, because starting a producer erases it at the coordinator.
-        self._last_transaction = LastTransaction.UNKNOWN
-        # True from the beginning of `settle` until it succeeds: the coordinator's last transaction
-        # may be one of `settle`.
-        self._has_begun_settling = False
+        self._last_outcome = LastOutcome(spool, bootstrap_servers)
         self._topic_check = TopicCheck()
         self._marker_check = MarkerCheck((CALLBACKS.name, DEAD_LETTERS.name))
         # The origin of the current producer and cursor.
@@ -81,16 +76,8 @@ class Forwarder:
 
     @property
     def can_be_dropped(self) -> bool:
-        """
-        False while only this object knows the outcome that `settle` must repeat.
-
-        That is so after an abort, and while `settle` has not succeeded: once a producer has
-        started, the coordinator does not know the outcome any more.
-        """
-        last = self._last_transaction
-        return last is LastTransaction.UNKNOWN or (
-            last is LastTransaction.COMMITTED and not self._has_begun_settling
-        )
+        """False while only this object knows the outcome that `settle` must repeat."""
+        return self._last_outcome.can_be_dropped
 
     async def run(self) -> None:
         """Forward until cancelled. No error ends it: rows wait on disk until Kafka takes them."""
@@ -120,8 +107,7 @@ class Forwarder:
     async def _forward(self) -> None:
         """Forward until something fails, or until the spool has a new origin."""
         origin = self._origin = self._spool.state.origin
-        if self._last_transaction is LastTransaction.UNKNOWN:
-            self._last_transaction = await last_transaction(self._bootstrap_servers, origin)
+        await self._last_outcome.find(origin)
         async with self._open_producer() as producer:
             cursor = await self._settled_cursor(producer)
             if is_older_copy(self._spool, cursor):
@@ -140,14 +126,12 @@ class Forwarder:
         The start of `producer` has ended its predecessor's transaction; then the rest of earlier
         transactions is settled; only then does the cursor agree with the topic.
         """
-        abort = self._last_transaction is LastTransaction.ABORTED
         async with asyncio.timeout(START_TIMEOUT_S):
             await self._marker_check.begin(producer.client, self._origin)
-            self._has_begun_settling = True
+            abort = self._last_outcome.begin_settling()
             settling = settle(producer, cursor_group(self._origin), abort=abort)
             await end_transaction(producer, self._marker_check, settling)
-        self._last_transaction = LastTransaction.UNKNOWN
-        self._has_begun_settling = False
+        self._last_outcome.settled()
         return await read_cursor(self._bootstrap_servers, self._origin)
 
     async def _continue_from(self, producer: AIOKafkaProducer, cursor: Cursor) -> None:
@@ -200,6 +184,7 @@ class Forwarder:
 
     async def _send(self, producer: AIOKafkaProducer, batches: Batches) -> None:
         """Commit the rows and the cursor, or find out which row the broker always refuses."""
+        await self._last_outcome.forget_note()
         try:
             async with asyncio.timeout(SEND_TIMEOUT_S):
                 await self._send_transaction(producer, batches)

@@ -113,6 +113,20 @@ class AsyncSpool:
         self._group_commit.note_forwarded(0)
         await self._group_commit.run_between_commits(self._spool.writer.start_new_origin)
 
+    @property
+    def aborted_origin(self) -> str:
+        """The origin that `note_abort` has noted, also in an earlier process; "" if none."""
+        return self._spool.writer.aborted_origin
+
+    async def note_abort(self, origin: str) -> None:
+        """
+        Return once it is on disk that the last transaction of `origin` was aborted; "": forget it.
+
+        Raises:
+            LimitReached, DiskFailed: the disk failed; the note may or may not be there.
+        """
+        await self._group_commit.run_between_commits(partial(self._spool.writer.note_abort, origin))
+
     def report_corruption(self, reason: str) -> None:
         """Note that the spool's file is corrupt; see `corruption`."""
         self._group_commit.report_corruption(reason)

@@ -16,6 +16,7 @@ MAP_MARGIN_BYTES = 64 << 20
 # Keys of the database `meta`.
 STATE = b"state"
 PROBE = b"probe"
+ABORTED_ORIGIN = b"aborted origin"
 _META_PAGES = 2
 
 
@@ -24,7 +25,7 @@ class SpoolFile(NamedTuple):
     An open file.
 
     `blocks` has the blocks of rows by the number of their first row, `quarantine` the rows in
-    quarantine by number, `meta` the state and the probe.
+    quarantine by number, `meta` the state, the probe and the aborted origin.
     """
 
     env: lmdb.Environment

@@ -13,7 +13,7 @@ import lmdb
 
 from ingress.spool.block import pack, split
 from ingress.spool.disk import Corrupt
-from ingress.spool.spool_file import PROBE, STATE, SpoolFile
+from ingress.spool.spool_file import ABORTED_ORIGIN, PROBE, STATE, SpoolFile
 from ingress.spool.state import (
     SpoolState,
     check_and_decode_state,
@@ -183,6 +183,10 @@ class WriteTransaction:
     def start_new_origin(self) -> None:
         """Make the current rows the sequences 1, 2, 3, … of a new origin."""
         self._origin, self._base = secrets.token_hex(8), self._first_number - 1
+
+    def note_abort(self, origin: str) -> None:
+        """Note that the last transaction of `origin` was aborted; "": forget the note."""
+        self._txn.put(ABORTED_ORIGIN, origin.encode(), db=self._file.meta)
 
     def probe(self) -> None:
         """Write something, so that the commit proves that the disk works."""

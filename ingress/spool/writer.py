@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from ingress.spool.disk import LimitReached, ReopenRequired, disk_faults
-from ingress.spool.spool_file import SpoolFile, rewrite_meta_pages
+from ingress.spool.spool_file import ABORTED_ORIGIN, SpoolFile, rewrite_meta_pages
 from ingress.spool.state import SpoolState
 from ingress.spool.write_transaction import BlockIndex, WriteTransaction, read_state
 
@@ -36,6 +36,8 @@ class SpoolWriter:
             # None while only the file knows its blocks.
             self._index: BlockIndex | None
             self.state, self._index = read_state(txn, file, path.stem)
+            # The origin whose last transaction was aborted, "" if none is noted.
+            self.aborted_origin = bytes(txn.get(ABORTED_ORIGIN, b"", db=file.meta)).decode()
 
     def use(self, file: SpoolFile | None) -> None:
         """Write to `file` from now on; None: it is not open, and writes raise ReopenRequired."""
@@ -95,6 +97,16 @@ class SpoolWriter:
             LimitReached, DiskFailed, Corrupt: the disk failed; a later `state` has the outcome.
         """
         self._write(WriteTransaction.start_new_origin)
+
+    def note_abort(self, origin: str) -> None:
+        """
+        Note on disk that the last transaction of `origin` was aborted; "": forget the note.
+
+        Raises:
+            LimitReached, DiskFailed, Corrupt: the disk failed; the note may or may not be there.
+        """
+        self._write(lambda transaction: transaction.note_abort(origin))
+        self.aborted_origin = origin
 
     def _write(self, write: Callable[[WriteTransaction], Result]) -> Result:
         """Run `write` in one transaction, and replace the state once it is committed."""

@@ -43,8 +43,8 @@ class Carried(Forwarder):
         self.fault = ""
         if self._spool.name in Carried.stuck:
             self.fault = "the coordinator of this origin is away"
-            self._last_transaction = Carried.last_transaction
-            self._has_begun_settling = Carried.has_begun_settling
+            self._last_outcome._outcome = Carried.last_transaction  # noqa: SLF001
+            self._last_outcome._has_begun_settling = Carried.has_begun_settling  # noqa: SLF001
             await asyncio.Event().wait()
         if Carried.ending:
             Carried.ending -= 1

@@ -18,6 +18,7 @@ from support.kafka.broker import LONG_SESSION_MS, running_broker
 from support.kafka.half_ended import CARELESS, GROUP, RECORDS, leave_open
 from support.kafka.parts import Pipe, in_topic, many, sequences
 
+from ingress.forward import forwarder
 from ingress.forward.cursor import cursor_group
 from ingress.forward.settle import settle
 from schemas.clients import known_connections
@@ -56,6 +57,65 @@ async def test_parts_that_a_transaction_left_open_end_as_the_transaction_did(
         await pipe.forward()
         found = await in_topic(careless_kafka, pipe.spool.origin)
     assert sorted(sequences(found)) == list(range(1, 2 * ROWS + 1))
+
+
+@pytest.mark.parametrize("ended", ["committed", "aborted"])
+@pytest.mark.parametrize("forgotten", [[*RECORDS, GROUP], RECORDS], ids=["all", "records"])
+async def test_a_forwarder_that_dies_before_it_has_settled_forgets_no_decision(
+    careless_kafka: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    forgotten: list[Any],
+    ended: str,
+) -> None:
+    """The start of its producer has erased the decision at the coordinator."""
+    has_settled = False
+
+    async def nothing_ends(*_: Any, **__: Any) -> None:
+        nonlocal has_settled
+        has_settled = True
+        await asyncio.Event().wait()
+
+    with contextlib.closing(Pipe(careless_kafka, tmp_path / "spool")) as pipe:
+        await pipe.store(many(ROWS))
+        await leave_open(pipe, forgotten, abort=ended == "aborted")
+        with monkeypatch.context() as dying:
+            dying.setattr(forwarder, "settle", nothing_ends)
+            await pipe.forward(until=lambda: has_settled)
+        assert await last_transaction(careless_kafka, pipe.spool.origin) is (
+            LastTransaction.COMMITTED
+        )
+    # Another process, which knows what is on the disk.
+    with contextlib.closing(Pipe(careless_kafka, tmp_path / "spool")) as pipe:
+        await pipe.store(many(ROWS, first=ROWS + 1))
+        await pipe.forward()
+        found = await in_topic(careless_kafka, pipe.spool.origin)
+        assert pipe.spool.writer.aborted_origin == ""
+    assert sorted(sequences(found)) == list(range(1, 2 * ROWS + 1))
+
+
+async def test_a_forwarder_that_dies_while_it_aborts_forgets_no_decision(
+    careless_kafka: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its transaction counts as aborted, and so does what it would have ended."""
+    abort = AIOKafkaProducer.abort_transaction
+    is_aborting = False
+
+    async def die(_: AIOKafkaProducer) -> None:
+        nonlocal is_aborting
+        is_aborting = True
+        await asyncio.Event().wait()
+
+    with contextlib.closing(Pipe(careless_kafka, tmp_path / "spool")) as pipe:
+        await pipe.store(many(ROWS))
+        await leave_open(pipe, RECORDS, abort=True)
+        monkeypatch.setattr(AIOKafkaProducer, "abort_transaction", die)
+        await pipe.forward(until=lambda: is_aborting)
+        monkeypatch.setattr(AIOKafkaProducer, "abort_transaction", abort)
+    with contextlib.closing(Pipe(careless_kafka, tmp_path / "spool")) as pipe:
+        await pipe.forward()
+        found = await in_topic(careless_kafka, pipe.spool.origin)
+    assert sorted(sequences(found)) == list(range(1, ROWS + 1))
 
 
 async def test_the_start_of_a_producer_does_not_change_that_the_last_transaction_is_committed(

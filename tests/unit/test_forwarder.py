@@ -150,7 +150,7 @@ async def test_a_forwarder_may_not_end_once_it_has_begun_to_settle(
     )
     forwarder = Forwarder(async_spool, bootstrap_servers="", body_bytes_max=1024)
     assert forwarder.can_be_dropped
-    monkeypatch.setattr(forwarder, "_last_transaction", LastTransaction.COMMITTED)
+    monkeypatch.setattr(forwarder._last_outcome, "_outcome", LastTransaction.COMMITTED)  # noqa: SLF001
     assert forwarder.can_be_dropped
 
     async def begins(*_: Any) -> None:

@@ -1,0 +1,98 @@
+"""
+How a spool's last transaction ended, kept until `settle` has ended it so in every partition.
+
+The coordinator is asked once, because the start of a producer erases its answer. An abort is noted
+in the spool's file before that start, so that the next process aborts as well if this one dies. A
+commit needs no note: it is what the coordinator's answer means after the start of a producer.
+"""
+
+import asyncio
+import logging
+
+from ingress.spool.async_spool import AsyncSpool
+from ingress.spool.disk import DiskFailed, LimitReached
+from schemas.transaction_state import LastTransaction, last_transaction
+
+log = logging.getLogger(__name__)
+
+# A disk that hangs does not keep callbacks in memory from Kafka for longer than this, each time.
+NOTE_TIMEOUT_S = 2.0
+
+
+class LastOutcome:
+    """The outcome of one spool's last transaction, for the forwarder of the spool."""
+
+    def __init__(self, spool: AsyncSpool, bootstrap_servers: str) -> None:
+        self._spool = spool
+        self._bootstrap_servers = bootstrap_servers
+        self._outcome = LastTransaction.UNKNOWN
+        # True from the beginning of `settle` until it succeeds: the coordinator's last transaction
+        # may be one of `settle`.
+        self._has_begun_settling = False
+        # A write that failed may be on the disk all the same.
+        self._may_be_noted = bool(spool.aborted_origin)
+
+    @property
+    def can_be_dropped(self) -> bool:
+        """
+        False while only this object knows the outcome that `settle` must repeat.
+
+        That may be so after an abort, if the disk has failed, and while `settle` has not succeeded.
+        """
+        return self._outcome is LastTransaction.UNKNOWN or (
+            self._outcome is LastTransaction.COMMITTED and not self._has_begun_settling
+        )
+
+    async def find(self, origin: str) -> None:
+        """
+        Learn how the last transaction of `origin` ended, before a producer starts.
+
+        Raises:
+            KafkaError, TimeoutError: the coordinator does not know it now.
+        """
+        if self._outcome is LastTransaction.UNKNOWN:
+            self._outcome = (
+                LastTransaction.ABORTED
+                if self._spool.aborted_origin == origin
+                else await last_transaction(self._bootstrap_servers, origin)
+            )
+        if self._outcome is LastTransaction.ABORTED and self._spool.aborted_origin != origin:
+            self._may_be_noted = True
+            await self._note_abort(origin)
+
+    def begin_settling(self) -> bool:
+        """Return whether `settle` must abort what is open; call `settled` once it has succeeded."""
+        self._has_begun_settling = True
+        return self._outcome is LastTransaction.ABORTED
+
+    def settled(self) -> None:
+        """Note that nothing of the last transaction is open any more."""
+        self._outcome = LastTransaction.UNKNOWN
+        self._has_begun_settling = False
+
+    async def forget_note(self) -> None:
+        """
+        Remove the note of an abort from the spool, before the next transaction ends.
+
+        If the disk fails, the next call tries again.
+        """
+        if self._may_be_noted and await self._note_abort(""):
+            self._may_be_noted = False
+
+    async def _note_abort(self, origin: str) -> bool:
+        """Return whether the note is on disk. Without it the process works on; it may not die."""
+        try:
+            async with asyncio.timeout(NOTE_TIMEOUT_S):
+                await self._spool.note_abort(origin)
+        except TimeoutError:
+            fault = f"the disk takes longer than {NOTE_TIMEOUT_S:g} s"
+        except (DiskFailed, LimitReached) as error:
+            fault = str(error)
+        else:
+            return True
+        log.warning(
+            "spool %s: how its last transaction ended cannot be written: %s",
+            self._spool.name,
+            fault,
+        )
+        return False

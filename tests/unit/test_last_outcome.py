@@ -1,0 +1,118 @@
+"""An abort is noted in the spool's file until it is settled; tested without Kafka."""
+
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ingress.forward import last_outcome
+from ingress.forward.last_outcome import LastOutcome
+from ingress.spool.async_spool import AsyncSpool
+from ingress.spool.directory import hold_any
+from ingress.spool.disk import DiskFailed
+from ingress.spool.spool import Spool
+from schemas.transaction_state import LastTransaction
+
+pytestmark = pytest.mark.usefixtures("coordinator")
+
+
+@pytest.fixture
+def coordinator(monkeypatch: pytest.MonkeyPatch) -> list[LastTransaction]:
+    """Return the answers of the coordinator, which are taken from the end."""
+    answers = [LastTransaction.COMMITTED, LastTransaction.ABORTED]
+
+    async def answer(*_: Any) -> LastTransaction:
+        return answers.pop()
+
+    monkeypatch.setattr(last_outcome, "last_transaction", answer)
+    return answers
+
+
+def opened(directory: Path) -> Spool:
+    """Return the spool of `directory`."""
+    return hold_any(directory, bytes_max=1 << 20)
+
+
+def in_loop(spool: Spool) -> AsyncSpool:
+    """Return `spool` for the event loop."""
+    return AsyncSpool(spool, pending_rows_max=0, pending_bytes_max=0)
+
+
+def failing(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Let the disk fail for notes, until the returned function is called."""
+
+    def fail(_: str) -> None:
+        raise DiskFailed("injected by the test")
+
+    note = spool.writer.note_abort
+    monkeypatch.setattr(spool.writer, "note_abort", fail)
+    return lambda: monkeypatch.setattr(spool.writer, "note_abort", note)
+
+
+async def test_another_process_aborts_although_the_coordinator_has_forgotten(
+    tmp_path: Path, coordinator: list[LastTransaction]
+) -> None:
+    """Until the next transaction begins; then the coordinator knows again."""
+    for answers_left in (1, 1):
+        with closing(opened(tmp_path)) as spool:
+            async_spool = in_loop(spool)
+            await LastOutcome(async_spool, "").find(spool.origin)
+            await async_spool.stop()
+            assert spool.writer.aborted_origin == spool.origin
+        assert len(coordinator) == answers_left
+    with closing(opened(tmp_path)) as spool:
+        async_spool = in_loop(spool)
+        outcome = LastOutcome(async_spool, "")
+        await outcome.find(spool.origin)
+        assert outcome.begin_settling()
+        outcome.settled()
+        await outcome.forget_note()
+        await outcome.find(spool.origin)
+        assert not outcome.begin_settling()
+        await async_spool.stop()
+    with closing(opened(tmp_path)) as spool:
+        assert spool.writer.aborted_origin == ""
+
+
+async def test_an_abort_of_a_former_origin_is_not_one_of_the_new_origin(
+    tmp_path: Path, coordinator: list[LastTransaction]
+) -> None:
+    """A spool that was restored from an older copy has a new transactional id."""
+    with closing(opened(tmp_path)) as spool:
+        async_spool = in_loop(spool)
+        outcome = LastOutcome(async_spool, "")
+        await outcome.find(spool.origin)
+        outcome.begin_settling()
+        outcome.settled()
+        await async_spool.start_new_origin()
+        await outcome.find(spool.origin)
+        assert not outcome.begin_settling()
+        assert coordinator == []
+        await async_spool.stop()
+
+
+async def test_a_disk_that_fails_does_not_stop_the_forwarder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It may not be dropped then, and it removes the note as soon as the disk works again."""
+    with closing(opened(tmp_path)) as spool:
+        async_spool = in_loop(spool)
+        outcome = LastOutcome(async_spool, "")
+        repair = failing(spool, monkeypatch)
+        await outcome.find(spool.origin)
+        assert "how its last transaction ended cannot be written: injected" in caplog.text
+        assert not outcome.can_be_dropped
+        assert outcome.begin_settling()
+        outcome.settled()
+        repair()
+        # What the failed write may have left on the disk.
+        spool.writer.note_abort(spool.origin)
+        repair_again = failing(spool, monkeypatch)
+        await outcome.forget_note()
+        assert spool.writer.aborted_origin == spool.origin
+        repair_again()
+        await outcome.forget_note()
+        assert spool.writer.aborted_origin == ""
+        await async_spool.stop()
