@@ -312,7 +312,7 @@ async def test_ids_and_minutes_expire_and_totals_stay(bench: Bench) -> None:
     assert {key.split(":")[2] for key in expiring} == expected.keys()
     for key, seconds in expiring.items():
         ttl_s = expected[key.split(":")[2]]
-        assert ttl_s - 10 < seconds <= ttl_s, key
+        assert ttl_s - 180 < seconds <= ttl_s, key
 
 
 async def test_the_api_returns_every_minute_of_the_range(bench: Bench) -> None:
