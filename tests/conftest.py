@@ -68,16 +68,18 @@ def pytest_assertrepr_compare(op: str, left: object, right: object) -> list[str]
     return failures.explain_comparison(op, left, right)
 
 
+def _arguments(item: pytest.Item) -> dict[str, object]:
+    return getattr(item, "funcargs", {})
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, Any]:
     """Shorten the captured output of a failed test, and add the logs of its programs."""
     report = yield
     if report.failed:
-        directory = getattr(item, "funcargs", {}).get("tmp_path")
-        logs = failures.logs_below(directory) if directory else ()
         report.sections = [
             *((title, failures.shorten(text)) for title, text in report.sections),
-            *((f"Log {name}", text) for name, text in logs),
+            *((f"Log {name}", text) for name, text in failures.logs_of(_arguments(item))),
         ]
     return report
 

@@ -22,7 +22,7 @@ from ops.failure import Failure
 from ops.topic_changes import apply_topics
 from schemas.settings import SharedSettings
 
-READY_TIMEOUT_S = 60.0
+READY_TIMEOUT_S = 180.0
 POLL_INTERVAL_S = 0.05
 SERVERS = ("kafka", "postgres", "valkey")
 

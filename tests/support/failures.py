@@ -1,5 +1,6 @@
 """Short reports of failures: CI keeps only the last lines of a run."""
 
+import contextlib
 from collections import Counter
 from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
@@ -118,11 +119,26 @@ def message(report: pytest.TestReport) -> str:
     return "\n".join(lines[:LINES_MAX])
 
 
-def logs_below(directory: Path) -> Iterator[tuple[str, str]]:
-    """Yield the name and the end of each program's log in a directory of a test."""
+def logs_of(arguments: Mapping[str, object]) -> Iterator[tuple[str, str]]:
+    """
+    Yield the name and the end of each program's log, for a test with these fixtures.
+
+    They are those below `tmp_path`, those of servers (`log`), and those of a demo (`logs`).
+    """
+    directory = arguments.get("tmp_path")
+    found = [*_logs_below(directory)] if isinstance(directory, Path) else []
+    for value in arguments.values():
+        log, logs = getattr(value, "log", None), getattr(value, "logs", None)
+        found += [log] if isinstance(log, Path) and log not in found else []
+        found += _logs_below(logs) if isinstance(logs, Path) else ()
+    for path in found:
+        with contextlib.suppress(OSError):
+            if text := shorten(path.read_text(errors="replace")):
+                yield f"{path.parent.name}/{path.name}", text
+
+
+def _logs_below(directory: Path) -> Iterator[Path]:
     # A segment of Kafka's is named by its first offset: 00000000000000000000.log.
     for path in sorted([*directory.rglob("*.log"), *directory.rglob("log")]):
         if path.is_file() and not path.stem.isdigit():
-            text = shorten(path.read_text(errors="replace"))
-            if text:
-                yield str(path.relative_to(directory)), text
+            yield path

@@ -2,9 +2,10 @@
 
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
-from support.failures import LINES_MAX, explain_comparison, logs_below, shorten
+from support.failures import LINES_MAX, explain_comparison, logs_of, shorten
 
 MANY = [*range(1000)]
 
@@ -74,7 +75,10 @@ def test_a_log_of_a_program_is_shown_by_its_end(tmp_path: Path) -> None:
     (tmp_path / "kafka").mkdir()
     (tmp_path / "kafka" / f"{0:020}.log").write_bytes(b"records")
     (tmp_path / "empty.log").touch()
-    ((name, text),) = logs_below(tmp_path)
-    assert name == "sync-1.log"
+    server = SimpleNamespace(log=tmp_path / "kafka" / "kafka.log")
+    server.log.write_text("fenced\n")
+    found = dict(logs_of({"tmp_path": tmp_path, "broker": server, "count": 3}))
+    text = found.pop(f"{tmp_path.name}/sync-1.log")
+    assert found == {"kafka/kafka.log": "fenced\n"}
     assert text.splitlines() == [f"[{1000 - LINES_MAX} lines before]", *map(str, MANY[-LINES_MAX:])]
     assert shorten("a\nb") == "a\nb"

@@ -45,6 +45,7 @@ class Demo:
         assert line, f"the demo did not start: {process.communicate()[1]}"
         self.addresses: dict[str, Any] = json.loads(line)
         assert json.loads(process.stdout.readline())["ok"]
+        self.logs = Path(self.addresses["logs"])
 
     def pid(self, service: str) -> int:
         """Return the present process of a service."""
