@@ -300,16 +300,16 @@ async def test_a_log_that_ends_within_a_line_leaves_the_proof_incomplete(audited
 
 async def test_a_log_is_read_once_and_up_to_the_noted_end(tmp_path: Path) -> None:
     """A file that has become shorter is another file: everything is read again."""
-    file, found = tmp_path / "log", list[LoggedDelivery]()
+    file, deliveries = tmp_path / "log", list[LoggedDelivery]()
     file.write_bytes(b"a\nb\n")
     log = LogReader([file])
     log.note_ends()
     file.write_bytes(b"a\nb\nc\n")
-    await log.read(found.append)
-    assert [each.id for each in found] == ["a", "b"]
+    await log.read(deliveries.append)
+    assert [each.id for each in deliveries] == ["a", "b"]
     log.note_ends()
-    await log.read(found.append)
-    assert [each.id for each in found] == ["a", "b", "c"]
+    await log.read(deliveries.append)
+    assert [each.id for each in deliveries] == ["a", "b", "c"]
     file.write_bytes(b"a\n")
     with pytest.raises(ReadAgain, match="has become shorter"):
         log.note_ends()

@@ -66,8 +66,8 @@ def test_one_fetch_may_make_many_batches() -> None:
     queue = a_queue(records=2)
     add(queue, [a_record(o) for o in range(5, 12)], now=0)
     cut = []
-    while found := offsets(queue, 10):
-        cut.append(found)
+    while batch_offsets := offsets(queue, 10):
+        cut.append(batch_offsets)
         queue.remove_applied(queue.batch_to_deliver(), 0)
     assert cut == [[5, 6], [7, 8], [9, 10], [11]]
 

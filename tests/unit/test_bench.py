@@ -93,8 +93,8 @@ def test_ids_differ_in_every_request() -> None:
         (b"traceparent", rb"00-[0-9a-f]{32}-[0-9a-f]{16}-01"),
     ):
         some = itertools.islice(requests(1, Shape(ids=True)), 2000)
-        found = [re.search(rb"\r\n%b: (%b)\r\n" % (name, form), request) for request in some]
-        assert len({match[1] for match in found if match}) == 2000
+        matches = [re.search(rb"\r\n%b: (%b)\r\n" % (name, form), request) for request in some]
+        assert len({match[1] for match in matches if match}) == 2000
         assert name not in SOME[0]
 
 

@@ -96,15 +96,15 @@ def test_goals_of_the_counters_compare_runs_of_one_round() -> None:
             for counter, cpu_s in (("hookline", 0.008), ("incr_pfadd", 0.03), ("quix_window", 0.02))
         ]
     )
-    found = {goal.what: goal for goal in goals(results)}
-    both = found["CPU of member and Valkey / `incr_pfadd`"]
+    by_name = {goal.what: goal for goal in goals(results)}
+    both = by_name["CPU of member and Valkey / `incr_pfadd`"]
     assert both.rounds == pytest.approx([12 / 34] * 3)
     assert both.met is True
-    assert found["Valkey's CPU / `incr_pfadd`"].rounds == pytest.approx([1] * 3)
-    assert found["CPU of member and Valkey / `quix_window`"].met is False
-    assert found["a member's CPU / `counting_tamed`"].met is None
-    assert found["Valkey's CPU a record"].measured == pytest.approx(4)
-    assert found["a member's CPU a record"].met is True
+    assert by_name["Valkey's CPU / `incr_pfadd`"].rounds == pytest.approx([1] * 3)
+    assert by_name["CPU of member and Valkey / `quix_window`"].met is False
+    assert by_name["a member's CPU / `counting_tamed`"].met is None
+    assert by_name["Valkey's CPU a record"].measured == pytest.approx(4)
+    assert by_name["a member's CPU a record"].met is True
 
 
 def test_members_are_no_part_of_the_comparison_with_peers() -> None:
@@ -182,19 +182,21 @@ def an_asked_run(**changed: object) -> Asked:
 
 def test_goals_of_questions_are_percentiles_of_each_round() -> None:
     """Each question has its goal; the longest call of the script, not the usual one, counts."""
-    found = met(Results(asked=[an_asked_run()]))
-    assert [found[f"p99 of `{asked}` while one member counts"] for asked in QUESTIONS] == [True] * 2
-    assert found["longest script call in Valkey meanwhile"] is True
+    met_goals = met(Results(asked=[an_asked_run()]))
+    assert [met_goals[f"p99 of `{asked}` while one member counts"] for asked in QUESTIONS] == [
+        True
+    ] * 2
+    assert met_goals["longest script call in Valkey meanwhile"] is True
     slow = an_asked_run(
         answers_ms={QUESTIONS[0]: (1.0,) * 98 + (30.0,) * 2, QUESTIONS[1]: (1.0,) * 99 + (30.0,)},
         calls_ms={"50": 3.0, "99": 8.0, "100": 101.0},
     )
-    found = met(Results(asked=[slow]))
-    assert [found[f"p99 of `{asked}` while one member counts"] for asked in QUESTIONS] == [
+    met_goals = met(Results(asked=[slow]))
+    assert [met_goals[f"p99 of `{asked}` while one member counts"] for asked in QUESTIONS] == [
         False,
         True,
     ]
-    assert found["longest script call in Valkey meanwhile"] is False
+    assert met_goals["longest script call in Valkey meanwhile"] is False
     lines = page(Results(asked=[an_asked_run()]))
     assert "| `/v1/summary` | 10.0 | 19.8 | 20.0 | 200 | 0 |" in lines
     assert "| a script call of the counters in Valkey | 3.0 | 8.0 | 9.0 |  |  |" in lines

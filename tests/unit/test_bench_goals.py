@@ -81,10 +81,10 @@ def test_the_median_of_the_rounds_decides_and_their_spread_is_shown() -> None:
             )
         ]
     )
-    found = by_goal(results)
-    assert found.pop("CPU per callback / `hello`").met is True
-    assert found.pop("OK/s / `hello`").met is False
-    assert {goal.met for goal in found.values()} == {None}
+    judged = by_goal(results)
+    assert judged.pop("CPU per callback / `hello`").met is True
+    assert judged.pop("OK/s / `hello`").met is False
+    assert {goal.met for goal in judged.values()} == {None}
     assert (
         "| CPU per callback / `hello` | ≤ 0.85 | 0.70 (0.60 to 3.00) | 2 of 3 | met |"
         in goal_table(goals(results))
@@ -132,9 +132,9 @@ def test_half_load_gives_a_ratio_of_each_round() -> None:
         )
         for ups in (500, 1000, 250)
     ]
-    found = by_goal(Results(half_load=halves))
-    assert found["p99 at half load, Kafka up"].rounds == pytest.approx([4, 2, 8])
-    assert found["p99 at half load, Kafka up / down"].rounds == pytest.approx([1, 0.5, 2])
+    judged = by_goal(Results(half_load=halves))
+    assert judged["p99 at half load, Kafka up"].rounds == pytest.approx([4, 2, 8])
+    assert judged["p99 at half load, Kafka up / down"].rounds == pytest.approx([1, 0.5, 2])
 
 
 def test_the_order_of_the_servers_is_reversed_in_every_other_round() -> None:

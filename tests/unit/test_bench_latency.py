@@ -19,7 +19,7 @@ ORIGIN = "an-origin"
 
 def a_run(p99_ms: float = 100, *, ok_per_s: float = 1000, late_ms: float = 50) -> Run:
     """Return a run at 1,000/s with the same latencies in every place."""
-    found = Quantiles(p50_ms=1, p99_ms=p99_ms, max_ms=999, late_ms=late_ms)
+    quantiles = Quantiles(p50_ms=1, p99_ms=p99_ms, max_ms=999, late_ms=late_ms)
     return Run(
         rate=1000,
         round=0,
@@ -33,7 +33,7 @@ def a_run(p99_ms: float = 100, *, ok_per_s: float = 1000, late_ms: float = 50) -
             max_ms=3,
             cpu_s=0,
         ),
-        latencies=dict.fromkeys(PLACES, found),
+        latencies=dict.fromkeys(PLACES, quantiles),
         blind_ms=9,
         blind_p99_ms=6,
         cpu_s={"ingress": 0.1, "sync": 0.2},

@@ -115,9 +115,9 @@ def test_goals_compare_runs_of_one_round() -> None:
         "deliveries/s / `bare_client`, 16 in flight": True,
         "p99 of the others, one conversation failing / none": True,
     }
-    found = {goal.what: goal for goal in goals(results)}
-    assert found["CPU of sync a row / `version_1`"].rounds == pytest.approx([2 / 3] * 3)
-    assert found["p99 of the others, one conversation failing / none"].rounds == pytest.approx(
+    by_name = {goal.what: goal for goal in goals(results)}
+    assert by_name["CPU of sync a row / `version_1`"].rounds == pytest.approx([2 / 3] * 3)
+    assert by_name["p99 of the others, one conversation failing / none"].rounds == pytest.approx(
         [1.19] * 2
     )
 

@@ -87,8 +87,8 @@ def test_several_events_have_a_party_if_all_of_them_name_it(
     events: object, who: tuple[str, str, str]
 ) -> None:
     """Otherwise they do not belong to one conversation, and need no order."""
-    found = parties({"Events": events})
-    assert (found.sender, found.recipient, found.group) == who
+    callback_parties = parties({"Events": events})
+    assert (callback_parties.sender, callback_parties.recipient, callback_parties.group) == who
 
 
 @pytest.mark.parametrize(
@@ -107,5 +107,10 @@ def test_several_events_have_a_party_if_all_of_them_name_it(
 )
 def test_a_party_of_an_unusual_type_counts_as_absent(document: dict[str, object]) -> None:
     """The callback is not malformed."""
-    found = parties(document)
-    assert (found.sender, found.recipient, found.group, found.channel) == ("", "", "", "")
+    callback_parties = parties(document)
+    assert (
+        callback_parties.sender,
+        callback_parties.recipient,
+        callback_parties.group,
+        callback_parties.channel,
+    ) == ("", "", "", "")

@@ -25,9 +25,9 @@ async def test_a_consumer_that_has_applied_everything_has_no_fault() -> None:
     bench.topic.records[P1] = [a_record(offset) for offset in range(10)]
     bench.assign(P0, P1)
     await bench.run_rounds()
-    found = status(bench)
-    assert (found.partitions, found.lag_offsets, found.oldest_waiting_s) == (2, 0, 0.0)
-    assert (found.sink_fault, found.kafka_fault, found.stopped) == (None, None, None)
+    reported = status(bench)
+    assert (reported.partitions, reported.lag_offsets, reported.oldest_waiting_s) == (2, 0, 0.0)
+    assert (reported.sink_fault, reported.kafka_fault, reported.stopped) == (None, None, None)
 
 
 async def test_a_process_that_is_not_in_its_group_does_not_know_what_waits() -> None:
@@ -37,9 +37,13 @@ async def test_a_process_that_is_not_in_its_group_does_not_know_what_waits() -> 
     bench.assign(P0)
     await bench.run_rounds()
     await bench.runner.revoke_all()
-    found = status(bench)
-    assert (found.partitions, found.lag_offsets, found.oldest_waiting_s) == (None, None, None)
-    bench.runner.set_gauges(found)
+    reported = status(bench)
+    assert (reported.partitions, reported.lag_offsets, reported.oldest_waiting_s) == (
+        None,
+        None,
+        None,
+    )
+    bench.runner.set_gauges(reported)
     assert math.isnan(CONSUMER.get_sample_value("consumer_oldest_waiting_seconds") or 0.0)
     assert math.isnan(CONSUMER.get_sample_value("consumer_lag_offsets") or 0.0)
     assert b"consumer_oldest_waiting_seconds NaN" in generate_latest(CONSUMER)
@@ -70,9 +74,9 @@ async def test_a_fault_of_the_sink_of_an_idle_partition_is_seen_at_the_next_rech
     for _ in range(2):
         bench.clock.now += RECHECK_INTERVAL_S
         await bench.run_rounds(2)
-    found = status(bench)
-    assert found.sink_fault is not None
-    assert found.partitions_backing_off == 0
+    reported = status(bench)
+    assert reported.sink_fault is not None
+    assert reported.partitions_backing_off == 0
     bench.sink.silent = False
     bench.clock.now += RECHECK_INTERVAL_S
     await bench.run_rounds(2)
@@ -87,10 +91,10 @@ async def test_kafka_that_does_not_answer_is_not_a_fault_of_the_sink() -> None:
     bench.topic.silent = True
     bench.clock.now += RECHECK_INTERVAL_S
     await bench.run_rounds(2)
-    found = status(bench)
-    assert found.sink_fault is None
-    assert found.kafka_fault is not None
-    assert (found.lag_offsets, found.oldest_waiting_s) == (None, None)
+    reported = status(bench)
+    assert reported.sink_fault is None
+    assert reported.kafka_fault is not None
+    assert (reported.lag_offsets, reported.oldest_waiting_s) == (None, None)
 
 
 async def test_rejected_records_are_shown_until_enough_others_were_applied() -> None:

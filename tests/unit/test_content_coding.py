@@ -63,10 +63,10 @@ def test_any_codings_are_removed_in_the_opposite_order(
 def test_any_bytes_are_decoded_or_refused(body: bytes, codings: list[str]) -> None:
     """A sender of other bytes raises no other exception."""
     try:
-        found = decode(body, codings, bytes_max=BYTES_MAX)
+        decoded = decode(body, codings, bytes_max=BYTES_MAX)
     except (Undecodable, TooLong):
         return
-    assert len(found) <= BYTES_MAX
+    assert len(decoded) <= BYTES_MAX
 
 
 @pytest.mark.parametrize("encode", [gzip.compress, zlib.compress, raw_deflate])

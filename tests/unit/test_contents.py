@@ -27,14 +27,14 @@ def at(sequence: int, origin: str = ORIGIN, offset: int = 0, partition: int = 0)
 
 def test_different_contents_under_one_id_are_named_with_both_places() -> None:
     """The places differ in partition, origin and topic."""
-    found: list[Difference] = []
-    contents = Contents(found.append)
+    differences: list[Difference] = []
+    contents = Contents(differences.append)
     first = at(1, offset=7, partition=3)
     second = Location("p", 9, DEAD_LETTERS.name, 0, (1 << 47) + 5)
     assert not add(contents, "id", b"one", first)
     assert add(contents, "id", b"two", second)
-    assert found == [Difference("id", first, second)]
-    assert str(found[0]) == (
+    assert differences == [Difference("id", first, second)]
+    assert str(differences[0]) == (
         "different callbacks under one id, id: origin oooooooooooooooo sequence 1"
         " (tim.callbacks.v1/3 offset 7) and origin p sequence 9"
         f" (tim.callbacks.dead.v1/0 offset {(1 << 47) + 5})"
@@ -43,15 +43,15 @@ def test_different_contents_under_one_id_are_named_with_both_places() -> None:
 
 def test_a_repeat_is_not_a_difference_and_a_copy_is_not_a_repeat() -> None:
     """A repeat has the same bytes at two sequences; a copy is the archived record."""
-    found: list[Difference] = []
-    contents = Contents(found.append)
+    differences: list[Difference] = []
+    contents = Contents(differences.append)
     assert not add(contents, "id", b"one", at(1))
     assert add(contents, "id", b"one", at(2))
     assert not add(contents, "id", b"one", at(1, offset=99))
-    assert found == []
+    assert differences == []
     add(contents, "id", b"other", at(1, offset=99))
     add(contents, "another id", b"one", at(1, offset=98))
-    assert [(each.ce_id, each.first.offset, each.second.offset) for each in found] == [
+    assert [(each.ce_id, each.first.offset, each.second.offset) for each in differences] == [
         ("", 0, 99),
         ("", 0, 98),
     ]
@@ -59,13 +59,13 @@ def test_a_repeat_is_not_a_difference_and_a_copy_is_not_a_repeat() -> None:
 
 def test_one_content_may_have_several_bodies_at_several_sequences() -> None:
     """Copies of one sequence, however, must have the same bytes."""
-    found: list[Difference] = []
-    contents = Contents(found.append)
+    differences: list[Difference] = []
+    contents = Contents(differences.append)
     assert not contents.add("id", b"one", at(1), lambda: b"the same")
     assert contents.add("id", b"two", at(2), lambda: b"the same")
-    assert found == []
+    assert differences == []
     assert contents.add("id", b"two", at(3), lambda: b"another!")
-    assert found == [Difference("id", at(1), at(3))]
+    assert differences == [Difference("id", at(1), at(3))]
 
 
 @given(seen=st.lists(st.tuples(IDS, PLACES, st.binary(max_size=3))))
@@ -73,8 +73,8 @@ def test_differences_and_repeats_are_those_of_a_model(
     seen: list[tuple[str, tuple[str, int], bytes]],
 ) -> None:
     """The model keeps every record."""
-    found: list[Difference] = []
-    contents = Contents(found.append)
+    differences: list[Difference] = []
+    contents = Contents(differences.append)
     of_place: dict[tuple[str, int], bytes] = {}
     of_id: dict[str, bytes] = {}
     first_place: dict[str, tuple[str, int]] = {}
@@ -98,13 +98,13 @@ def test_differences_and_repeats_are_those_of_a_model(
                 varied.add((origin, sequence))
         of_id.setdefault(ce_id, content)
         first_place.setdefault(ce_id, (origin, sequence))
-    assert (len(found), repeats) == (expected, model_repeats)
+    assert (len(differences), repeats) == (expected, model_repeats)
 
 
 def test_each_mark_of_an_id_is_set_once() -> None:
     """A mark does not change the first place of the id."""
-    found: list[Difference] = []
-    contents = Contents(found.append)
+    differences: list[Difference] = []
+    contents = Contents(differences.append)
     add(contents, "id", b"one", at(10**18 - 1))
     marks = [
         contents.mark("id", mark) for mark in (COUNTED, COUNTED, UP_TO_END, UP_TO_END, COUNTED)
@@ -112,13 +112,13 @@ def test_each_mark_of_an_id_is_set_once() -> None:
     assert marks == [True, False, True, False, False]
     assert not contents.mark("another", COUNTED)
     add(contents, "id", b"two", at(2))
-    assert found[0].first == at(10**18 - 1)
+    assert differences[0].first == at(10**18 - 1)
 
 
 def test_many_ids_in_one_bucket_are_distinguished(scaled: Callable[..., int]) -> None:
     """Even if the bytes of two entries together contain another id."""
-    found: list[Difference] = []
-    contents = Contents(found.append)
+    differences: list[Difference] = []
+    contents = Contents(differences.append)
     numbers = (*range(scaled(1000, at_most=3000)), *range(0, 1 << 64, 1 << 56))
     ids = [f"0000{number:016x}{'0' * 12}" for number in numbers]
     distinct = list(dict.fromkeys(ids))
@@ -128,4 +128,4 @@ def test_many_ids_in_one_bucket_are_distinguished(scaled: Callable[..., int]) ->
     assert not any(contents.mark(ce_id, COUNTED) for ce_id in distinct)
     for sequence, ce_id in enumerate(distinct, 1):
         assert add(contents, ce_id, b"%d" % sequence, at(len(distinct) + sequence))
-    assert found == []
+    assert differences == []

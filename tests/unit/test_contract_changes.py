@@ -142,9 +142,9 @@ BREAKS: list[tuple[DocumentKind | Kind, Edit]] = [
 )
 def test_a_break_is_found_and_named(kind: DocumentKind | Kind, edit: Edit) -> None:
     """The place is a path into the document."""
-    found = breaking_changes(asyncapi(), edited(edit))
-    assert kind in {change.kind for change in found}
-    assert all(change.place.startswith(("channels.", "components.")) for change in found)
+    changes = breaking_changes(asyncapi(), edited(edit))
+    assert kind in {change.kind for change in changes}
+    assert all(change.place.startswith(("channels.", "components.")) for change in changes)
 
 
 def edited(edit: Edit) -> Document:
@@ -181,6 +181,6 @@ def test_additions_are_allowed_and_so_are_wider_schemas_of_tim(edit: Edit) -> No
 
 def test_a_break_of_a_shared_part_names_each_place() -> None:
     """A header is in the schema once, for all commands."""
-    found = breaking_changes(asyncapi(), edited(lambda d: header(d, "ce_id").pop("pattern")))
+    changes = breaking_changes(asyncapi(), edited(lambda d: header(d, "ce_id").pop("pattern")))
     place = "components.schemas.RecordHeaders.properties.ce_id.pattern"
-    assert found == [Change(Kind.BOUND_WIDER, place)]
+    assert changes == [Change(Kind.BOUND_WIDER, place)]

@@ -111,8 +111,8 @@ def without(document: dict[str, Any], name: str) -> dict[str, Any]:
 
 def summary_of(segment: tuple[str, bytes]) -> Mapping[str, Any]:
     """Return the summary of a segment as its JSON has it."""
-    found: dict[str, Any] = json.loads(msgspec.json.encode(read_summary(segment[1])))
-    return found
+    summary: dict[str, Any] = json.loads(msgspec.json.encode(read_summary(segment[1])))
+    return summary
 
 
 def test_the_summary_of_every_kind_of_segment_fits() -> None:

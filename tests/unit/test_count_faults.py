@@ -62,7 +62,7 @@ def test_no_other_counts_are_without_a_fault(order: list[int], weights: list[int
     counted = [each for each, times in zip(order, weights, strict=False) for _ in range(times)]
     expected = order[: len(counted)]
     assume(sum(counted) % SUM_MODULUS != sum(expected) % SUM_MODULUS or len(counted) != len(order))
-    found = faults(order, counted)
-    assert found.missing or found.doubled
-    assert len(found.missing_listed) in (0, found.missing)
-    assert len(found.doubled_listed) in (0, found.doubled)
+    count_faults = faults(order, counted)
+    assert count_faults.missing or count_faults.doubled
+    assert len(count_faults.missing_listed) in (0, count_faults.missing)
+    assert len(count_faults.doubled_listed) in (0, count_faults.doubled)

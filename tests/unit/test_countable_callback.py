@@ -22,19 +22,19 @@ RECEIVED_S = 1_700_000_000
 
 def fully(record: Record) -> CountableCallback:
     """Return what every record is read as, by the plain rules."""
-    found = parse_callback_record(record.value, record.headers)
-    document = parse(found.body)
-    received_s = int(found.received_at.timestamp() // 1)
-    is_place = found.id == place_id(found.origin, found.sequence)
+    parsed = parse_callback_record(record.value, record.headers)
+    document = parse(parsed.body)
+    received_s = int(parsed.received_at.timestamp() // 1)
+    is_place = parsed.id == place_id(parsed.origin, parsed.sequence)
     return CountableCallback(
-        found.sdkappid,
-        found.origin,
-        found.sequence,
-        found.id.encode(),
-        () if is_place else slots_to_search(found.command, document, received_s),
+        parsed.sdkappid,
+        parsed.origin,
+        parsed.sequence,
+        parsed.id.encode(),
+        () if is_place else slots_to_search(parsed.command, document, received_s),
         received_s,
         counted_at_s(document, received_s),
-        additions_of(found.command, found.opt_platform, document),
+        additions_of(parsed.command, parsed.opt_platform, document),
     )
 
 
@@ -42,9 +42,9 @@ def same(record: Record) -> None:
     """Compare the first reading by a reader, and a second one, with the plain rules."""
     reader, right = CallbackReader(), fully(record)
     for _ in range(2):
-        (found,) = reader.read([record])
-        assert found == right
-        assert found.added.sums.numbers == right.added.sums.numbers
+        (countable,) = reader.read([record])
+        assert countable == right
+        assert countable.added.sums.numbers == right.added.sums.numbers
 
 
 VALUES: st.SearchStrategy[Any] = st.one_of(

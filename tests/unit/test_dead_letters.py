@@ -77,10 +77,10 @@ def test_groups_are_bounded_and_none_of_the_letters_is_left_out() -> None:
     assert (group.open, group.reason) == (10, "row N of b violates rule2")
     groups.add(rejected("sync", "x" * at, 10 + at) for at in range(150))
     groups.add(rejected(f"team-{at:x}-", "text", at) for at in range(2 * GROUPS_MAX))
-    found = groups.sorted()
-    assert len(found) <= GROUPS_MAX + 1
-    assert sum(each.open for each in found) == 160 + 2 * GROUPS_MAX
-    assert OTHERS in {each.consumer for each in found}
+    sorted_groups = groups.sorted()
+    assert len(sorted_groups) <= GROUPS_MAX + 1
+    assert sum(each.open for each in sorted_groups) == 160 + 2 * GROUPS_MAX
+    assert OTHERS in {each.consumer for each in sorted_groups}
 
 
 def taken(letters: Iterable[DeadLetter], result: ActionResult, topic_id: str = "topic") -> Action:

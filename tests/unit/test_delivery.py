@@ -88,15 +88,19 @@ async def test_a_callback_that_fails_at_one_address_is_sent_to_the_other(
 @pytest.mark.parametrize("refusal", [(403, FULL), (200, FULL), (200, b"no JSON"), (500, b"[]")])
 async def test_a_refusal_is_not_sent_to_the_other_address(refusal: tuple[int, bytes]) -> None:
     """Another replica would refuse it too."""
-    found = await delivered(answers(*refusal), answers(200, OK))
-    assert (found.outcome, found.status, len(found.failed_tries)) == ("refused", refusal[0], 1)
+    send_result = await delivered(answers(*refusal), answers(200, OK))
+    assert (send_result.outcome, send_result.status, len(send_result.failed_tries)) == (
+        "refused",
+        refusal[0],
+        1,
+    )
 
 
 async def test_there_is_no_third_try() -> None:
     """Three would not fit into the vendor's 2 s."""
-    found = await delivered(cuts, None, answers(200, OK))
+    send_result = await delivered(cuts, None, answers(200, OK))
     reasons = ("connection cut before the answer", "connection refused")
-    assert found == SendResult("unanswered", 0, reasons)
+    assert send_result == SendResult("unanswered", 0, reasons)
 
 
 async def test_with_one_address_there_is_no_second_try() -> None:

@@ -31,12 +31,12 @@ PACKAGES = ("schemas", "ingress", "consumers", "ops", "bench")
 
 def rows(first_cell: str) -> list[list[str]]:
     """Return the cells of the table rows whose first cell matches."""
-    found = []
+    rows = []
     for line in REFERENCE.splitlines():
         cells = [cell.strip() for cell in line.strip("|").split("|")]
         if line.startswith("|") and re.fullmatch(first_cell, cells[0]):
-            found.append(cells)
-    return found
+            rows.append(cells)
+    return rows
 
 
 def test_the_configuration_reference_is_generated_from_the_settings() -> None:
@@ -112,9 +112,9 @@ def test_every_link_between_the_docs_has_a_target() -> None:
     """Relative links lead to a file, and those with an anchor to a heading in it."""
     for page in PAGES:
         for target, anchor in re.findall(r"\]\(([^)#:]*)(?:#([^):]*))?\)", page.read_text()):
-            found = page.parent / target if target else page
-            assert found.exists(), f"{page}: {target}"
-            assert not anchor or anchor in anchors(found), f"{page}: {target}#{anchor}"
+            linked_page = page.parent / target if target else page
+            assert linked_page.exists(), f"{page}: {target}"
+            assert not anchor or anchor in anchors(linked_page), f"{page}: {target}#{anchor}"
 
 
 def texts_of_the_code() -> str:

@@ -103,9 +103,9 @@ def test_every_combination_of_three_replicas_is_proven_only_if_every_end_is_know
 
 def test_a_doubt_says_what_to_do() -> None:
     """It names the spool or the address."""
-    found = answers(dict.fromkeys(REPLICAS, STOPPED) | {"a": UP}, "ab").doubts
-    assert set(found) == {spool_of("b"), spool_of("c"), "b"}
-    assert "--ingress" in found[spool_of("c")]
+    doubts = answers(dict.fromkeys(REPLICAS, STOPPED) | {"a": UP}, "ab").doubts
+    assert set(doubts) == {spool_of("b"), spool_of("c"), "b"}
+    assert "--ingress" in doubts[spool_of("c")]
 
 
 def test_a_spool_that_is_listed_without_an_end_is_never_forgotten() -> None:
@@ -202,5 +202,5 @@ async def test_an_address_that_fails_is_named(url: str) -> None:
     """A name that cannot be resolved, a port without a listener, a malformed address."""
     with pytest.raises(NoJsonAnswer):
         await get_json(f"{url}/status", timeout_s=3)
-    found = await read_ends([url], None)
-    assert (list(found.doubts), found.last_sequences) == ([url], {})
+    ends = await read_ends([url], None)
+    assert (list(ends.doubts), ends.last_sequences) == ([url], {})

@@ -62,8 +62,8 @@ async def test_old_segments_that_kafka_does_not_have_are_deleted(
     written = WrittenArchive(tmp_path)
     names = await written.fill(4)
     (beginning, *_) = await written.store.names(P0)
-    found = await planned(written, log_start=log_start, before_ms=FIRST_MS + hours * HOUR_MS)
-    assert [each.name for each in found] == ([beginning, *names[:going]] if going else [])
+    expiring = await planned(written, log_start=log_start, before_ms=FIRST_MS + hours * HOUR_MS)
+    assert [each.name for each in expiring] == ([beginning, *names[:going]] if going else [])
 
 
 async def test_an_old_segment_after_a_younger_one_stays(tmp_path: Path) -> None:
@@ -80,8 +80,8 @@ async def test_a_segment_that_was_stored_recently_stays(tmp_path: Path) -> None:
     written = WrittenArchive(tmp_path)
     names = await written.fill(4)
     os.utime(written.path(names[1]))
-    found = await planned(written, log_start=99, before_ms=FIRST_MS + 99 * HOUR_MS)
-    assert [each.name for each in found[1:]] == names[:1]
+    expiring = await planned(written, log_start=99, before_ms=FIRST_MS + 99 * HOUR_MS)
+    assert [each.name for each in expiring[1:]] == names[:1]
 
 
 class Dying(SegmentStore):
@@ -124,8 +124,8 @@ async def test_a_chain_is_sound_wherever_expiry_dies(
             if going:
                 await expire.delete(Dying(written.store, calls), going, nothing)
         assert await written.handler.position(P0) == position
-        found = await verified(written)
-        assert (found.faults, found.sound, found.absent) == ([], True, 0)
+        verification = await verified(written)
+        assert (verification.faults, verification.sound, verification.absent) == ([], True, 0)
     assert names[-1] in await written.store.names(P0)
     await written.append(numbered(segments * 4 + 1, at_ms=FIRST_MS + 99 * HOUR_MS))
     assert (await verified(written)).sound
@@ -161,8 +161,8 @@ async def test_a_lost_segment_after_expired_ones_is_found(tmp_path: Path) -> Non
     await expire.delete(written.store, going, nothing)
     assert (await verified(written)).sound
     written.path(names[2]).unlink()
-    found = await verified(written)
-    assert not found.sound
+    verification = await verified(written)
+    assert not verification.sound
     written.path((await written.store.names(P0))[0]).unlink()
     assert "the beginning of its chain is missing" in str((await verified(written)).faults)
 

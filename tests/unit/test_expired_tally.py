@@ -67,57 +67,57 @@ def audited(
 
 def test_nothing_is_claimed_of_expired_sequences() -> None:
     """The report counts them separately."""
-    found = audited([5, 6, 7, 8])
-    assert (found.missing_at_least, found.doubled_at_least, found.proven) == (0, 0, True)
-    assert found.origins[0].expired == 4
+    report = audited([5, 6, 7, 8])
+    assert (report.missing_at_least, report.doubled_at_least, report.proven) == (0, 0, True)
+    assert report.origins[0].expired == 4
 
 
 def test_without_expiry_the_same_sequences_are_missing() -> None:
     """They are missing in the topic and in the archive."""
-    found = audited([5, 6, 7, 8], expired=None)
-    assert (found.missing_at_least, found.origins[0].expired) == (8, 0)
+    report = audited([5, 6, 7, 8], expired=None)
+    assert (report.missing_at_least, report.origins[0].expired) == (8, 0)
 
 
 def test_sequences_lost_after_the_expired_ones_are_missing() -> None:
     """Also if the topic still has them, and within the expired range."""
     assert audited([5, 7, 8]).origins[0].sinks[KAFKA].missing_listed == [6]
     assert audited([5, 6, 7]).origins[0].sinks[ARCHIVE].missing_listed == [8]
-    found = audited([5, 6, 8], topic=[7, 8], expired=(1, 7))
-    assert found.origins[0].sinks[ARCHIVE].missing_listed == [7]
-    assert found.origins[0].expired == 4
+    report = audited([5, 6, 8], topic=[7, 8], expired=(1, 7))
+    assert report.origins[0].sinks[ARCHIVE].missing_listed == [7]
+    assert report.origins[0].expired == 4
 
 
 def test_the_database_need_not_have_expired_sequences() -> None:
     """It may have them or not, but must have all others."""
     for database in ([5, 6, 7, 8], [1, 2, 3, 4, 5, 6, 7, 8]):
         assert audited([5, 6, 7, 8], database=database).proven
-    found = audited([5, 6, 7, 8], database=[1, 2, 3, 4, 6, 7, 8])
-    assert found.origins[0].sinks[POSTGRES].missing_listed == [5]
+    report = audited([5, 6, 7, 8], database=[1, 2, 3, 4, 6, 7, 8])
+    assert report.origins[0].sinks[POSTGRES].missing_listed == [5]
 
 
 def test_what_has_expired_from_the_database_alone_must_be_elsewhere() -> None:
     """The database need not have it; the archive must, and all others must be in the database."""
-    found = audited([5, 6, 7, 8], database=[7, 8], expired_receipts=[(2, 3), (5, 6)])
-    assert found.proven
-    assert found.origins[0].sinks[POSTGRES].expired == 4
-    found = audited([5, 7, 8], database=[7], expired_receipts=[(5, 6)])
-    assert found.origins[0].sinks[ARCHIVE].missing_listed == [6]
-    assert found.origins[0].sinks[KAFKA].missing_listed == [6]
-    assert found.origins[0].sinks[POSTGRES].missing_listed == [8]
+    report = audited([5, 6, 7, 8], database=[7, 8], expired_receipts=[(2, 3), (5, 6)])
+    assert report.proven
+    assert report.origins[0].sinks[POSTGRES].expired == 4
+    report = audited([5, 7, 8], database=[7], expired_receipts=[(5, 6)])
+    assert report.origins[0].sinks[ARCHIVE].missing_listed == [6]
+    assert report.origins[0].sinks[KAFKA].missing_listed == [6]
+    assert report.origins[0].sinks[POSTGRES].missing_listed == [8]
 
 
 def test_an_expired_receipt_above_the_end_makes_the_end_doubtful() -> None:
     """The spool was restored from an older copy: the callbacks after it are not known."""
-    found = audited([5, 6, 7, 8], database=[7, 8], expired_receipts=[(5, 9)])
-    assert (found.proven, found.unknown_ends) == (False, [ORIGIN])
+    report = audited([5, 6, 7, 8], database=[7, 8], expired_receipts=[(5, 9)])
+    assert (report.proven, report.unknown_ends) == (False, [ORIGIN])
 
 
 def test_counts_must_have_at_least_the_remaining_sequences() -> None:
     """The number and the sum of the expired ones are not known."""
     assert audited([5, 6, 7, 8], counts=(8, 36), messages=8).proven
     assert audited([5, 6, 7, 8], counts=(4, 0), messages=4).proven
-    found = audited([5, 6, 7, 8], counts=(3, 0), messages=8)
-    assert found.origins[0].sinks[COUNTS].missing == 1
+    report = audited([5, 6, 7, 8], counts=(3, 0), messages=8)
+    assert report.origins[0].sinks[COUNTS].missing == 1
     assert audited([5, 6, 7, 8], counts=(8, 36), messages=3).missing_at_least > 0
     # If nothing has expired, a count above the number of sequences is a fault.
     assert (

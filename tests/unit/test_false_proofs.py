@@ -156,10 +156,10 @@ def test_a_dead_letter_is_only_a_dead_letter_if_the_counts_do_not_have_it(
         applied = {ORIGIN: {P0.number: (len(counted), sum(counted))}}
         world = AuditedWorld(counts=applied, messages=3)
         world.dead = [(a_callback(n), {GROUP: b"counters"}) for n in dead]
-        found = world.audited().origins[0].sinks[COUNTS]
+        counts_report = world.audited().origins[0].sinks[COUNTS]
         only_dead = [n for n in dead if n not in counted]
-        assert (found.dead_lettered_listed, found.doubled) == (only_dead, 0)
-        assert found.missing_listed == [n for n in (1, 2, 3) if n not in (*counted, *dead)]
+        assert (counts_report.dead_lettered_listed, counts_report.doubled) == (only_dead, 0)
+        assert counts_report.missing_listed == [n for n in (1, 2, 3) if n not in (*counted, *dead)]
         assert world.audited().proven is (len(counted) == 3)
         world.counts = {ORIGIN: {P0.number: (len(counted), sum(counted) + 50)}}
         assert world.audited().faults

@@ -19,16 +19,16 @@ def counted(command: str = C2C, platform: str = "iOS", **fields: Any) -> Additio
     return additions_of(command, platform, {"From_Account": "a", "To_Account": "b"} | fields)
 
 
-def kinds(found: Additions) -> tuple[str, ...]:
+def kinds(additions: Additions) -> tuple[str, ...]:
     """Return the kinds of messages as which it is counted."""
-    return tuple(kind for kind in KINDS if kind in found.sums.numbers)
+    return tuple(kind for kind in KINDS if kind in additions.sums.numbers)
 
 
-def numbers(found: Additions, prefix: str) -> dict[str, int]:
+def numbers(additions: Additions, prefix: str) -> dict[str, int]:
     """Return the sums whose names begin with `prefix`, without it."""
     return {
         name.removeprefix(prefix): number
-        for name, number in found.sums.numbers.items()
+        for name, number in additions.sums.numbers.items()
         if name.startswith(prefix)
     }
 
@@ -63,23 +63,26 @@ def test_every_role_is_in_the_figures_that_are_made_of_it() -> None:
 @pytest.mark.parametrize("command", [STATE, "C2C.CallbackAfterMsgReport", "Push.OfflinePush"])
 def test_other_commands_are_not_messages(command: str) -> None:
     """They are counted only by their names."""
-    found = counted(command, OnlineOnlyFlag=1, SendMsgResult=5)
-    assert (found.sums.numbers, found.people) == ({"callbacks": 1, "command:" + command: 1}, ())
+    additions = counted(command, OnlineOnlyFlag=1, SendMsgResult=5)
+    assert (additions.sums.numbers, additions.people) == (
+        {"callbacks": 1, "command:" + command: 1},
+        (),
+    )
 
 
 def test_a_command_that_is_not_known_is_another_one() -> None:
     """Its name is bounded by the store."""
-    found = additions_of("New.Command", "", {}).sums
-    assert found.numbers == {"callbacks": 1, "command:other": 1}
-    assert found.unknown_command == "New.Command"
+    sums = additions_of("New.Command", "", {}).sums
+    assert sums.numbers == {"callbacks": 1, "command:other": 1}
+    assert sums.unknown_command == "New.Command"
 
 
 @pytest.mark.parametrize("result", [20006, -1, "80001"])
 def test_a_message_that_was_not_delivered_is_counted_as_such(result: object) -> None:
     """SendMsgResult is an error code then."""
-    found = counted(SendMsgResult=result)
-    assert kinds(found) == ("one_to_one_messages", "undelivered")
-    assert found.sums.numbers["one_to_one_undelivered"] == 1
+    additions = counted(SendMsgResult=result)
+    assert kinds(additions) == ("one_to_one_messages", "undelivered")
+    assert additions.sums.numbers["one_to_one_undelivered"] == 1
     assert "one_to_one_undelivered" not in counted(GROUP, SendMsgResult=result).sums.numbers
 
 
@@ -93,9 +96,9 @@ def test_a_result_that_is_not_an_error_code_is_ignored(result: object) -> None:
 @pytest.mark.parametrize("command", [C2C, GROUP])
 def test_an_online_only_message_is_counted_apart(flag: object, command: str) -> None:
     """From every sender, delivered or not: a typing hint does not make a person active."""
-    found = counted(command, OnlineOnlyFlag=flag, SendMsgResult=5, From_Account="@RBT#1")
-    assert found.sums.numbers == {"callbacks": 1, "online_only": 1, "command:" + command: 1}
-    assert (found.people, found.conversation) == ((), ())
+    additions = counted(command, OnlineOnlyFlag=flag, SendMsgResult=5, From_Account="@RBT#1")
+    assert additions.sums.numbers == {"callbacks": 1, "online_only": 1, "command:" + command: 1}
+    assert (additions.people, additions.conversation) == ((), ())
 
 
 @pytest.mark.parametrize("flag", [0, "0", None, True, 2, 1.0, [1], ""])
@@ -108,42 +111,48 @@ def test_another_online_only_flag_is_ignored(flag: object) -> None:
 @pytest.mark.parametrize("command", [C2C, GROUP])
 def test_a_message_of_the_rest_api_is_by_the_app(platform: str, command: str) -> None:
     """In the name of any account: only the recipient is counted as a person."""
-    found = counted(command, platform, From_Account="service-17")
-    assert (kinds(found)[1:], found.people) == (("by_app",), (("recipients", "b"),))
+    additions = counted(command, platform, From_Account="service-17")
+    assert (kinds(additions)[1:], additions.people) == (("by_app",), (("recipients", "b"),))
 
 
 def test_an_administrator_is_the_app_on_every_platform() -> None:
     """The account `administrator` exists in every app; as a recipient it is not a person either."""
-    found = counted(From_Account="administrator")
-    assert (kinds(found), found.accounts(ACTIVE)) == (("one_to_one_messages", "by_app"), {"b"})
-    found = counted(To_Account="administrator")
-    assert (kinds(found), found.accounts(ACTIVE)) == (("one_to_one_messages",), {"a"})
+    additions = counted(From_Account="administrator")
+    assert (kinds(additions), additions.accounts(ACTIVE)) == (
+        ("one_to_one_messages", "by_app"),
+        {"b"},
+    )
+    additions = counted(To_Account="administrator")
+    assert (kinds(additions), additions.accounts(ACTIVE)) == (("one_to_one_messages",), {"a"})
     assert counted(From_Account="administrators").accounts(ACTIVE) == {"administrators", "b"}
 
 
 def test_an_administrator_sends_to_a_group_in_another_name() -> None:
     """Operator_Account shows it, also if the platform is not known."""
     fields = {"To_Account": None, "From_Account": "news"}
-    found = counted(GROUP, "", **fields, Operator_Account="administrator")
-    assert (kinds(found), found.people) == (("group_messages", "by_app"), ())
+    additions = counted(GROUP, "", **fields, Operator_Account="administrator")
+    assert (kinds(additions), additions.people) == (("group_messages", "by_app"), ())
     assert counted(GROUP, "", **fields, Operator_Account="news").accounts(ACTIVE) == {"news"}
 
 
 @pytest.mark.parametrize("platform", ["RESTAPI", "", "iOS"])
 def test_a_robot_is_a_robot_on_every_platform(platform: str) -> None:
     """Robots answer by the REST API; as recipients they are not persons either."""
-    found = counted(platform=platform, From_Account="@RBT#case")
-    assert (kinds(found), found.accounts(ACTIVE)) == (("one_to_one_messages", "by_robots"), {"b"})
-    found = counted(To_Account="@RBT#case")
-    assert (kinds(found), found.accounts(ACTIVE)) == (("one_to_one_messages",), {"a"})
+    additions = counted(platform=platform, From_Account="@RBT#case")
+    assert (kinds(additions), additions.accounts(ACTIVE)) == (
+        ("one_to_one_messages", "by_robots"),
+        {"b"},
+    )
+    additions = counted(To_Account="@RBT#case")
+    assert (kinds(additions), additions.accounts(ACTIVE)) == (("one_to_one_messages",), {"a"})
     both = counted(From_Account="a@RBT#", To_Account="@rbt#1")
     assert both.accounts(ACTIVE) == {"a@RBT#", "@rbt#1"}
 
 
 def test_one_message_may_have_several_kinds() -> None:
     """For example not delivered, and by a robot."""
-    found = counted(From_Account="@RBT#1", SendMsgResult=1)
-    assert kinds(found) == ("one_to_one_messages", "undelivered", "by_robots")
+    additions = counted(From_Account="@RBT#1", SendMsgResult=1)
+    assert kinds(additions) == ("one_to_one_messages", "undelivered", "by_robots")
 
 
 @pytest.mark.parametrize(
@@ -198,9 +207,9 @@ def test_a_message_has_a_platform_of_a_bounded_list(platform: str, right: str) -
 def test_a_change_of_state_is_a_log_in_or_a_log_out(info: Any, right: dict[str, int]) -> None:
     """The account of a log-in counts as a person who logged in, and not as active."""
     document = {"Info": info | {"To_Account": "a"} if isinstance(info, dict) else info}
-    found = additions_of(STATE, "", document)
-    assert found.sums.numbers == {"callbacks": 1, "command:" + STATE: 1, **right}
-    assert found.people == ((("logged_in", "a"),) if "log_ins" in right else ())
+    additions = additions_of(STATE, "", document)
+    assert additions.sums.numbers == {"callbacks": 1, "command:" + STATE: 1, **right}
+    assert additions.people == ((("logged_in", "a"),) if "log_ins" in right else ())
 
 
 @pytest.mark.parametrize(

@@ -68,12 +68,14 @@ async def found_in(
     directory: Path, question: Question, time_range: TimeRange
 ) -> set[tuple[int, int]]:
     """Return partition and offset of the records that a search finds."""
-    found = CallbackCollection(limit=1000, keeps_bodies=False)
-    extent = await ArchiveSearch(str(directory), question, found, lambda _: None).search(time_range)
+    collection = CallbackCollection(limit=1000, keeps_bodies=False)
+    extent = await ArchiveSearch(str(directory), question, collection, lambda _: None).search(
+        time_range
+    )
     assert extent.range == time_range
-    return {each.record for each in found.callbacks if each.record} | {
+    return {each.record for each in collection.callbacks if each.record} | {
         (place.partition or 0, place.offset or 0)
-        for each in found.callbacks
+        for each in collection.callbacks
         for place in each.places
     }
 
@@ -99,14 +101,14 @@ async def test_whatever_is_in_the_named_range_is_found(
                 until = made.taken_at + timedelta(minutes=world.chance.randrange(1, 200))
                 request = a_request(question, since=since, until=until)
             time_range = range_of(request, ())
-            found = await found_in(world.directory, question, time_range)
+            places_found = await found_in(world.directory, question, time_range)
             matching = [each for each in world.made if answers(each)]
             expected = {each.offset for each in matching if each.taken_at in time_range}
             # A body that is not JSON has no fields: it is found if it has the text anywhere.
             possible = {each.offset for each in world.made if each.is_broken or each in matching}
-            assert expected <= found <= possible, (seed, str(question))
-            finds, places = finds + 1, places + len(found)
-            outside += len(matching) - len(found)
+            assert expected <= places_found <= possible, (seed, str(question))
+            finds, places = finds + 1, places + len(places_found)
+            outside += len(matching) - len(places_found)
     assert places > finds
     assert outside > finds / 20
     say(f"{finds} finds, {places} places found, {outside} outside the range")
@@ -189,15 +191,15 @@ def test_a_needle_finds_every_writing_and_nothing_of_another_line() -> None:
 
 def an_answer(*places: str, not_searched: tuple[str, ...] = (), searched: bool = True) -> Answer:
     """Return an answer with a callback at these places."""
-    found = CallbackCollection(limit=20, keeps_bodies=False)
+    collection = CallbackCollection(limit=20, keeps_bodies=False)
     record = a_stored_record(0)
     headers = {name: value.decode() for name, value in record.headers}
     for place in places:
-        found.add(headers, record.value, Place(store=place, where="here"))
+        collection.add(headers, record.value, Place(store=place, where="here"))
     time_range = TimeRange(since=BEGINS, until=BEGINS + timedelta(hours=6))
     return Answer(
         question=Question(accounts=("jared",)),
-        collection=found,
+        collection=collection,
         range=time_range,
         searched={ARCHIVE: Extent("1 segment", time_range)} if searched else {},
         not_searched=dict.fromkeys(not_searched, "why"),
@@ -225,14 +227,14 @@ def test_only_a_search_of_all_sources_may_say_not_found(answer: Answer, code: Ex
 
 def test_the_output_has_80_columns_and_no_body() -> None:
     """Text from outside is printed without control characters."""
-    found = CallbackCollection(limit=20, keeps_bodies=False)
+    collection = CallbackCollection(limit=20, keeps_bodies=False)
     body = a_body(From_Account="\x1b[31m" + "x" * 300, CloudCustomData="a secret")
     record = a_stored_record(0, body)
     headers = {name: value.decode() for name, value in record.headers}
     name = "tim.callbacks.v1/3/00000000000000000071-2026-11-23T14.jsonl.zst line 7"
-    found.add(headers, record.value, Place(store=ARCHIVE, where=name, at=BEGINS))
+    collection.add(headers, record.value, Place(store=ARCHIVE, where=name, at=BEGINS))
     answer = an_answer(not_searched=("topic",))
-    answer.collection = found
+    answer.collection = collection
     lines = list(output.lines(answer, now=NOW, with_body=True))
     assert max(map(len, lines)) <= output.WIDTH
     text = "\n".join(lines)
@@ -244,14 +246,16 @@ def test_the_output_has_80_columns_and_no_body() -> None:
 
 def test_only_the_first_callbacks_are_kept_and_all_are_counted() -> None:
     """So memory is bounded; a callback that is known gets further places."""
-    found = CallbackCollection(limit=2, keeps_bodies=False)
+    collection = CallbackCollection(limit=2, keeps_bodies=False)
     for at in (0, 1, 2, 3, 0):
         record = a_stored_record(at)
         headers = {name: value.decode() for name, value in record.headers}
-        found.add(headers, record.value, Place(store=ARCHIVE, where=f"{at} {len(record.value)}"))
-        found.add(headers, record.value, Place(store=DEAD_LETTER, where=f"{at}"))
-    assert [len(each.places) for each in found.callbacks] == [2, 2]
-    assert found.further == 2
+        collection.add(
+            headers, record.value, Place(store=ARCHIVE, where=f"{at} {len(record.value)}")
+        )
+        collection.add(headers, record.value, Place(store=DEAD_LETTER, where=f"{at}"))
+    assert [len(each.places) for each in collection.callbacks] == [2, 2]
+    assert collection.further == 2
 
 
 async def test_a_damaged_segment_is_not_searched_and_the_others_are(tmp_path: Path) -> None:
@@ -261,19 +265,19 @@ async def test_a_damaged_segment_is_not_searched_and_the_others_are(tmp_path: Pa
     question = question_of(made.ce_id, "ce_id", app=None)
     time_range = TimeRange(since=BEGINS - timedelta(hours=1), until=NOW)
     whole = await found_in(tmp_path, question, time_range)
-    found = CallbackCollection(limit=20, keeps_bodies=False)
-    await ArchiveSearch(str(tmp_path), question, found, lambda _: None).search(time_range)
-    place = found.callbacks[0].places[0]
+    collection = CallbackCollection(limit=20, keeps_bodies=False)
+    await ArchiveSearch(str(tmp_path), question, collection, lambda _: None).search(time_range)
+    place = collection.callbacks[0].places[0]
     name, number = place.where.split(" line ")
     content = bytearray((tmp_path / name).read_bytes())
     line = list(read_lines(bytes(content)))[int(number) - 1]
     assert json.loads(line)["offset"] == place.offset
     content[-1] ^= 1
     (tmp_path / name).write_bytes(content)
-    found = CallbackCollection(limit=20, keeps_bodies=False)
+    collection = CallbackCollection(limit=20, keeps_bodies=False)
     with pytest.raises(NotSearched, match=re.escape(name)):
-        await ArchiveSearch(str(tmp_path), question, found, lambda _: None).search(time_range)
-    assert len(found.callbacks) == len(whole) - 1
+        await ArchiveSearch(str(tmp_path), question, collection, lambda _: None).search(time_range)
+    assert len(collection.callbacks) == len(whole) - 1
 
 
 async def test_an_archive_alone_never_proves_that_a_callback_is_nowhere(tmp_path: Path) -> None:

@@ -13,14 +13,14 @@ ANSWER_MS_MAX = 2000
 
 def answers() -> list[tuple[str, dict[str, object], str]]:
     """Return status, body and Retry-After of every answer that the gateway gives itself."""
-    found = re.findall(
+    lines = re.findall(
         r"^ *http-error status (\d+) content-type application/json string '(.*?)'"
         r"(?: hdr Retry-After (\d+))?$",
         CONFIGURATION,
         re.MULTILINE,
     )
-    assert len(found) == CONFIGURATION.count("http-error status")
-    return [(status, json.loads(body), retry_after) for status, body, retry_after in found]
+    assert len(lines) == CONFIGURATION.count("http-error status")
+    return [(status, json.loads(body), retry_after) for status, body, retry_after in lines]
 
 
 def test_the_documented_answers_are_exactly_those_of_the_gateway() -> None:

@@ -66,13 +66,13 @@ async def test_names_are_listed_in_the_order_of_the_chain(make: Make, count: int
     """They come in pages, without other partitions and other files."""
     wanted = names(count)
     made = make(*wanted, *names(5, P1), *(f"{P0}/{other}" for other in OTHERS))
-    found = await pages(made)
-    assert [name for page in found for name in page] == wanted
-    assert all(len(page) <= 3 for page in found)
+    listed = await pages(made)
+    assert [name for page in listed for name in page] == wanted
+    assert all(len(page) <= 3 for page in listed)
     assert await made.last(P0, search_from="") == (wanted[-1] if wanted else None)
     for at, known in enumerate(wanted):
-        found = await pages(made, after=known)
-        assert [name for page in found for name in page] == wanted[at + 1 :]
+        listed = await pages(made, after=known)
+        assert [name for page in listed for name in page] == wanted[at + 1 :]
         assert await made.last(P0, search_from=known) == wanted[-1]
 
 

@@ -75,9 +75,9 @@ async def test_every_field_has_its_type_and_the_body_its_characters(tmp_path: Pa
     written, to = WrittenArchive(tmp_path / "archive"), tmp_path / "copy"
     await written.append(*(numbered(at, body) for at, body in enumerate(BODIES, 1)))
     await copied(written, to, hours=9)
-    found = rows(to)
-    assert [row["body"].encode() for row in found] == BODIES
-    for row, body in zip(found, BODIES, strict=True):
+    parquet_rows = rows(to)
+    assert [row["body"].encode() for row in parquet_rows] == BODIES
+    for row, body in zip(parquet_rows, BODIES, strict=True):
         document = parse(body)
         assert row["ce_type"] == document["CallbackCommand"]
         sender = document.get("From_Account")
@@ -93,7 +93,7 @@ async def test_every_field_has_its_type_and_the_body_its_characters(tmp_path: Pa
                 for each in row["MsgBody"] or ()
             ]
             assert elements == document.get("MsgBody", [])
-    first, bom, odd, lone = found[0], *found[-4:-1]
+    first, bom, odd, lone = parquet_rows[0], *parquet_rows[-4:-1]
     assert (first["ce_time"], first["timestamp"]) == (FIRST, FIRST)
     assert (first["ce_origin"], first["partition"], first["offset"]) == (ORIGIN, 0, 0)
     assert (bom["MsgSeq"], bom["MsgTime"], bom["From_Account"]) == (12, 1_700_000_000, "77")

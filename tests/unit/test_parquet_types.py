@@ -61,7 +61,9 @@ def scalars(kind: Any, path: tuple[str, ...] = ()) -> list[tuple[tuple[str, ...]
     """Return every place of a text or an integer in the columns, with its type."""
     match kind:
         case dict():
-            return [found for name, each in kind.items() for found in scalars(each, (*path, name))]
+            return [
+                scalar for name, each in kind.items() for scalar in scalars(each, (*path, name))
+            ]
         case [item]:
             return scalars(item, (*path, "[]"))
         case "JSON":
@@ -115,10 +117,10 @@ async def test_structures_of_another_type_are_null(tmp_path: Path) -> None:
     made = [form % (text, text) for form in (within, whole) for text in texts]
     await written.append(*(numbered(at, body.encode()) for at, body in enumerate(made, 1)))
     await copied(written, to, hours=9)
-    found = rows(to)
-    for row in found[: len(texts)]:
+    parquet_rows = rows(to)
+    for row in parquet_rows[: len(texts)]:
         assert row["MsgBody"] == [None, {"MsgType": "T", "MsgContent": None}], row["body"]
-    for row in found[len(texts) :]:
+    for row in parquet_rows[len(texts) :]:
         assert (row["MsgBody"], row["Info"]) == (None, None), row["body"]
 
 

@@ -154,8 +154,8 @@ async def test_a_process_that_hangs_needs_a_person() -> None:
     bench.assign(P0)
     await bench.run_rounds()
     bench.clock.now += ROUND_S_MAX + 1
-    found = phase_of(
+    explained = phase_of(
         bench.runner.status(), hang_reason=bench.runner.hang_reason(), positions_missing=0
     )
-    assert found.phase == Phase.STOPPED
-    assert "the loop has finished no round" in found.because
+    assert explained.phase == Phase.STOPPED
+    assert "the loop has finished no round" in explained.because

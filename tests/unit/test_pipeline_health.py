@@ -45,24 +45,24 @@ def test_each_fault_has_its_state_and_its_words(
     text: str, name: str, state: str, what: ProcessStatuses
 ) -> None:
     """The words are complete in both languages, and lead to a section that exists."""
-    found = stage(name, what)
+    shown_stage = stage(name, what)
     expected = TEXTS[text]
-    assert found.state == state
+    assert shown_stage.state == state
     for form, sentence in (
-        (expected.en, found.what.en),
-        (expected.do_en, found.what_to_do.en),
-        (expected.zh, found.what.zh),
-        (expected.do_zh, found.what_to_do.zh),
+        (expected.en, shown_stage.what.en),
+        (expected.do_en, shown_stage.what_to_do.en),
+        (expected.zh, shown_stage.what.zh),
+        (expected.do_zh, shown_stage.what_to_do.zh),
     ):
         assert sentence
         assert sentence.endswith((".", "。"))
         assert not re.search(r"[{}]|  |\bNone\b|,\.|，，", sentence), sentence
         literal = max((part for part, *_ in Formatter().parse(form)), key=len)
         assert literal[1:].rstrip(".").rstrip(",") in sentence
-    assert not re.search("[一-鿿]", found.what.en + found.what_to_do.en)
-    assert re.search("[一-鿿]", found.what.zh)
-    assert re.search("[一-鿿]", found.what_to_do.zh)
-    page, _, anchor = found.runbook.removeprefix("docs/").partition("#")
+    assert not re.search("[一-鿿]", shown_stage.what.en + shown_stage.what_to_do.en)
+    assert re.search("[一-鿿]", shown_stage.what.zh)
+    assert re.search("[一-鿿]", shown_stage.what_to_do.zh)
+    page, _, anchor = shown_stage.runbook.removeprefix("docs/").partition("#")
     assert not anchor or anchor in anchors(page)
 
 
@@ -85,25 +85,25 @@ def anchors(page: str) -> set[str]:
 
 def test_a_database_that_does_not_answer_is_described_like_this() -> None:
     """What is wrong, since when, whether anything is lost, how long it may last, what to do."""
-    found = stage("database", measured(sync=[a_consumer(sink_fault=SINCE_14_02)]))
-    assert found.what.en == (
+    shown_stage = stage("database", measured(sync=[a_consumer(sink_fault=SINCE_14_02)]))
+    assert shown_stage.what.en == (
         "PostgreSQL does not answer or refuses everything (since 14:02). Nothing is lost; "
         "callbacks wait in Kafka, which keeps them for 6 days more (with a retention of 7 days)."
     )
-    assert found.what_to_do.en == "Check the server; the rest recovers by itself."
-    assert found.what.zh == (
+    assert shown_stage.what_to_do.en == "Check the server; the rest recovers by itself."
+    assert shown_stage.what.zh == (
         "自 14:02 起 PostgreSQL 无应答或拒绝写入。没有丢失；回调在 Kafka 中等待（按保留时间 7 天，"
         "还可保留 6 天）。"
     )
-    assert found.since == AT_14_02
-    assert found.runbook == "docs/runbook.md#a-sink-is-down"
+    assert shown_stage.since == AT_14_02
+    assert shown_stage.runbook == "docs/runbook.md#a-sink-is-down"
 
 
 def test_a_pipeline_that_is_well_says_so_with_one_number_for_each_stage() -> None:
     """The stages have the order in which callbacks go through them."""
-    found = stated(measured())
-    assert found.state == "ok"
-    assert [(one.stage, one.number, one.of, one.unit) for one in found.stages] == [
+    health = stated(measured())
+    assert health.state == "ok"
+    assert [(one.stage, one.number, one.of, one.unit) for one in health.stages] == [
         ("receiving", 2, 2, "replicas"),
         ("on_disk", 6, None, "callbacks"),
         ("kafka", 0.1, None, "seconds"),
@@ -135,18 +135,18 @@ def test_the_pipeline_is_as_well_as_its_worst_stage(what: ProcessStatuses, state
 
 def test_nothing_of_a_process_that_does_not_answer_is_shown() -> None:
     """Its last number is not repeated."""
-    found = stated(measured([SILENT], sync=[SILENT], archive=[SILENT], counters=[SILENT]))
-    assert [stage.number for stage in found.stages] == [0, None, None, None, None, None]
-    assert "ok" not in {stage.state for stage in found.stages}
+    health = stated(measured([SILENT], sync=[SILENT], archive=[SILENT], counters=[SILENT]))
+    assert [stage.number for stage in health.stages] == [0, None, None, None, None, None]
+    assert "ok" not in {stage.state for stage in health.stages}
 
 
 def test_kafka_says_how_long_the_records_of_a_silent_consumer_are_kept() -> None:
     """By the retention that the topic has, and the first record that the group has not read."""
     unread_since = {"sync": NOW - timedelta(hours=7)}
     what = with_kafka(retention_s=48 * 3600.0, unread_since=unread_since)
-    found = stage("database", replace(what, consumers={**what.consumers, "sync": [SILENT]}))
-    assert "keeps them for 41 hours more (with a retention of 2 days)" in found.what.en
-    assert found.number == 7 * 3600
+    shown_stage = stage("database", replace(what, consumers={**what.consumers, "sync": [SILENT]}))
+    assert "keeps them for 41 hours more (with a retention of 2 days)" in shown_stage.what.en
+    assert shown_stage.number == 7 * 3600
 
 
 def test_a_disk_is_short_only_if_the_spool_may_need_more_than_is_left() -> None:
@@ -159,8 +159,10 @@ def test_a_disk_is_short_only_if_the_spool_may_need_more_than_is_left() -> None:
 
 def test_an_age_that_one_process_does_not_know_leaves_the_oldest_unknown() -> None:
     """The other one may be the smaller."""
-    found = stage("database", measured(sync=[a_consumer(), a_consumer(oldest_waiting_s=None)]))
-    assert (found.state, found.number) == ("unknown", None)
+    shown_stage = stage(
+        "database", measured(sync=[a_consumer(), a_consumer(oldest_waiting_s=None)])
+    )
+    assert (shown_stage.state, shown_stage.number) == ("unknown", None)
 
 
 def test_the_age_of_a_batch_is_not_a_lag() -> None:
@@ -188,8 +190,8 @@ def test_since_is_when_the_state_was_seen_to_change() -> None:
 
 def test_a_time_of_another_day_has_its_date() -> None:
     """In the zone that was asked for."""
-    found = stage("database", measured(sync=[SilentProcess(NOW - timedelta(days=1))]))
-    assert "(since 2026-11-27 14:42)" in found.what.en
+    shown_stage = stage("database", measured(sync=[SilentProcess(NOW - timedelta(days=1))]))
+    assert "(since 2026-11-27 14:42)" in shown_stage.what.en
 
 
 @pytest.mark.parametrize(

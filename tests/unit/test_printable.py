@@ -67,14 +67,14 @@ def test_printable_text_has_no_control_characters_and_a_bounded_length(
     text: str | bytes, length_max: int
 ) -> None:
     """An omitted part is counted."""
-    found = printable(text, length_max)
-    assert not controls(found)
-    kept, _, omitted = found.partition("… (")
+    printed = printable(text, length_max)
+    assert not controls(printed)
+    kept, _, omitted = printed.partition("… (")
     if omitted and isinstance(text, str) and "…" not in text:
         assert len(kept) <= length_max
         assert 0 < int(omitted.removesuffix(" more characters)")) <= len(text)
     elif not omitted:
-        assert len(found) <= max(length_max, found.count("…"))
+        assert len(printed) <= max(length_max, printed.count("…"))
 
 
 def test_escapes_are_those_of_python_and_other_text_stays() -> None:
@@ -171,9 +171,9 @@ OUTPUTS = (an_audit, a_simulation, a_verification, addresses, waiting, terminal.
 @given(text=foreign)
 def test_no_output_is_changed_by_the_text_in_it(output: Callable[[str], object], text: str) -> None:
     """It has as many lines as with plain text, no control character, and raises nothing."""
-    found = shown(lambda: output(text))
-    assert not controls(found.replace("\n", ""))
-    assert found.count("\n") == shown(lambda: output("plain")).count("\n")
+    printed = shown(lambda: output(text))
+    assert not controls(printed.replace("\n", ""))
+    assert printed.count("\n") == shown(lambda: output("plain")).count("\n")
 
 
 @given(foreign)

@@ -35,14 +35,14 @@ def test_every_sequence_is_judged_by_the_plain_rule(
 ) -> None:
     """It is missing, doubled, a dead letter or expired, in Kafka and in a sink."""
     topic, dead, archive, consumers_dead = places
-    found = Evidence(
+    evidence = Evidence(
         topic=sequences(topic, whole=True),
         ingress_dead_letters=sequences(dead),
         archive=sequences(archive, whole=True),
         expired_ranges={0: [expired]},
     )
-    found.dead_letters_of[ARCHIVE] = sequences(consumers_dead)
-    proof = OriginProof(found, OriginEnd(END, is_known=known))
+    evidence.dead_letters_of[ARCHIVE] = sequences(consumers_dead)
+    proof = OriginProof(evidence, OriginEnd(END, is_known=known))
     in_topic, in_dead, in_archive, in_consumers_dead = map(
         Counter, (topic, dead, archive, consumers_dead)
     )
@@ -68,7 +68,7 @@ def test_every_sequence_is_judged_by_the_plain_rule(
             sink["dead_lettered"].append(each)
     assert list(proof.expired) == gone
     assert listed(proof.kafka()) == kafka | {"dead_lettered": []}
-    assert listed(proof.sink(ARCHIVE, found.archive)) == sink
+    assert listed(proof.sink(ARCHIVE, evidence.archive)) == sink
 
 
 def listed(report: SinkReport) -> dict[str, list[int]]:

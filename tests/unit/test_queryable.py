@@ -9,10 +9,10 @@ from schemas.body import parse
 def made(members: str, mark: str = "") -> Queryable:
     """Return the queryable form of an object of these members."""
     body = f"{mark}{{{members}}}".encode()
-    found = queryable(body, parse(body))
-    assert found == queryable(body, parse(body))
-    assert (found.text[0], found.text[-1]) == ("{", "}")
-    return found._replace(text=found.text[1:-1])
+    form = queryable(body, parse(body))
+    assert form == queryable(body, parse(body))
+    assert (form.text[0], form.text[-1]) == ("{", "}")
+    return form._replace(text=form.text[1:-1])
 
 
 @pytest.mark.parametrize(

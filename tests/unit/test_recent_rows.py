@@ -36,14 +36,14 @@ def test_it_returns_the_rows_that_were_stored(
         else:
             forgotten = min(forgotten + count, last)
             recent.forget(forgotten)
-    found = recent.rows_after(after, rows_max=rows_max, bytes_max=BYTES_MAX)
-    if found is not None:
-        assert [row.sequence for row in found] == [
+    rows = recent.rows_after(after, rows_max=rows_max, bytes_max=BYTES_MAX)
+    if rows is not None:
+        assert [row.sequence for row in rows] == [
             n for n in range(after + 1, last + 1) if n <= after + rows_max
-        ][: len(found)]
-        assert all(row.record == a_wire_record(row.sequence) for row in found)
+        ][: len(rows)]
+        assert all(row.record == a_wire_record(row.sequence) for row in rows)
         # It ends early only at the last row.
-        assert len(found) == min(rows_max, max(0, last - after)) or step_lost(steps)
+        assert len(rows) == min(rows_max, max(0, last - after)) or step_lost(steps)
 
 
 def step_lost(steps: list[tuple[str, int]]) -> bool:
@@ -57,9 +57,9 @@ def test_it_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     recent = RecentRows()
     recent.add(1, [(n, a_wire_record(n)) for n in range(1, 31)])
     assert recent.rows_after(0, rows_max=5, bytes_max=BYTES_MAX) is None
-    found = recent.rows_after(20, rows_max=50, bytes_max=BYTES_MAX)
-    assert found is not None
-    assert [row.sequence for row in found] == list(range(21, 31))
+    rows = recent.rows_after(20, rows_max=50, bytes_max=BYTES_MAX)
+    assert rows is not None
+    assert [row.sequence for row in rows] == list(range(21, 31))
     monkeypatch.setattr(recent_rows_module, "RECENT_BYTES_MAX", 1)
     recent.add(31, [(31, a_wire_record(31))])
     assert recent.rows_after(30, rows_max=5, bytes_max=BYTES_MAX) is None

@@ -43,10 +43,10 @@ def test_every_sample_is_a_receipt_and_a_row_with_its_body() -> None:
 def test_every_documented_field_has_a_column() -> None:
     """Numbers are numbers, times are times, and an absent field is None."""
     fields = {"MsgSeq": 48374, "MsgRandom": "2837546", "MsgTime": 1557481126, "SendMsgResult": 0}
-    found = only_message(a_body(**fields))
-    assert (found["message_seq"], found["message_random"], found["result"]) == (48374, 2837546, 0)
-    assert found["sent_at"].isoformat() == "2019-05-10T09:38:46+00:00"
-    assert (found["sender"], found["recipient"], found["group_id"]) == ("jared", "Jonh", None)
+    row = only_message(a_body(**fields))
+    assert (row["message_seq"], row["message_random"], row["result"]) == (48374, 2837546, 0)
+    assert row["sent_at"].isoformat() == "2019-05-10T09:38:46+00:00"
+    assert (row["sender"], row["recipient"], row["group_id"]) == ("jared", "Jonh", None)
     bare = only_message(a_body())
     assert (bare["message_seq"], bare["sent_at"], bare["result"]) == (None, None, None)
 
@@ -54,16 +54,16 @@ def test_every_documented_field_has_a_column() -> None:
 def test_nul_and_lone_surrogates_in_accounts_are_escaped() -> None:
     """PostgreSQL's text holds neither. The accounts stay distinct; the body has U+FFFD."""
     body = a_body(From_Account="a\0b", To_Account="\ud800")
-    found = only_message(body)
-    assert (found["sender"], found["recipient"]) == ("a\\u0000b", "\\ud800")
-    assert json.loads(found["body"])["From_Account"] == "a\ufffdb"
-    assert (found["altered"], found["raw"]) == (True, body)
+    row = only_message(body)
+    assert (row["sender"], row["recipient"]) == ("a\\u0000b", "\\ud800")
+    assert json.loads(row["body"])["From_Account"] == "a\ufffdb"
+    assert (row["altered"], row["raw"]) == (True, body)
 
 
 def test_a_byte_order_mark_is_removed_from_the_body() -> None:
     """PostgreSQL's JSON refuses it."""
-    found = only_message(b"\xef\xbb\xbf" + a_body())
-    assert (found["body"], found["altered"], found["raw"]) == (a_body().decode(), False, None)
+    row = only_message(b"\xef\xbb\xbf" + a_body())
+    assert (row["body"], row["altered"], row["raw"]) == (a_body().decode(), False, None)
 
 
 def test_a_record_that_is_not_a_callback_is_rejected_by_its_offset() -> None:

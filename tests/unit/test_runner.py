@@ -208,9 +208,9 @@ async def measured(bench: RunnerBench) -> None:
 
 def _shown(metric: str) -> float:
     """Return the value that a scrape would show."""
-    found = CONSUMER.get_sample_value(metric)
-    assert found is not None
-    return found
+    value = CONSUMER.get_sample_value(metric)
+    assert value is not None
+    return value
 
 
 async def test_a_bug_crashes_with_nothing_committed() -> None:

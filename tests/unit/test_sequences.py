@@ -33,10 +33,10 @@ def test_gaps_are_the_ranges_of_absent_sequences(numbers: set[int], first: int, 
     sequences = Sequences()
     for number in numbers:
         sequences.add(at + number)
-    found = list(gaps(sequences.distinct, at + first, at + last))
-    absent = [sequence for low, high in found for sequence in range(low, high + 1)]
+    ranges = list(gaps(sequences.distinct, at + first, at + last))
+    absent = [sequence for low, high in ranges for sequence in range(low, high + 1)]
     assert absent == [at + number for number in range(first, last + 1) if number not in numbers]
-    assert all(left[1] + 1 < right[0] for left, right in itertools.pairwise(found))
+    assert all(left[1] + 1 < right[0] for left, right in itertools.pairwise(ranges))
 
 
 def test_without_sequences_the_whole_range_is_a_gap() -> None:

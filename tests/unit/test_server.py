@@ -52,9 +52,9 @@ async def answers(
         await writer.drain()
         if pause:
             await asyncio.sleep(0.002)
-    found = [await one_answer(reader) for _ in range(count)]
+    received = [await one_answer(reader) for _ in range(count)]
     writer.close()
-    return found
+    return received
 
 
 async def one_answer(reader: asyncio.StreamReader) -> tuple[int, str]:
@@ -81,8 +81,8 @@ async def test_requests_cut_anywhere_are_answered_each_in_order(
     )
     cuts = sorted(chance.sample(range(1, len(stream)), chance.randint(0, 12)))
     pieces = [stream[a:b] for a, b in zip([0, *cuts], [*cuts, len(stream)], strict=True)]
-    found = await answers(port, pieces, len(good), pause=seed % 2 == 0)
-    assert found == [OK if fine else FAIL for fine in good]
+    received = await answers(port, pieces, len(good), pause=seed % 2 == 0)
+    assert received == [OK if fine else FAIL for fine in good]
     assert len(port.stored()) == len(good)
 
 

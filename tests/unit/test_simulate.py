@@ -121,14 +121,14 @@ def test_records_of_the_archive_are_sent_again_byte_for_byte(
 ) -> None:
     """With the parameters of their URL, and the `ce_id` that they have."""
     lines = lines_of(*bodies, client_ip=ip, opt_platform="New & old")
-    found = list(recorded(folder / "a", lines).requests())
-    assert [callback.body for callback in found] == bodies
-    for callback, line in zip(found, lines.splitlines(), strict=True):
+    requests = list(recorded(folder / "a", lines).requests())
+    assert [callback.body for callback in requests] == bodies
+    for callback, line in zip(requests, lines.splitlines(), strict=True):
         assert callback.id == json.loads(line)["headers"]["ce_id"]
         assert f"SdkAppid={APP}&" in callback.query
         assert callback.query.endswith("OptPlatform=New+%26+old")
     (renamed, *_) = recorded(folder / "a", lines, "77", as_app=True).requests()
-    assert (renamed.sdkappid, renamed.id) != (found[0].sdkappid, found[0].id)
+    assert (renamed.sdkappid, renamed.id) != (requests[0].sdkappid, requests[0].id)
     assert "SdkAppid=77&" in renamed.query
 
 
@@ -136,9 +136,9 @@ def test_records_of_the_archive_are_sent_again_byte_for_byte(
 def test_bodies_are_sent_again_byte_for_byte(folder: Path, bodies: list[Path]) -> None:
     """Each with the command that it names, for the app that is given; empty lines do not count."""
     contents = [json.dumps(json.loads(path.read_bytes())).encode() for path in bodies]
-    found = list(recorded(folder / "b", b"\n\r\n".join(contents), APP).requests())
-    assert [callback.body for callback in found] == contents
-    for callback in found:
+    requests = list(recorded(folder / "b", b"\n\r\n".join(contents), APP).requests())
+    assert [callback.body for callback in requests] == contents
+    for callback in requests:
         sent = ReceivedCallback(
             sdkappid=APP,
             command=callback.command,
@@ -199,8 +199,8 @@ def test_recorded_callbacks_are_sent_in_the_order_that_is_asked_for(tmp_path: Pa
     content = b"".join([lines[2], lines[0], lines[1]])
 
     def keys(**options: Any) -> list[str]:
-        found = recorded(tmp_path / "a", content, **options).requests()
-        return [json.loads(callback.body)["MsgKey"] for callback in found]
+        requests = recorded(tmp_path / "a", content, **options).requests()
+        return [json.loads(callback.body)["MsgKey"] for callback in requests]
 
     assert keys() == ["2", "3", "1"]
     assert keys(order="time", needs_times=True) == ["3", "1", "2"]

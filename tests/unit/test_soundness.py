@@ -85,5 +85,5 @@ def test_a_checked_segment_has_the_places_of_its_records() -> None:
     name, content = new_segment.of_batch(
         Batch(partition=P0, begins_at=0, reached=Position(3), records=records)
     )
-    found = check(name, content)
-    assert (found.faults, found.places) == ([], [(ORIGIN, 4), (ORIGIN, 6)])
+    soundness = check(name, content)
+    assert (soundness.faults, soundness.places) == ([], [(ORIGIN, 4), (ORIGIN, 6)])

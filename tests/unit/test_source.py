@@ -224,11 +224,11 @@ class Broker:
     async def describe_topic(self, *_: object) -> TopicOnBroker:
         """Return the topic as it was when the request arrived."""
         self.asked += 1
-        found = TopicOnBroker(self.topic_id, {0: 7, 1: 8}, "a connection")
+        described = TopicOnBroker(self.topic_id, {0: 7, 1: 8}, "a connection")
         await self.answers.wait()
         if self.fails:
             raise KafkaError("gone")
-        return found
+        return described
 
 
 async def test_partitions_share_a_request_that_was_sent_late_enough(

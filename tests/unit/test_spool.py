@@ -153,16 +153,16 @@ def test_a_file_that_is_not_a_spool_is_renamed(
     """It is logged and never deleted, and the process starts with another spool."""
     garbage = bytes(range(256)) * 64
     (tmp_path / "0000000000000000.lmdb").write_bytes(garbage)
-    (found,) = summaries(tmp_path)
-    assert (found.last_sequence, "LMDB" in found.fault) == (None, True)
+    (spool_summary,) = summaries(tmp_path)
+    assert (spool_summary.last_sequence, "LMDB" in spool_summary.fault) == (None, True)
     spool = hold_any(tmp_path, bytes_max=BYTES_MAX)
     assert spool.name != "0" * 16
     (renamed,) = tmp_path.glob("*.corrupt-*")
     assert renamed.read_bytes() == garbage
     assert "is corrupt" in caplog.text
-    (found,) = [summary for summary in summaries(tmp_path) if summary.fault]
-    assert (found.name, found.last_sequence) == ("0" * 16, None)
-    assert renamed.name in found.fault
+    (spool_summary,) = [summary for summary in summaries(tmp_path) if summary.fault]
+    assert (spool_summary.name, spool_summary.last_sequence) == ("0" * 16, None)
+    assert renamed.name in spool_summary.fault
     spool.close()
 
 
@@ -173,8 +173,12 @@ def test_corrupt_files_are_listed_under_their_present_and_their_former_name(
     """Else an audit would not know that rows may be lost; 0.1.0 gave the former name."""
     name = "0" * 16
     (tmp_path / f"{name}.lmdb{suffix}").touch()
-    (found,) = summaries(tmp_path)
-    assert (found.name, found.last_sequence, suffix in found.fault) == (name, None, True)
+    (spool_summary,) = summaries(tmp_path)
+    assert (spool_summary.name, spool_summary.last_sequence, suffix in spool_summary.fault) == (
+        name,
+        None,
+        True,
+    )
 
 
 def test_a_new_origin_has_the_remaining_rows_as_1_2_3(tmp_path: Path) -> None:

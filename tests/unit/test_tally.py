@@ -226,8 +226,8 @@ def test_counts_under_traffic_are_the_first_sequences_of_the_partition() -> None
         # Without 2, but with 4.
         ((3, 8), False),
     ):
-        found = [1, 2, 3, 4, 5]
-        report = audited(topic=found, archive=found, counts=counts, later=5)
+        sequences = [1, 2, 3, 4, 5]
+        report = audited(topic=sequences, archive=sequences, counts=counts, later=5)
         assert report.proven is proven, counts
 
 
@@ -334,11 +334,11 @@ def test_a_repeat_that_the_ledger_does_not_have_is_not_a_changed_callback(
         for record in records:
             see(tally, record)
         tally.add_ledger_row(ledger[0].id, hashlib.sha256(bodies[row]).hexdigest())
-        found = tally.report().ledger
-        assert found is not None
+        ledger_report = tally.report().ledger
+        assert ledger_report is not None
         row_is_strange = row != in_ledger and bodies[row] not in [each.value for each in records]
-        assert found.changed == max(changed, row_is_strange)
-        assert sum(found.missing.values()) == 0
+        assert ledger_report.changed == max(changed, row_is_strange)
+        assert sum(ledger_report.missing.values()) == 0
 
 
 def test_a_row_seems_changed_only_until_its_callback_is_read_in_kafka() -> None:

@@ -26,17 +26,19 @@ from ingress.http.target import misspelled_sdkappid, parse_target
 )
 def test_every_form_is_read(raw: str, path: str, parameters: dict[str, str]) -> None:
     """Of a repeated parameter the first value counts."""
-    found_path, found = parse_target(raw)
+    found_path, found_parameters = parse_target(raw)
     assert found_path == path
-    assert {name: value for name, value in found.items() if name} == parameters
+    assert {name: value for name, value in found_parameters.items() if name} == parameters
 
 
 @given(pairs=st.lists(st.tuples(st.text("abc", min_size=1), st.text()), max_size=5))
 def test_parameters_are_the_same_as_yarls(pairs: list[tuple[str, str]]) -> None:
     """Our faster parser agrees with yarl."""
     url = URL.build(path="/p", query=pairs)
-    _, found = parse_target(url.raw_path_qs)
-    assert {n: v for n, v in found.items() if n} == {n: url.query.getall(n)[0] for n in url.query}
+    _, found_parameters = parse_target(url.raw_path_qs)
+    assert {n: v for n, v in found_parameters.items() if n} == {
+        n: url.query.getall(n)[0] for n in url.query
+    }
 
 
 @pytest.mark.parametrize(

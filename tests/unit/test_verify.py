@@ -39,9 +39,9 @@ async def verified(written: WrittenArchive, *, wait_s: float = 0) -> VerifyResul
     return await verify(written.store, wait_s=wait_s, listed=lambda _: None, step=lambda: None)
 
 
-def fault_text(found: VerifyResult) -> str:
+def fault_text(verification: VerifyResult) -> str:
     """Return all faults as one text."""
-    return "\n".join(f"{name}: {fault}" for name, fault in found.faults)
+    return "\n".join(f"{name}: {fault}" for name, fault in verification.faults)
 
 
 async def test_a_sequence_after_a_higher_one_is_found(written: WrittenArchive) -> None:
@@ -58,10 +58,10 @@ async def test_a_sound_archive_has_no_faults(written: WrittenArchive) -> None:
     await written.append(markers=2)
     await written.append(numbered(13), partition=P1)
     await written.append(numbered(9, origin="p" * 16), partition=P1)
-    found = await verified(written)
-    assert (found.faults, found.sound, found.absent) == ([], True, 0)
-    assert (found.segments, found.records) == (8, 14)
-    assert found.origins[ORIGIN].sequences == 13
+    verification = await verified(written)
+    assert (verification.faults, verification.sound, verification.absent) == ([], True, 0)
+    assert (verification.segments, verification.records) == (8, 14)
+    assert verification.origins[ORIGIN].sequences == 13
 
 
 async def test_any_changed_bit_is_found(
@@ -77,9 +77,9 @@ async def test_any_changed_bit_is_found(
         at = dice.randrange(len(whole))
         broken[at] ^= 1 << dice.randrange(8)
         path.write_bytes(broken)
-        found = await verified(written)
-        assert not found.sound, at
-        assert {faulty for faulty, _ in found.faults} == {name}
+        verification = await verified(written)
+        assert not verification.sound, at
+        assert {faulty for faulty, _ in verification.faults} == {name}
 
 
 async def test_a_truncated_segment_is_found(
@@ -91,8 +91,8 @@ async def test_a_truncated_segment_is_found(
     whole = path.read_bytes()
     for size in range(0, len(whole), max(1, len(whole) // scaled(40))):
         path.write_bytes(whole[:size])
-        found = await verified(written)
-        assert {faulty for faulty, _ in found.faults} == {name}, size
+        verification = await verified(written)
+        assert {faulty for faulty, _ in verification.faults} == {name}, size
     # A writer that made a whole file of half of its frames.
     half = b"".join([*segment.read_lines(whole)][:2])
     path.write_bytes(forge(whole, half))
@@ -110,9 +110,9 @@ async def test_a_deleted_segment_is_found(written: WrittenArchive) -> None:
     ):
         content = written.path(name).read_bytes()
         written.path(name).unlink()
-        found = await verified(written)
-        assert fault in fault_text(found)
-        assert len(found.faults) == 1
+        verification = await verified(written)
+        assert fault in fault_text(verification)
+        assert len(verification.faults) == 1
         written.path(name).write_bytes(content)
     assert (await verified(written)).sound
 
@@ -137,9 +137,9 @@ async def test_a_segment_under_another_name_is_found(written: WrittenArchive) ->
         path.parent.parent / "1" / path.name,
     ):
         shutil.copyfile(path, other)
-        found = await verified(written)
-        assert "its name does not match its content" in fault_text(found)
-        assert found.origins[ORIGIN].doubled_listed == [5, 6, 7, 8]
+        verification = await verified(written)
+        assert "its name does not match its content" in fault_text(verification)
+        assert verification.origins[ORIGIN].doubled_listed == [5, 6, 7, 8]
         other.unlink()
     path.rename(path.with_name(path.name.replace("0005", "0006")))
     assert "its name does not match" in fault_text(await verified(written))
@@ -160,9 +160,9 @@ async def test_overlapping_segments_are_found(written: WrittenArchive) -> None:
     )
     name, content = new_segment.of_batch(batch)
     await written.store.create(name, content)
-    found = await verified(written)
-    assert f"{name}: it overlaps the one before it" in fault_text(found)
-    assert found.origins[ORIGIN].doubled == 2
+    verification = await verified(written)
+    assert f"{name}: it overlaps the one before it" in fault_text(verification)
+    assert verification.origins[ORIGIN].doubled == 2
 
 
 @pytest.mark.parametrize("records", [True, False], ids=["records", "markers"])
@@ -186,9 +186,9 @@ async def test_two_topics_in_one_chain_are_found(
         summary = await written.store.summary((await written.store.names(P0))[-1])
         made = new_segment.of_markers(summary, reached)
     await written.store.create(*made)
-    (found,) = (await verified(written)).faults
-    assert found[0] == made[0]
-    assert "its topic has the id other, that of the segment before it has the id one" in found[1]
+    (fault,) = (await verified(written)).faults
+    assert fault[0] == made[0]
+    assert "its topic has the id other, that of the segment before it has the id one" in fault[1]
 
 
 async def test_a_link_with_another_last_record_is_found(written: WrittenArchive) -> None:
@@ -205,25 +205,25 @@ async def test_a_link_with_another_last_record_is_found(written: WrittenArchive)
 async def test_records_that_no_ingress_wrote_have_no_sequences(written: WrittenArchive) -> None:
     """They are archived, and there may be many."""
     await written.append(*(Record(0, FIRST_MS, None, b"{}", ()) for _ in range(3)))
-    found = await verified(written)
-    assert (found.sound, found.records, found.origins) == (True, 3, {})
+    verification = await verified(written)
+    assert (verification.sound, verification.records, verification.origins) == (True, 3, {})
 
 
 async def test_a_sequence_in_two_partitions_is_doubled(written: WrittenArchive) -> None:
     """Neither segment is faulty by itself."""
     await written.append(numbered(1), numbered(2))
     await written.append(numbered(2), numbered(3), partition=P1)
-    found = await verified(written)
-    assert (found.faults, found.sound) == ([], False)
-    assert found.origins[ORIGIN].doubled_listed == [2]
+    verification = await verified(written)
+    assert (verification.faults, verification.sound) == ([], False)
+    assert verification.origins[ORIGIN].doubled_listed == [2]
 
 
 async def test_an_absent_sequence_is_reported_and_not_a_fault(written: WrittenArchive) -> None:
     """It may be a dead letter."""
     await written.append(numbered(1), numbered(4), numbered(9))
-    found = await verified(written)
-    assert (found.sound, found.absent) == (True, 6)
-    assert found.origins[ORIGIN].listed == [(2, 3), (5, 8)]
+    verification = await verified(written)
+    assert (verification.sound, verification.absent) == (True, 6)
+    assert verification.origins[ORIGIN].listed == [(2, 3), (5, 8)]
 
 
 async def test_segments_written_during_verification_are_not_faults(
@@ -235,17 +235,17 @@ async def test_segments_written_during_verification_are_not_faults(
     more = [(7, P0), (2, P1), (9, P1)]
 
     async def racing(store: SegmentStore, reached: dict[Partition, str]) -> object:
-        found = await list_once(store, reached)
+        segments = await list_once(store, reached)
         if more:
             number, partition = more.pop(0)
             await written.append(numbered(number), partition=partition)
-        return found
+        return segments
 
     monkeypatch.setattr(verification, "new_segments", racing)
     monkeypatch.setattr(verification, "POLL_INTERVAL_S", 0)
-    found = await verified(written, wait_s=180)
+    result = await verified(written, wait_s=180)
     # 4 to 6 are above the highest sequence at first, so they are not waited for.
-    assert (found.sound, found.absent, found.records) == (True, 0, 4)
+    assert (result.sound, result.absent, result.records) == (True, 0, 4)
 
 
 # 25 pairs in all.
@@ -280,8 +280,8 @@ async def test_segments_expired_during_verification_are_not_faults(
             return await written.store.read(name)
 
     racing = Racing(*parts_of(written.store))
-    found = await verify(racing, wait_s=0, listed=lambda _: None, step=lambda: None)
-    assert (fault_text(found), found.sound, found.absent) == ("", True, 0)
+    verification = await verify(racing, wait_s=0, listed=lambda _: None, step=lambda: None)
+    assert (fault_text(verification), verification.sound, verification.absent) == ("", True, 0)
 
 
 async def test_a_segment_deleted_during_verification_is_a_fault(written: WrittenArchive) -> None:
@@ -294,5 +294,7 @@ async def test_a_segment_deleted_during_verification_is_a_fault(written: Written
             return await written.store.read(name_)
 
     racing = Racing(*parts_of(written.store))
-    found = await verify(racing, wait_s=0, listed=lambda _: None, step=lambda: None)
-    assert f"{name}: it was deleted during the verification, and not by expiry" in fault_text(found)
+    verification = await verify(racing, wait_s=0, listed=lambda _: None, step=lambda: None)
+    assert f"{name}: it was deleted during the verification, and not by expiry" in fault_text(
+        verification
+    )

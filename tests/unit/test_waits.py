@@ -40,13 +40,13 @@ def is_short(bound: ast.expr) -> bool:
 
 def test_a_shorter_bound_has_a_name_and_so_a_reason() -> None:
     """Most tests that failed only in CI had waited for 20 to 60 s."""
-    found = {
+    without_bound = {
         str(path.relative_to(TESTS)): bounds
         for path in sorted(TESTS.rglob("*.py"))
         if not ELSEWHERE & set(path.relative_to(TESTS).parts)
         if (bounds := list(short_bounds(path.read_text())))
     }
-    assert found == {}
+    assert without_bound == {}
 
 
 @pytest.mark.parametrize(

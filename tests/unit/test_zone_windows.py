@@ -34,16 +34,16 @@ BETWEEN = timedelta(days=20)
 @cache
 def changes() -> dict[tuple[datetime, timedelta | None, timedelta | None], ZoneInfo]:
     """Return the changes of all zones; zones that change together have one entry."""
-    found = {}
+    zones = {}
     for name in sorted(zone_names()):
         zone = ZoneInfo(name)
         at, offset = FIRST, FIRST.astimezone(zone).utcoffset()
         while at < LAST:
             before, at = at, at + BETWEEN
             if (after := at.astimezone(zone).utcoffset()) != offset:
-                found[_change(before, at, zone), offset, after] = zone
+                zones[_change(before, at, zone), offset, after] = zone
                 offset = after
-    return found
+    return zones
 
 
 def _change(before: datetime, after: datetime, zone: ZoneInfo) -> datetime:
@@ -82,12 +82,12 @@ def test_windows_around_every_change_follow_each_other_in_whole_quarter_hours(
 ) -> None:
     """No moment is in two of them, and none in no window."""
     for (at, _, _), zone in changes().items():
-        found = list(windows(at - around, at + around, step, zone))
-        assert found[0].begin <= at - around
-        assert found[-1].end >= at + around
-        for one, following in pairwise(found):
+        covering = list(windows(at - around, at + around, step, zone))
+        assert covering[0].begin <= at - around
+        assert covering[-1].end >= at + around
+        for one, following in pairwise(covering):
             assert one.end == following.begin, (zone, at)
-        for begin, end in found:
+        for begin, end in covering:
             assert begin < end, (zone, at)
             assert (begin.minute % 15, begin.second, begin.tzinfo) == (0, 0, UTC)
             assert window_begin(end - timedelta(seconds=1), step, zone) == begin, (zone, at)
@@ -145,10 +145,10 @@ def test_a_day_that_a_zone_skips_is_no_window() -> None:
 def test_a_range_is_covered_by_as_few_stored_windows_as_possible() -> None:
     """Whole months, else whole days, else quarter hours."""
     begin = day_begin(date(2026, 8, 30), SHANGHAI) - timedelta(hours=1)
-    found = pieces(begin, day_begin(date(2026, 11, 2), SHANGHAI) + QUARTER, SHANGHAI)
-    assert found.months == (date(2026, 9, 1), date(2026, 10, 1))
-    assert found.days == (date(2026, 8, 30), date(2026, 8, 31), date(2026, 11, 1))
-    assert found.quarters == (
+    stored = pieces(begin, day_begin(date(2026, 11, 2), SHANGHAI) + QUARTER, SHANGHAI)
+    assert stored.months == (date(2026, 9, 1), date(2026, 10, 1))
+    assert stored.days == (date(2026, 8, 30), date(2026, 8, 31), date(2026, 11, 1))
+    assert stored.quarters == (
         *(begin + at * QUARTER for at in range(4)),
         day_begin(date(2026, 11, 2), SHANGHAI),
     )
@@ -164,10 +164,10 @@ def test_pieces_cover_each_quarter_hour_of_a_range_once(first: int, count: int, 
     zone = ZoneInfo(name)
     begin = datetime(2026, 1, 1, tzinfo=UTC) + first * QUARTER
     end = begin + count * QUARTER
-    found = pieces(begin, end, zone)
-    covered = list(found.quarters)
-    for day in found.days:
+    stored = pieces(begin, end, zone)
+    covered = list(stored.quarters)
+    for day in stored.days:
         covered += quarters(day_begin(day, zone), day_begin(day + DAY, zone))
-    for month in found.months:
+    for month in stored.months:
         covered += quarters(day_begin(month, zone), day_begin(next_month(month), zone))
     assert sorted(covered) == list(quarters(begin, end))
