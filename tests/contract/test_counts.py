@@ -79,9 +79,9 @@ class Bench:
         """Return messages, group messages and people of one minute."""
         end = at.replace(minute=at.minute + 1)
         asked = f"/v1/minutes?from={at:%Y-%m-%dT%H:%MZ}&to={end:%Y-%m-%dT%H:%MZ}"
-        (found,) = (await self.ask(asked + (f"&app={app}" if app else "")))["minutes"]
-        assert found.pop("minute") == f"{at:%Y-%m-%dT%H:%M:%SZ}"
-        return (found["one_to_one_messages"], found["group_messages"], found["people"])
+        (minute,) = (await self.ask(asked + (f"&app={app}" if app else "")))["minutes"]
+        assert minute.pop("minute") == f"{at:%Y-%m-%dT%H:%M:%SZ}"
+        return (minute["one_to_one_messages"], minute["group_messages"], minute["people"])
 
 
 @pytest.fixture

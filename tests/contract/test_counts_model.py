@@ -92,7 +92,7 @@ def document(chance: random.Random, received_s: int) -> dict[str, Any]:
 
 def stream(chance: random.Random, apps: list[str], number: int) -> dict[Partition, list[Record]]:
     """Return records by partition; those of one conversation are in one partition, as in Kafka."""
-    found: dict[Partition, list[Record]] = {partition: [] for partition in PARTITIONS}
+    by_partition: dict[Partition, list[Record]] = {partition: [] for partition in PARTITIONS}
     begin_s = int(chance.choice(CHANGES).timestamp()) + chance.randrange(-DAY_S, DAY_S)
     sent: list[tuple[str, str, dict[str, Any], int]] = []
     for at in range(number):
@@ -113,12 +113,12 @@ def stream(chance: random.Random, apps: list[str], number: int) -> dict[Partitio
         )
         made = wire.callback_record(callback)
         partition = PARTITIONS[sum(made.key or b"") % 2]
-        records = found[partition]
+        records = by_partition[partition]
         offset = records[-1].offset + chance.choice((1, 1, 1, 2)) if records else 0
         origin = f"origin{partition.number}"
         headers = tuple(wire.with_place(made.headers, origin, len(records) + 1))
         records.append(Record(offset, callback.received_at_ms, made.key, made.value, headers))
-    return found
+    return by_partition
 
 
 class Copy:
@@ -231,26 +231,26 @@ async def count_somehow(
 def stored(valkey: Valkey, kind: str) -> dict[str, Counter[str]]:
     """Return the hashes of a kind, without its prefix."""
     prefix = f"{layout.prefix(1)}{kind}:"
-    found: dict[str, Counter[str]] = {}
+    hashes_by_key: dict[str, Counter[str]] = {}
     for key in valkey.scan_iter(prefix + "*"):
         fields: dict[bytes, bytes] = valkey.execute_command("HGETALL", key)
-        found[key.decode().removeprefix(prefix)] = Counter(
+        hashes_by_key[key.decode().removeprefix(prefix)] = Counter(
             {name.decode(): int(value) for name, value in fields.items()}
         )
-    return found
+    return hashes_by_key
 
 
 def by_field(
     windows: dict[Any, Window], key: Callable[[Any], str], field: Callable[[Any, str], str]
 ) -> dict[str, Counter[str]]:
     """Return the model's sums as Valkey has them."""
-    found: dict[str, Counter[str]] = {}
+    sums_by_key: dict[str, Counter[str]] = {}
     for window, counted in windows.items():
-        fields = found.setdefault(key(window), Counter())
+        fields = sums_by_key.setdefault(key(window), Counter())
         for figure, number in counted.sums.items():
             if number:
                 fields[field(window, figure)] += number
-    return found
+    return sums_by_key
 
 
 def check(valkey: Valkey, model: Model) -> int:
@@ -326,11 +326,11 @@ def check_sketches(valkey: Valkey, model: Model) -> int:
     compared = 0
     for window, key in keys:
         for figure, roles in PEOPLE.items():
-            found = valkey.pfcount(*map(key, roles))
+            estimate = valkey.pfcount(*map(key, roles))
             valkey.delete("wanted")
             if people := window.people[figure]:
                 valkey.pfadd("wanted", *map(hashes.of_account, people))
-            assert found == valkey.pfcount("wanted"), (key(roles[0]), figure, people)
+            assert estimate == valkey.pfcount("wanted"), (key(roles[0]), figure, people)
             compared += 1
     valkey.delete("wanted")
     return compared

@@ -43,15 +43,15 @@ async def count(counts: Counts, offset: int) -> None:
 
 def keys(valkey: Valkey, pattern: str) -> list[str]:
     """Return the names of keys."""
-    found: Any = valkey.keys(pattern)
-    return list(found)
+    names: Any = valkey.keys(pattern)
+    return list(names)
 
 
 def totals(valkey: Valkey) -> dict[str, int]:
     """Return some numbers of all that was counted."""
     (key,) = keys(valkey, "hookline:1:totals:*")
-    found: Any = valkey.hgetall(key)
-    return {name: int(found.get(name, 0)) for name in ("callbacks", "active", "repeats")}
+    stored: Any = valkey.hgetall(key)
+    return {name: int(stored.get(name, 0)) for name in ("callbacks", "active", "repeats")}
 
 
 @pytest.mark.parametrize("text", ["", "0", "01", "-1", "+1", "1 ", "1_0", "one", "9" * 400])

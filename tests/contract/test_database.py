@@ -142,15 +142,15 @@ async def test_times_and_numbers_that_a_column_cannot_hold_are_null(
     ]
     records = [a_stored_record(offset, body) for offset, body in enumerate(bodies)]
     await database.handle(a_stored_batch(*records))
-    found = select(
+    stored = select(
         conninfo,
         "select sent_at at time zone 'UTC', message_seq, message_random, result"
         " from hookline.messages join hookline.receipts using (ce_id) order by sequence",
     )
     times = [datetime.fromisoformat(each).replace(tzinfo=None) if each else None
              for each in TIMES.values()]  # fmt: skip
-    assert [at for at, *_ in found[: len(times)]] == times
-    assert [numbers for _, *numbers in found[len(times) :]] == [[n] * 3 for n in NUMBERS.values()]
+    assert [at for at, *_ in stored[: len(times)]] == times
+    assert [numbers for _, *numbers in stored[len(times) :]] == [[n] * 3 for n in NUMBERS.values()]
 
 
 async def test_text_that_a_column_cannot_hold_is_escaped(

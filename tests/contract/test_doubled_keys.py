@@ -199,8 +199,8 @@ async def test_all_readers_take_the_last_value_of_a_doubled_key(
     readers = Readers(tmp_path_factory.mktemp("doubled"), conninfo, valkey_url)
     doubled_keys = await readers.read("doubled", [body for body, _ in made])
     alone = await readers.read("alone", [body for _, body in made])
-    for reader, found in alone.items():
-        assert doubled_keys[reader] == found, reader
+    for reader, read_alone in alone.items():
+        assert doubled_keys[reader] == read_alone, reader
 
 
 def test_the_typed_views_take_the_last_value_of_a_doubled_key() -> None:
@@ -222,20 +222,20 @@ async def test_one_doubled_key_in_every_reader(
         b'"To_Account":"b","OnlineOnlyFlag":1,"OnlineOnlyFlag":0,"MsgSeq":"x","MsgSeq":2,"MsgBody":'
         b'[{"MsgType":"T","MsgContent":{"Text":"first","Text":"last"},"MsgType":"TIMTextElem"}]}'
     )
-    found = await Readers(tmp_path, conninfo, valkey_url).read("one", [body])
-    ((row,),) = found["PostgreSQL"][0]
-    counts, people = found["counts"]
-    assert found["headers"][0][-1] == b"1400000001/pair/1/a/b"
+    by_reader = await Readers(tmp_path, conninfo, valkey_url).read("one", [body])
+    ((row,),) = by_reader["PostgreSQL"][0]
+    counts, people = by_reader["counts"]
+    assert by_reader["headers"][0][-1] == b"1400000001/pair/1/a/b"
     assert (row["sender"], row["message_seq"]) == ("a", 2)
     assert row["body"]["MsgBody"][0] == {"MsgType": "TIMTextElem", "MsgContent": {"Text": "last"}}
     assert counts[0][1][b"one_to_one_messages"] == b"1"
     hashes = Hashes(SECRET)
     assert people == sorted(hashes.of_account(account).encode() for account in "ab")
-    copy = found["Parquet"][0]
+    copy = by_reader["Parquet"][0]
     assert (copy["From_Account"], copy["MsgSeq"]) == ("'a'", "2")
     assert "last" in copy["MsgBody"]
     assert "first" not in copy["MsgBody"]
-    say(f"{len(found)} readers: {', '.join(found)}")
+    say(f"{len(by_reader)} readers: {', '.join(by_reader)}")
 
 
 def test_a_message_has_the_id_of_its_last_values() -> None:

@@ -62,14 +62,14 @@ def test_every_documented_query_with_an_index_uses_it(filled: str) -> None:
 
 def test_every_index_that_the_docs_list_is_there(filled: str) -> None:
     """And no other but those of the primary keys."""
-    found = select(
+    index_names = select(
         filled,
         "select indexrelid::regclass::text from pg_index"
         " where indrelid in ('hookline.messages'::regclass, 'hookline.events'::regclass)"
         " and not indisprimary and indisvalid",
     )
     listed = {*INDEXES, "messages_received_at", "events_received_at"}
-    assert {name.removeprefix("hookline.") for (name,) in found} == listed
+    assert {name.removeprefix("hookline.") for (name,) in index_names} == listed
     for name in listed:
         assert the_row(name)
 

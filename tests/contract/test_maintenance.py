@@ -27,8 +27,8 @@ async def until(holds: Callable[[], bool]) -> None:
 def has_all_indexes(conninfo: str) -> bool:
     """Return whether each index is there."""
     with psycopg.connect(conninfo) as connection:
-        found = connection.execute(INDEXES, (list(maintenance.INDEXES),)).fetchone()
-    return found == (len(maintenance.INDEXES),)
+        valid_count = connection.execute(INDEXES, (list(maintenance.INDEXES),)).fetchone()
+    return valid_count == (len(maintenance.INDEXES),)
 
 
 async def test_a_consumer_builds_the_indexes_while_it_writes(conninfo: str) -> None:

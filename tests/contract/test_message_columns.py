@@ -92,13 +92,13 @@ async def test_an_index_on_any_column_of_names_holds_every_row(
     body = a_body(**dict.fromkeys(fields, text), MsgBody=types + words)
     report = a_body(CallbackCommand="C2C.CallbackAfterMsgReport", From_Account=text)
     await database.handle(a_stored_batch(a_stored_record(0, body), a_stored_record(1, report)))
-    found = select(
+    stored = select(
         conninfo,
         "select m.sender = e.sender, m.sender, topic_id, message_id,"
         " array_length(element_types, 1), length(text)"
         " from hookline.messages m, hookline.events e",
     )
-    assert found == [(True, message_model.account(text), None, None, 20, 65_536)]
+    assert stored == [(True, message_model.account(text), None, None, 20, 65_536)]
 
 
 elements_of_any_kind = st.lists(
@@ -125,9 +125,9 @@ def test_the_columns_of_any_body_are_the_expected_ones(body: bytes) -> None:
     except Malformed:
         return
     wanted = message_model.expected(body)
-    found = dict(zip(CONTENT_COLUMNS, content_columns(document), strict=True))
-    assert found | {"element_types": None} == wanted | {"element_types": None}
-    assert found["element_types"] == array(wanted["element_types"])
+    columns = dict(zip(CONTENT_COLUMNS, content_columns(document), strict=True))
+    assert columns | {"element_types": None} == wanted | {"element_types": None}
+    assert columns["element_types"] == array(wanted["element_types"])
 
 
 def array(types: list[str]) -> str:
@@ -139,9 +139,9 @@ def array(types: list[str]) -> str:
 def test_usual_messages_have_their_words(say: Callable[[str], None]) -> None:
     """The documented sample of each message, and simulated elements."""
     for command in MESSAGE_COMMANDS:
-        found = content_columns(SAMPLES[command].document)
-        assert found[-1] == "hello"
-        assert found[2:4] == (False, True)
+        columns = content_columns(SAMPLES[command].document)
+        assert columns[-1] == "hello"
+        assert columns[2:4] == (False, True)
     chance = random.Random(1)  # noqa: S311 - no secret
     words = [content_columns({"MsgBody": elements(chance)})[-1] for _ in range(1000)]
     say(f"{sum(map(bool, words))} of 1000 simulated messages have words")

@@ -105,12 +105,12 @@ async def test_each_event_finds_its_message_in_both_orders(
         for callback, app in pair:
             record = a_stored_record(next(offset), body(callback), sdkappid=str(app))
             await database.handle(a_stored_batch(record))
-    found = select(
+    event_rows = select(
         conninfo,
         "select sdkappid::integer, kind, m.ce_id <> event, v.command"
         " from hookline.message_events v join hookline.messages m on m.ce_id = message order by 1",
     )
-    assert found == [
+    assert event_rows == [
         (number, kind, True, event[0]) for number, (_, event, kind) in enumerate(PAIRS) if kind
     ]
 

@@ -44,9 +44,9 @@ def records(bodies: Sequence[bytes] = BODIES, first: int = 0) -> list[Record]:
 
 def assert_filled(conninfo: str, bodies: Sequence[bytes]) -> None:
     """Check the columns of all messages."""
-    found = messages(conninfo)
-    assert found
-    for row in found:
+    message_rows = messages(conninfo)
+    assert message_rows
+    for row in message_rows:
         body = bodies[row["sequence"] - 1]
         wanted = message_model.expected(body)
         assert {name: row[name] for name in wanted} == wanted, body[:200]
@@ -137,14 +137,14 @@ async def test_every_table_and_column_has_a_comment(conninfo: str) -> None:
     database = DatabaseHandler(Secret(conninfo))
     await database.position(P0)
     await database.close()
-    found = select(
+    comments = select(
         conninfo,
         "select c.relname, attname, col_description(c.oid, attnum), obj_description(c.oid)"
         " from pg_class c join pg_attribute on attrelid = c.oid and attnum > 0"
         " where relnamespace = 'hookline'::regnamespace and relkind in ('r', 'p', 'v')",
     )
-    assert len(found) > 50
-    assert [name for name in found if not all(name)] == []
+    assert len(comments) > 50
+    assert [name for name in comments if not all(name)] == []
 
 
 async def test_tables_of_a_later_release_that_fit_are_used(conninfo: str) -> None:
@@ -235,8 +235,8 @@ async def test_rows_are_filled_in_steps_and_a_refused_one_is_passed_over(
         connection.execute("alter table hookline.messages add check (message_id <> 'refused')")
     for _ in range(2):
         await maintain(Secret(conninfo))
-        found = messages(conninfo)
-        assert [row["message_id"] for row in found] == ["good"] * 4 + [None] + ["good"] * 5
+        message_rows = messages(conninfo)
+        assert [row["message_id"] for row in message_rows] == ["good"] * 4 + [None] + ["good"] * 5
     await database.close()
 
 
@@ -250,8 +250,8 @@ async def test_names_of_old_rows_are_bounded_in_steps(
     bodies = [a_body(MsgKey=f"{at}", From_Account=sender) for at, sender in enumerate(senders)]
     write_as_version_1(conninfo, a_stored_batch(*records(bodies)))
     await maintain(Secret(conninfo))
-    found = [row["sender"] for row in messages(conninfo)]
-    assert found == [message_model.account(sender) for sender in senders]
+    stored_senders = [row["sender"] for row in messages(conninfo)]
+    assert stored_senders == [message_model.account(sender) for sender in senders]
 
 
 def test_released_migrations_do_not_change() -> None:

@@ -138,10 +138,10 @@ async def test_the_refused_row_is_rejected_and_the_others_are_written(
     five = records()
     assert await deliver(database, a_stored_batch(*five)) == [REFUSED]
     with psycopg.connect(owner) as connection:
-        found = connection.execute("select ce_id from hookline.messages").fetchall()
+        message_rows = connection.execute("select ce_id from hookline.messages").fetchall()
         places = connection.execute("select sequence from hookline.receipts").fetchall()
     written = [each for each in five if each.offset != REFUSED]
-    assert {ce_id for (ce_id,) in found} == {
+    assert {ce_id for (ce_id,) in message_rows} == {
         dict(each.headers)["ce_id"].decode() for each in written
     }
     assert {sequence for (sequence,) in places} == {each.offset + 1 for each in written}

@@ -57,11 +57,11 @@ async def watching(valkey_url: str, answers: list[int]) -> AsyncIterator[Pipelin
 
 async def states(pipeline: Pipeline, stage: str, times: int) -> list[str]:
     """Return the state of a stage after each of so many polls."""
-    found: list[str] = []
+    stage_states: list[str] = []
     for _ in range(times):
         health = await pipeline.current()
-        found += [each.state for each in health.stages if each.stage == stage]
-    return found
+        stage_states += [each.state for each in health.stages if each.stage == stage]
+    return stage_states
 
 
 async def test_an_ingress_is_silent_after_two_missed_polls(
@@ -70,8 +70,8 @@ async def test_an_ingress_is_silent_after_two_missed_polls(
     """And well again after one answer. One that never answered is silent at once."""
     monkeypatch.setattr(pipeline_module, "POLL_S", 0.0)
     async with watching(valkey_url, [200, 500, 200, 500, 500, 200, 500]) as pipeline:
-        found = await states(pipeline, "receiving", 7)
-    assert found == ["ok", "ok", "ok", "ok", "wrong", "ok", "ok"]
+        stage_states = await states(pipeline, "receiving", 7)
+    assert stage_states == ["ok", "ok", "ok", "ok", "wrong", "ok", "ok"]
     async with watching(valkey_url, [500, 200]) as pipeline:
         assert await states(pipeline, "receiving", 2) == ["wrong", "ok"]
 

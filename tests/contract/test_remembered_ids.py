@@ -89,8 +89,8 @@ def memory(valkey: Valkey, pattern: str) -> tuple[int, int]:
 
 def used_memory(valkey: Valkey) -> int:
     """Return the memory of the whole store, in bytes."""
-    found: Any = valkey.info("memory")
-    return int(found["used_memory"])
+    memory: Any = valkey.info("memory")
+    return int(memory["used_memory"])
 
 
 def repeats(valkey: Valkey) -> int:

@@ -46,13 +46,13 @@ async def test_all_days_are_read_in_pages(valkey_url: str, monkeypatch: pytest.M
             for number, at in enumerate(sent)
         ]
         await counts.handle(a_stored_batch(*records))
-        found = await shown_days.read_days(url)
+        days_by_app = await shown_days.read_days(url)
     await valkey.aclose()
     await counts.close()
     first, second, _, last = (at.astimezone(SHANGHAI).date().isoformat() for at in sent)
-    assert (found[APP].zone, found[APP].first) == ("Asia/Shanghai", first)
-    assert found[APP].last > last
-    assert found[APP].numbers == {
+    assert (days_by_app[APP].zone, days_by_app[APP].first) == ("Asia/Shanghai", first)
+    assert days_by_app[APP].last > last
+    assert days_by_app[APP].numbers == {
         first: Numbers(1, 1),
         second: Numbers(1, 2),
         last: Numbers(1, 1),
@@ -68,8 +68,8 @@ async def test_an_api_with_tokens_is_read_with_one_of_them(valkey_url: str, tmp_
     valkey = connect(Secret(valkey_url))
     async with TestServer(statistics_api(valkey, tokens=Tokens(tokens))) as server:
         url = str(server.make_url("")).rstrip("/")
-        found = await read_statistics(StatisticsApi(url, read_token(right)))
-        assert found.messages == 0
+        statistics = await read_statistics(StatisticsApi(url, read_token(right)))
+        assert statistics.messages == 0
         assert await shown_days.read_days(StatisticsApi(url, read_token(right))) == {}
         with pytest.raises(NotAudited, match="with --stats-token-file"):
             await read_statistics(StatisticsApi(url))

@@ -153,15 +153,15 @@ async def test_numbers_by_name_are_those_of_the_messages(bench: Bench) -> None:
     await bench.count((NOW, image), (NOW, {}), opt_platform="Android")
     await bench.count((NOW, {"CallbackCommand": "New.Command"}), sdkappid=OTHER_APP)
     await bench.count((NOW, image), sdkappid=OTHER_APP, opt_platform="ios")
-    found = {}
+    numbers = {}
     for by in ("type", "platform", "command", "app"):
         answer = await bench.ask(f"/v1/series?from=2026-03-28&to=2026-03-29&by={by}")
         (row,) = answer["rows"]
-        found[by] = row["by"]
-    assert found["type"]["TIMImageElem"] == found["type"]["other"] == 2
-    assert found["platform"] == {"Android": 2, "iOS": 1}
-    assert found["command"] == {"C2C.CallbackAfterSendMsg": 3, "other": 1}
-    assert found["app"] == {APP: 2, OTHER_APP: 1}
+        numbers[by] = row["by"]
+    assert numbers["type"]["TIMImageElem"] == numbers["type"]["other"] == 2
+    assert numbers["platform"] == {"Android": 2, "iOS": 1}
+    assert numbers["command"] == {"C2C.CallbackAfterSendMsg": 3, "other": 1}
+    assert numbers["app"] == {APP: 2, OTHER_APP: 1}
     only = await bench.ask(f"/v1/series?from=2026-03-28&to=2026-03-29&by=app&app={OTHER_APP}")
     assert only["rows"][0]["by"] == {OTHER_APP: 1}
 
@@ -470,12 +470,12 @@ async def test_minutes_hours_days_and_csv_agree_in_every_zone(
         assert {row["begin"][:10]: row["figures"]["messages"] for row in days} == {
             row["begin"][:10]: by_day[row["begin"][:10]] for row in days
         }, name
-        found: Counter[str] = Counter()
+        shown_by_hour: Counter[str] = Counter()
         for row in hours:
             shown = datetime.fromisoformat(row["begin"])
-            found[f"{shown:%Y-%m-%dT%H%z}"] += row["figures"]["messages"]
-        assert +found == by_hour, name
-        assert sum(found.values()) == sum(by_day.values()) == len(times)
+            shown_by_hour[f"{shown:%Y-%m-%dT%H%z}"] += row["figures"]["messages"]
+        assert +shown_by_hour == by_hour, name
+        assert sum(shown_by_hour.values()) == sum(by_day.values()) == len(times)
         middle = days[3]
         minutes = (
             (

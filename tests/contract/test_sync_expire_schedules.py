@@ -131,13 +131,13 @@ class Schedule:
         if self._random.random() < 0.6:
             return
         kind = self._random.choice(("receipts", "messages", "events"))
-        found = select(
+        deletable = select(
             self._conninfo,
             f"select ce_id from hookline.{kind} except table hookline.expiring_ids order by 1",  # noqa: S608 - constants
         )
-        if not found:
+        if not deletable:
             return
-        (chosen,) = self._random.choice(found)
+        (chosen,) = self._random.choice(deletable)
         lost = select(self._conninfo, MUST_STAY.format(chosen))
         self._execute(f"delete from hookline.{kind} where ce_id = '{chosen}'")  # noqa: S608 - constants
         self._missing |= set(lost)
@@ -148,12 +148,12 @@ class Schedule:
         if not written:
             return
         report = await audited(self._conninfo, written)
-        found = {
+        missing = {
             (origin.origin, sequence)
             for origin in report.origins
             for sequence in origin.sinks[POSTGRES].missing_listed
         }
-        assert found == self._missing
+        assert missing == self._missing
         assert report.faults == len(self._missing)
         self.did["audits"] += 1
 

@@ -82,8 +82,8 @@ class Delivered:
         with psycopg.connect(conninfo) as connection:
             for table in ("receipts", "messages"):
                 query = f"select count(*), count(distinct ce_id) from hookline.{table}"  # noqa: S608 - a constant
-                found = connection.execute(query.encode()).fetchone()
-                assert found == (self.next_offset, self.next_offset)
+                counts = connection.execute(query.encode()).fetchone()
+                assert counts == (self.next_offset, self.next_offset)
 
 
 @asynccontextmanager
@@ -285,8 +285,10 @@ async def caught_up(standby: EmbeddedPostgres, rows: int) -> None:
                 contextlib.suppress(psycopg.errors.UndefinedTable),
                 psycopg.connect(standby.conninfo) as connection,
             ):
-                found = connection.execute("select count(*) from hookline.receipts").fetchone()
-                if found == (rows,):
+                receipt_count = connection.execute(
+                    "select count(*) from hookline.receipts"
+                ).fetchone()
+                if receipt_count == (rows,):
                     return
             await asyncio.sleep(0.05)
 
@@ -369,5 +371,5 @@ async def test_one_refused_row_of_a_thousand_is_the_only_dead_letter(conninfo: s
         await delivered.batch(1000)
         assert (delivered.dead_letters, delivered.unavailable) == ([777], [])
         with psycopg.connect(conninfo) as connection:
-            found = connection.execute("select count(*) from hookline.receipts").fetchone()
-        assert found == (delivered.next_offset - 1,)
+            receipt_count = connection.execute("select count(*) from hookline.receipts").fetchone()
+        assert receipt_count == (delivered.next_offset - 1,)
