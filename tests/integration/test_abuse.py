@@ -210,9 +210,9 @@ def test_a_forwarder_survives_it_and_doubles_nothing(
             proxy.becomes(Network.REFUSES)
             proxy.becomes(Network.WORKS)
             await forwarding
-            found = await in_topic(proxied.address, pipe.spool.origin)
-            say(f"a forwarder, {seconds} s: {proxy.cuts} connections cut, {len(found)} records")
+            records = await in_topic(proxied.address, pipe.spool.origin)
+            say(f"a forwarder, {seconds} s: {proxy.cuts} connections cut, {len(records)} records")
             pipe.close()
-            assert sorted(sequences(found)) == list(range(1, rows + 1))
+            assert sorted(sequences(records)) == list(range(1, rows + 1))
 
     LOOPS["uvloop"](scene())

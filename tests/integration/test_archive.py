@@ -26,13 +26,13 @@ LIMITS = Limits(records=200, bytes=1 << 20, age_s=0.3, period_s=3600)
 
 def archived(directory: Path, origin: str) -> list[int]:
     """Return the sequences of `origin` in the archive, partition by partition."""
-    found = []
+    sequences = []
     for path in directory.glob(f"*/*/*{SUFFIX}"):
         for text in read_lines(path.read_bytes()):
             line = msgspec.json.decode(text, type=Line)
             if line.headers.get(ORIGIN) == origin:
-                found.append(int(line.headers[SEQUENCE] or 0))
-    return found
+                sequences.append(int(line.headers[SEQUENCE] or 0))
+    return sequences
 
 
 def an_archive(directory: Path) -> Archive:
@@ -74,8 +74,8 @@ async def test_what_is_in_the_topic_is_in_the_archive_once(
         )
         return next(o for o in report.origins if o.origin == pipe.spool.origin).sinks[ARCHIVE]
 
-    found = await proof()
-    assert (found.missing, found.sequences) == (0, 1_000)
+    archive_report = await proof()
+    assert (archive_report.missing, archive_report.sequences) == (0, 1_000)
     segments = [
         path
         for path in sorted(directory.glob(f"*/*/*{SUFFIX}"))

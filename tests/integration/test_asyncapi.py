@@ -31,8 +31,8 @@ def parsed(*documents: Path) -> list[dict[str, Any]]:
         check=True,
     )
     assert isinstance(result, subprocess.CompletedProcess)
-    found: list[dict[str, Any]] = json.loads(result.stdout)
-    return found
+    diagnostics: list[dict[str, Any]] = json.loads(result.stdout)
+    return diagnostics
 
 
 def test_the_parser_accepts_the_document_and_refuses_damaged_ones(tmp_path: Path) -> None:

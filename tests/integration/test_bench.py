@@ -32,9 +32,9 @@ BLOCKS = re.findall(
 
 def the_block(part: str) -> str:
     """Return the only block of the page that contains `part`."""
-    found: list[str] = [block for block in BLOCKS if part in block]
-    assert len(found) == 1, part
-    return found[0]
+    matching: list[str] = [block for block in BLOCKS if part in block]
+    assert len(matching) == 1, part
+    return matching[0]
 
 
 def shell(block: str) -> str:

@@ -101,10 +101,10 @@ async def test_connect_writes_every_event_once_over_kill_9(
             assert set(worker.states()) == {"RUNNING"}
         again = rows(postgres, "select count(*) from callbacks where xmax <> '0'")[0][0]
         say(f"{before} rows when killed, {again} rows written again")
-        found = rows(
+        copied = rows(
             postgres, "select ce_id, app, command, client_ip, platform, body from callbacks"
         )
-        assert set(found) == copies(await in_topic(own_kafka.address, None))
+        assert set(copied) == copies(await in_topic(own_kafka.address, None))
         query = "select convert_from(body, 'utf8'), received_at from callbacks"
         ((text, received),) = rows(postgres, f"{query} where command = 'X.Y'")
         assert json.loads(text.removeprefix("\ufeff"))["text"] == "\ud800 \0"

@@ -58,13 +58,13 @@ class World:
 
     def counted(self, generation: int) -> int:
         """Return how many callbacks a generation has."""
-        found: Any = self.valkey.hvals(f"hookline:{generation}:applied")
-        return sum(map(int, found))
+        applied: Any = self.valkey.hvals(f"hookline:{generation}:applied")
+        return sum(map(int, applied))
 
     def served(self) -> int:
         """Return the generation that is served."""
-        found: Any = self.valkey.get("hookline:generation")
-        return int(found or 1)
+        generation: Any = self.valkey.get("hookline:generation")
+        return int(generation or 1)
 
     async def send_malformed(self) -> None:
         """Send a record that is not a callback; the consumer sends it to the dead-letter topic."""
@@ -87,19 +87,19 @@ class World:
     def content(self) -> dict[str, object]:
         """Return what the generation that is served has, by the names of keys without it."""
         prefix = f"hookline:{self.served()}:"
-        found: dict[str, object] = {}
+        by_name: dict[str, object] = {}
         for key in self.valkey.scan_iter(match=f"{prefix}*", count=1000):
             name = key.decode().removeprefix(prefix)
             match self.valkey.type(key):
                 case b"hash":
-                    found[name] = self.valkey.hgetall(key)
+                    by_name[name] = self.valkey.hgetall(key)
                 case b"set":
-                    found[name] = self.valkey.smembers(key)
+                    by_name[name] = self.valkey.smembers(key)
                 case _ if "-sketch:" in name:
-                    found[name] = self.valkey.pfcount(key)
+                    by_name[name] = self.valkey.pfcount(key)
                 case _:
-                    found[name] = self.valkey.get(key)
-        return found
+                    by_name[name] = self.valkey.get(key)
+        return by_name
 
     def rebuild(self, *options: str, expect: int = 0) -> str:
         """Run the command; return its output."""

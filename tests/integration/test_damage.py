@@ -50,9 +50,9 @@ def use(directory: Path, name: str) -> None:
         while True:
             try:
                 rows = spool.rows_after(after, rows_max=50, bytes_max=BYTES_MAX)
-            except DamagedRow as found:
-                spool.writer.quarantine(found.sequence)
-                damaged, after = damaged + 1, found.sequence
+            except DamagedRow as damage:
+                spool.writer.quarantine(damage.sequence)
+                damaged, after = damaged + 1, damage.sequence
                 continue
             if not rows:
                 break

@@ -61,10 +61,10 @@ def _postgres(directory: Path) -> Sink:
         )
         try:
             with psycopg.connect(server.conninfo) as connection:
-                found = connection.execute(query, (origin,)).fetchone()
+                row = connection.execute(query, (origin,)).fetchone()
         except psycopg.Error:
             return None
-        return (int(found[0]), int(found[1])) if found else None
+        return (int(row[0]), int(row[1])) if row else None
 
     return Sink(server, lambda: DatabaseHandler(Secret(server.conninfo)), holds)
 
@@ -257,8 +257,8 @@ async def test_rows_that_an_owner_refuses_are_dead_letters_and_all_others_are_wr
 
     def count(query: str) -> int:
         with psycopg.connect(conninfo) as connection:
-            found = connection.execute(query.encode()).fetchone()
-        return int(found[0]) if found else 0
+            row = connection.execute(query.encode()).fetchone()
+        return int(row[0]) if row else 0
 
     with psycopg.connect(conninfo) as connection:
         connection.execute("create unique index on hookline.messages (message_seq)")

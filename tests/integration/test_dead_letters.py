@@ -131,8 +131,8 @@ async def test_malformed_callbacks_go_to_all_consumers_when_the_rules_accept_the
     assert "6 selected: 5 sent, 1 rejected again" in output
     again = await world.hookline("resend", "ingress", "--yes", code=ExitCode.DEAD_LETTERED)
     assert "1 selected: 0 sent, 1 rejected again" in again
-    found = await in_topic(world.kafka, None)
-    assert sorted(sequences(found)) == list(range(1, 9))
+    records = await in_topic(world.kafka, None)
+    assert sorted(sequences(records)) == list(range(1, 9))
     async with world.database() as database:
         # The first connection makes the tables.
         assert await database.position(P0) is None

@@ -91,8 +91,8 @@ async def test_a_killed_resend_loses_and_doubles_nothing(
         await world.hookline("resend", consumer, "--yes", "--records-per-s", "10000")
     assert {(group["open"], group["resent"]) for group in await world.groups()} == {(0, count)}
     assert await receipts(world) == (count, count, 1, count, count)
-    found = sequences(await in_topic(world.kafka, None))
-    assert sorted(found) == list(range(1, 2 * count + 1))
+    sequences_in_kafka = sequences(await in_topic(world.kafka, None))
+    assert sorted(sequences_in_kafka) == list(range(1, 2 * count + 1))
     async with world.database() as database:
         await world.apply(database)
     report = await world.audited()
@@ -105,10 +105,10 @@ async def test_a_killed_resend_loses_and_doubles_nothing(
 
 async def receipts(world: RejectedWorld) -> tuple[object, ...]:
     """Return the numbers of receipts, of different ones, the first, the last, and of messages."""
-    (found,) = await asyncio.to_thread(
+    (numbers,) = await asyncio.to_thread(
         select,
         world.conninfo,
         "select count(*), count(distinct sequence), min(sequence), max(sequence),"
         " (select count(*) from hookline.messages) from hookline.receipts",
     )
-    return found
+    return numbers

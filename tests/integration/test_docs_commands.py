@@ -288,11 +288,11 @@ def post(url: str) -> int:
 
 def archive_block() -> str:
     """Return the block that starts the archive the first time."""
-    (found,) = [b for b in blocks("sh") if b.startswith("ARCHIVE_URL=archive python")]
-    return found
+    (block,) = [b for b in blocks("sh") if b.startswith("ARCHIVE_URL=archive python")]
+    return block
 
 
 def audit_block() -> str:
     """Return the block that audits without a ledger."""
-    (found,) = [b for b in blocks("sh") if b.startswith("hookline audit")]
-    return found
+    (block,) = [b for b in blocks("sh") if b.startswith("hookline audit")]
+    return block

@@ -148,22 +148,22 @@ async def asked(
     """Return when the answers doubt exactly `doubted`; fail if they ever doubt less."""
 
     async def holds() -> bool:
-        found = await read_ends(addresses, look)
-        if set(found.unanswered) - doubted:
+        ends = await read_ends(addresses, look)
+        if set(ends.unanswered) - doubted:
             # On a busy machine an ingress that is up answers too late, and is doubted itself.
             return False
-        assert set(found.doubts) >= doubted, (states, found)
+        assert set(ends.doubts) >= doubted, (states, ends)
         # An adopter needs a moment to look into a spool.
-        return set(found.doubts) == doubted and is_right(found)
+        return set(ends.doubts) == doubted and is_right(ends)
 
     await until(holds, f"{states} asked at {addresses} gives {doubted}")
 
 
-def is_right(found: Ends) -> bool:
+def is_right(ends: Ends) -> bool:
     """Return whether each known end is the one that the spool was made with."""
     return all(
         last == (int(origin, 16) if int(origin, 16) <= 3 else 0)
-        for origin, last in found.last_sequences.items()
+        for origin, last in ends.last_sequences.items()
         if last is not None
     )
 
@@ -195,14 +195,14 @@ async def test_every_address_of_a_name_is_asked(
         there.launch()
 
         async def both() -> bool:
-            found = await read_ends([name], None)
-            return len(found.last_sequences) == 2 and not found.doubts
+            ends = await read_ends([name], None)
+            return len(ends.last_sequences) == 2 and not ends.doubts
 
         await until(both, "both addresses answer")
         there.freeze()
-        found = await read_ends([name], None)
-        (spool,) = set(found.last_sequences) - {(await here.status())["origin"]}
-        assert set(found.doubts) == {spool, f"http://127.0.0.2:{here.admin_port}"}
+        ends = await read_ends([name], None)
+        (spool,) = set(ends.last_sequences) - {(await here.status())["origin"]}
+        assert set(ends.doubts) == {spool, f"http://127.0.0.2:{here.admin_port}"}
     finally:
         await asyncio.to_thread(here.kill)
         there.kill()

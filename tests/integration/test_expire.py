@@ -64,8 +64,8 @@ async def audited(pipe: Pipe, directory: Path) -> OriginReport:
         wait_s=0,
         progress=nothing,
     )
-    (found,) = [each for each in report.origins if each.origin == pipe.spool.origin]
-    return found
+    (origin_report,) = [each for each in report.origins if each.origin == pipe.spool.origin]
+    return origin_report
 
 
 async def expire_all(store: SegmentStore, bootstrap_servers: str) -> int:
@@ -116,24 +116,24 @@ async def what_goes(empty_kafka: EmbeddedKafka, pipe: Pipe, directory: Path, gro
         if position
     }
     await delete_before(empty_kafka.address, middle)
-    found = await audited(pipe, directory)
-    assert (found.missing, found.doubled, found.expired) == (0, 0, 0)
+    origin_report = await audited(pipe, directory)
+    assert (origin_report.missing, origin_report.doubled, origin_report.expired) == (0, 0, 0)
 
     gone = await expire_all(store, empty_kafka.address)
     assert 50 < gone < 200
     assert archived(directory) == 400 - gone
     assert await positions(store) == before
-    found = await audited(pipe, directory)
-    assert (found.missing, found.doubled, found.expired) == (0, 0, gone)
-    assert found.sinks[ARCHIVE].sequences == 400 - gone
+    origin_report = await audited(pipe, directory)
+    assert (origin_report.missing, origin_report.doubled, origin_report.expired) == (0, 0, gone)
+    assert origin_report.sinks[ARCHIVE].sequences == 400 - gone
 
     await pipe.store(many(50, 401))
     await pipe.forward()
     await archive(450 - gone)
     verified = await verify(store, wait_s=0, listed=nothing, step=nothing)
     assert (verified.faults, verified.sound, verified.absent) == ([], True, 0)
-    found = await audited(pipe, directory)
-    assert (found.missing, found.doubled, found.expired) == (0, 0, gone)
+    origin_report = await audited(pipe, directory)
+    assert (origin_report.missing, origin_report.doubled, origin_report.expired) == (0, 0, gone)
 
     # A segment that was lost and has not expired is missing.
     chains = [await store.names(each) for each in await store.partitions()]

@@ -101,8 +101,8 @@ async def test_a_transaction_ends_as_it_was_decided_although_its_broker_was_fenc
     monkeypatch.setattr(forwarder, "send_batches", fault.send_batches)
     await pipe.store(many(3 * ROWS))
     await pipe.forward()
-    found = await in_topic(broker.address, pipe.spool.origin)
-    assert sorted(sequences(found)) == list(range(1, 3 * ROWS + 1))
+    records = await in_topic(broker.address, pipe.spool.origin)
+    assert sorted(sequences(records)) == list(range(1, 3 * ROWS + 1))
     assert fault.sent >= 3
 
 
@@ -114,8 +114,8 @@ async def test_rows_of_the_last_transaction_do_not_stay_invisible(
     monkeypatch.setattr(forwarder, "send_batches", fault.send_batches)
     await pipe.store(many(ROWS))
     await pipe.forward(until=lambda: pipe.spool.row_count == 0)
-    found = await in_topic(broker.address, pipe.spool.origin)
-    assert sorted(sequences(found)) == list(range(1, ROWS + 1))
+    records = await in_topic(broker.address, pipe.spool.origin)
+    assert sorted(sequences(records)) == list(range(1, ROWS + 1))
 
 
 @pytest.mark.parametrize("ended", ["committed", "aborted"])
@@ -139,8 +139,8 @@ async def test_settling_is_repeated_if_the_broker_is_fenced_meanwhile(
     monkeypatch.setattr(forwarder, "settle", settle_and_fence)
     await pipe.store(many(ROWS, first=ROWS + 1))
     await pipe.forward()
-    found = await in_topic(broker.address, pipe.spool.origin)
-    assert sorted(sequences(found)) == list(range(1, 2 * ROWS + 1))
+    records = await in_topic(broker.address, pipe.spool.origin)
+    assert sorted(sequences(records)) == list(range(1, 2 * ROWS + 1))
     assert settled[:2] == [ended == "aborted"] * 2
 
 
@@ -226,11 +226,11 @@ async def test_a_broker_that_is_fenced_at_random_loses_and_doubles_nothing(
         await fencing
         monkeypatch.undo()
         await asyncio.gather(*(pipe.forward() for pipe in pipes))
-        found = [sequences(await in_topic(broker.address, pipe.spool.origin)) for pipe in pipes]
+        in_kafka = [sequences(await in_topic(broker.address, pipe.spool.origin)) for pipe in pipes]
         left_out = broker.log.read_text().count("likely deleted already")
     say(f"{fences} fences; the broker left out markers {left_out} times")
     expected = Counter(range(1, ROWS_AT_RANDOM + 1))
-    for pipe, sequences_found in zip(pipes, found, strict=True):
+    for pipe, sequences_found in zip(pipes, in_kafka, strict=True):
         counts = Counter(sequences_found)
         missing, extra = sorted(expected - counts), sorted(counts - expected)
         assert not missing, f"origin {pipe.spool.origin} lacks sequences {missing}"

@@ -29,9 +29,9 @@ async def test_every_row_arrives_once_with_key_headers_and_bytes(pipe: Pipe) -> 
     records = many(500)
     await pipe.store(records)
     await pipe.forward()
-    found = await in_topic(pipe.bootstrap_servers, pipe.spool.origin)
-    assert sorted(sequences(found)) == list(range(1, 501))
-    for record in found:
+    in_kafka = await in_topic(pipe.bootstrap_servers, pipe.spool.origin)
+    assert sorted(sequences(in_kafka)) == list(range(1, 501))
+    for record in in_kafka:
         stored = records[sequences([record])[0] - 1]
         assert (record.key, record.value) == (stored.key, stored.value)
         assert list(record.headers)[: len(stored.headers)] == stored.headers
@@ -43,9 +43,9 @@ async def test_one_conversation_stays_in_one_partition_in_order(pipe: Pipe) -> N
     """All of its records have one key."""
     await pipe.store(many(300, people=1))
     await pipe.forward()
-    found = await in_topic(pipe.bootstrap_servers, pipe.spool.origin)
-    assert len({record.partition for record in found}) == 1
-    assert sequences(found) == list(range(1, 301))
+    records = await in_topic(pipe.bootstrap_servers, pipe.spool.origin)
+    assert len({record.partition for record in records}) == 1
+    assert sequences(records) == list(range(1, 301))
 
 
 async def test_rows_of_many_sizes_fill_many_batches(pipe: Pipe) -> None:
@@ -57,8 +57,8 @@ async def test_rows_of_many_sizes_fill_many_batches(pipe: Pipe) -> None:
     ]
     await pipe.store(records)
     await pipe.forward()
-    found = await in_topic(pipe.bootstrap_servers, pipe.spool.origin)
-    assert sorted(sequences(found)) == list(range(1, 61))
+    in_kafka = await in_topic(pipe.bootstrap_servers, pipe.spool.origin)
+    assert sorted(sequences(in_kafka)) == list(range(1, 61))
 
 
 async def test_a_malformed_callback_goes_to_the_dead_letter_topic_once(pipe: Pipe) -> None:
@@ -69,8 +69,8 @@ async def test_a_malformed_callback_goes_to_the_dead_letter_topic_once(pipe: Pip
     (letter,) = await in_topic(pipe.bootstrap_servers, pipe.spool.origin, DEAD_LETTERS.name)
     assert (letter.value, sequences([letter])) == (b"{", [3])
     assert dict(letter.headers)["__connect.errors.exception.message"] == b"no JSON"
-    found = await in_topic(pipe.bootstrap_servers, pipe.spool.origin)
-    assert sorted(sequences(found)) == [1, 2, 4, 5]
+    records = await in_topic(pipe.bootstrap_servers, pipe.spool.origin)
+    assert sorted(sequences(records)) == [1, 2, 4, 5]
 
 
 async def crash(client: Client, starting: "asyncio.Task[Any]") -> None:
@@ -102,8 +102,8 @@ async def test_cut_at_any_moment_nothing_is_missing_or_doubled(
         await pipe.forward(until=lambda at=deadline: asyncio.get_running_loop().time() > at)  # type: ignore[misc]
     monkeypatch.undo()
     await pipe.forward()
-    found = await in_topic(pipe.bootstrap_servers, pipe.spool.origin)
-    assert sorted(sequences(found)) == list(range(1, rows + 1))
+    records = await in_topic(pipe.bootstrap_servers, pipe.spool.origin)
+    assert sorted(sequences(records)) == list(range(1, rows + 1))
 
 
 async def test_the_cursor_is_read_after_the_predecessor_is_settled(pipe: Pipe) -> None:
@@ -137,8 +137,8 @@ async def test_the_cursor_is_read_after_the_predecessor_is_settled(pipe: Pipe) -
 
     await pipe.forward(kind=Successor)
     await predecessor.stop()
-    found = await in_topic(pipe.bootstrap_servers, pipe.spool.origin)
-    assert sorted(sequences(found)) == list(range(1, 21))
+    records = await in_topic(pipe.bootstrap_servers, pipe.spool.origin)
+    assert sorted(sequences(records)) == list(range(1, 21))
 
 
 @pytest.mark.timeout(600)
@@ -152,9 +152,9 @@ async def test_a_killed_broker_costs_nothing(own_kafka: EmbeddedKafka, tmp_path:
     await asyncio.sleep(1)
     own_kafka.launch()
     await forwarding
-    found = await in_topic(own_kafka.address, pipe.spool.origin)
+    records = await in_topic(own_kafka.address, pipe.spool.origin)
     pipe.close()
-    assert sorted(sequences(found)) == list(range(1, 4_001))
+    assert sorted(sequences(records)) == list(range(1, 4_001))
 
 
 @pytest.mark.parametrize("accepted_since", [1, 25])

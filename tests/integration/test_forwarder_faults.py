@@ -57,14 +57,14 @@ async def test_a_row_that_the_broker_refuses_becomes_a_dead_letter(
         big = a_big_record(1)
         await pipe.store([*many(300), big, *many(300, first=301)])
         await pipe.forward(seconds=180)
-        found = await in_topic(empty_kafka.address, pipe.spool.origin)
+        records = await in_topic(empty_kafka.address, pipe.spool.origin)
         (letter,) = await in_topic(empty_kafka.address, pipe.spool.origin, DEAD_LETTERS.name)
     assert sequences([letter]) == [301]
     assert letter.value == big.value
     headers = dict(letter.headers)
     assert headers["__connect.errors.exception.class.name"] == b"MessageSizeTooLargeError"
     assert headers["__connect.errors.topic"] == CALLBACKS.name.encode()
-    assert sorted(sequences(found)) == [n for n in range(1, 602) if n != 301]
+    assert sorted(sequences(records)) == [n for n in range(1, 602) if n != 301]
 
 
 async def test_a_row_that_is_refused_everywhere_stays_in_quarantine(
@@ -79,8 +79,8 @@ async def test_a_row_that_is_refused_everywhere_stays_in_quarantine(
         await pipe.forward(seconds=180)
         assert pipe.spool.state.quarantined_sequences == [4]
         assert big.value in pipe.spool.quarantined_bytes(4)
-        found = await in_topic(empty_kafka.address, pipe.spool.origin)
-    assert sorted(sequences(found)) == [1, 2, 3, 5, 6, 7]
+        records = await in_topic(empty_kafka.address, pipe.spool.origin)
+    assert sorted(sequences(records)) == [1, 2, 3, 5, 6, 7]
 
 
 async def test_a_damaged_row_is_never_sent_and_stops_nothing(kafka: str, tmp_path: Path) -> None:
@@ -97,8 +97,8 @@ async def test_a_damaged_row_is_never_sent_and_stops_nothing(kafka: str, tmp_pat
     with contextlib.closing(Pipe(kafka, directory)) as pipe:
         await pipe.forward()
         assert pipe.spool.state.quarantined_sequences == [40]
-        found = await in_topic(kafka, pipe.spool.origin)
-    assert sorted(sequences(found)) == [n for n in range(1, 101) if n != 40]
+        records = await in_topic(kafka, pipe.spool.origin)
+    assert sorted(sequences(records)) == [n for n in range(1, 101) if n != 40]
 
 
 async def test_missing_topics_are_waited_for(
@@ -112,8 +112,8 @@ async def test_missing_topics_are_waited_for(
         await until(pipe, "hookline topics apply")
         await apply_topics(kafka.address, body_bytes_max=1 << 20, replicas=1)
         await forwarding
-        found = await in_topic(kafka.address, pipe.spool.origin)
-    assert sorted(sequences(found)) == list(range(1, 51))
+        records = await in_topic(kafka.address, pipe.spool.origin)
+    assert sorted(sequences(records)) == list(range(1, 51))
 
 
 async def test_an_idle_forwarder_notices_that_kafka_goes_and_comes(
@@ -159,8 +159,8 @@ async def test_a_frozen_broker_leaves_no_task_behind(
             leftovers = len(asyncio.all_tasks() - before)
         os.kill(own_kafka.process.pid, signal.SIGCONT)
         await forwarding
-        found = await in_topic(own_kafka.address, pipe.spool.origin)
-    assert sorted(sequences(found)) == list(range(1, 5001))
+        records = await in_topic(own_kafka.address, pipe.spool.origin)
+    assert sorted(sequences(records)) == list(range(1, 5001))
     gc.collect()
     assert "never retrieved" not in caplog.text
     assert leftovers < 12  # those of the client that is trying now
@@ -200,5 +200,5 @@ async def test_an_authorization_that_is_taken_and_given_back_costs_nothing(tmp_p
                 forwarding = asyncio.create_task(pipe.forward(seconds=180))
                 await until(pipe, "uthoriz")
             await forwarding
-            found = await in_topic(kafka.address, pipe.spool.origin)
-    assert sorted(sequences(found)) == list(range(1, 51))
+            records = await in_topic(kafka.address, pipe.spool.origin)
+    assert sorted(sequences(records)) == list(range(1, 51))

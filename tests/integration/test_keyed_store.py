@@ -38,8 +38,8 @@ class KeyedStore:
     def events(self) -> dict[bytes, bytes]:
         """Return what is in the store."""
         with Valkey.from_url(self._valkey.url) as client:
-            found: dict[bytes, bytes] = client.hgetall("events")
-            return found
+            stored: dict[bytes, bytes] = client.hgetall("events")
+            return stored
 
     async def has(self, count: int) -> None:
         """Return when the store has so many events."""

@@ -55,8 +55,8 @@ async def test_parts_that_a_transaction_left_open_end_as_the_transaction_did(
         assert last is LastTransaction[ended.upper()]
         await pipe.store(many(ROWS, first=ROWS + 1))
         await pipe.forward()
-        found = await in_topic(careless_kafka, pipe.spool.origin)
-    assert sorted(sequences(found)) == list(range(1, 2 * ROWS + 1))
+        records = await in_topic(careless_kafka, pipe.spool.origin)
+    assert sorted(sequences(records)) == list(range(1, 2 * ROWS + 1))
 
 
 @pytest.mark.parametrize("ended", ["committed", "aborted"])
@@ -155,8 +155,8 @@ async def test_an_end_during_which_a_broker_went_away_is_not_trusted(
     with contextlib.closing(Pipe(careless_kafka, tmp_path / "spool")) as pipe:
         await pipe.store(many(ROWS))
         await pipe.forward()
-        found = await in_topic(careless_kafka, pipe.spool.origin)
-    assert sorted(sequences(found)) == list(range(1, ROWS + 1))
+        records = await in_topic(careless_kafka, pipe.spool.origin)
+    assert sorted(sequences(records)) == list(range(1, ROWS + 1))
     assert commits == 3
     assert "a broker went away while a transaction ended" in caplog.text
 
@@ -197,8 +197,8 @@ async def test_a_start_that_fails_does_not_forget_what_was_decided(
         await leave_open(pipe, forgotten, abort=ended_as == "aborted")
         await pipe.store(many(ROWS, first=ROWS + 1))
         await pipe.forward()
-        found = await in_topic(careless_kafka, pipe.spool.origin)
-    assert sorted(sequences(found)) == list(range(1, 2 * ROWS + 1))
+        records = await in_topic(careless_kafka, pipe.spool.origin)
+    assert sorted(sequences(records)) == list(range(1, 2 * ROWS + 1))
 
 
 async def test_the_cursor_is_read_when_its_marker_is_written(

@@ -256,8 +256,8 @@ async def test_each_of_a_thousand_faults_is_named_exactly(
     by_origin = {each.origin: each for each in report.origins}
     assert by_origin.keys() == {seed.origin for seed in seeds}
     for seed in seeds:
-        found = {sink: named(by_origin[seed.origin].sinks[sink]) for sink in SINKS}
-        assert found == {sink: seed.expected(sink) for sink in SINKS}, seed
+        named_faults = {sink: named(by_origin[seed.origin].sinks[sink]) for sink in SINKS}
+        assert named_faults == {sink: seed.expected(sink) for sink in SINKS}, seed
     assert (report.different, report.foreign, report.unknown_ends) == (0, 0, [])
     assert not report.proven
     by_kind = Counter(seed.kind for seed in seeds)

@@ -159,10 +159,10 @@ def test_a_bug_in_the_spool_is_found(
     """Each bug was, or could be, one of the product."""
     SpoolMachine.counts.clear()
     wrong(monkeypatch)
-    found = False
+    is_found = False
     try:
         _run(1, WRONG_RUNS_MAX)
     except BaseException as error:  # noqa: BLE001 - hypothesis raises what it found
-        found = True
+        is_found = True
         say(f"{wrong.__name__}: after {sum(SpoolMachine.counts.values())} writes: {error!r:.100}")
-    assert found
+    assert is_found

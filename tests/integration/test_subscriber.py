@@ -61,7 +61,9 @@ class Subscriber:
             if not connection.execute("select 1 from sqlite_master where name = 'days'").fetchone():
                 return Counter()
             rows = connection.execute("select day, app, command, callbacks from days")
-            return Counter({(day, app, command): found for day, app, command, found in rows})
+            return Counter(
+                {(day, app, command): callbacks for day, app, command, callbacks in rows}
+            )
 
     async def has(self, count: int) -> None:
         """Return when it has counted so many."""
@@ -218,11 +220,11 @@ async def a_record_that_is_none_becomes_a_dead_letter(bootstrap_servers: str) ->
     """Assert that such a record becomes a dead letter with its error, place and times."""
     before_ms = time.time_ns() // 1_000_000
     bad = await produce_a_bad_record(bootstrap_servers)
-    found: list[ConsumerRecord[bytes, bytes]] = []
+    letters: list[ConsumerRecord[bytes, bytes]] = []
     async with asyncio.timeout(180):
-        while not found:
-            found = await in_topic(bootstrap_servers, None, DEAD_LETTERS.name)
-    (letter,) = found
+        while not letters:
+            letters = await in_topic(bootstrap_servers, None, DEAD_LETTERS.name)
+    (letter,) = letters
     headers = {name: value.decode() for name, value in letter.headers}
     first_ms, last_ms = (
         int(headers.pop(f"hookline.errors.{at}_failed_at_ms")) for at in ("first", "last")

@@ -44,11 +44,11 @@ def test_a_full_disk_does_not_end_the_supervisor(tmp_path: Path) -> None:
     pids = seen_from_here / "stack" / "pids"
 
     def noted() -> dict[str, int]:
-        found = {}
+        pid_by_service = {}
         for name in SERVICES:
             with contextlib.suppress(OSError, ValueError):
-                found[name] = int((pids / name).read_text())
-        return found
+                pid_by_service[name] = int((pids / name).read_text())
+        return pid_by_service
 
     def restarted(before: dict[str, int]) -> bool:
         now = noted()

@@ -69,7 +69,7 @@ class World:
 
     async def until_phase(self, phase: str, healthy: bool) -> dict[str, float]:  # noqa: FBT001 - a parameter
         """Return the gauges of counters once /readyz and /status say `phase`."""
-        port, found = self.counters.port, dict[str, float]()
+        port, values = self.counters.port, dict[str, float]()
 
         async def is_phase() -> bool:
             answer = await get(port, "/readyz")
@@ -83,7 +83,7 @@ class World:
                 return False
             status = await get(port, "/status")
             health, livez = await is_healthy(port), await get(port, "/livez")
-            found.update(await gauges(port))
+            values.update(await gauges(port))
             # On a busy machine a call may take long enough for another phase between two answers.
             if not await is_phase():
                 return False
@@ -95,13 +95,13 @@ class World:
             return True
 
         await until(is_reached, f"counters are {phase}")
-        return found
+        return values
 
 
-def is_unknown(found: dict[str, float]) -> bool:
+def is_unknown(values: dict[str, float]) -> bool:
     """Return whether the gauges of what waits are NaN, not a number that looks healthy."""
     names = ("lag_offsets", "oldest_waiting_seconds")
-    return all(math.isnan(found[f"consumer_{name}"]) for name in names)
+    return all(math.isnan(values[f"consumer_{name}"]) for name in names)
 
 
 @pytest.fixture
@@ -132,25 +132,25 @@ async def test_what_an_operator_sees_is_true_in_every_state(world: World) -> Non
 
 
 async def _kafka_is_down_at_the_start(world: World) -> None:
-    found = await world.until_phase("waiting for Kafka", healthy=True)
-    assert is_unknown(found)
-    assert found["consumer_kafka_up"] == 0
-    assert math.isnan(found["consumer_sink_up"])
-    assert math.isnan(found["consumer_partitions_backing_off"])
+    values = await world.until_phase("waiting for Kafka", healthy=True)
+    assert is_unknown(values)
+    assert values["consumer_kafka_up"] == 0
+    assert math.isnan(values["consumer_sink_up"])
+    assert math.isnan(values["consumer_partitions_backing_off"])
     await world.ingress.until_ready()
-    found = await gauges(world.ingress.admin_port)
-    assert found["ingress_forwarding"] == 0
-    assert found["ingress_spool_disk_free_bytes"] > 0
-    assert found["ingress_ready"] == 1
+    values = await gauges(world.ingress.admin_port)
+    assert values["ingress_forwarding"] == 0
+    assert values["ingress_spool_disk_free_bytes"] > 0
+    assert values["ingress_ready"] == 1
 
 
 async def _all_is_well(world: World) -> None:
     async def is_well() -> bool:
-        found = await world.until_phase("working", healthy=True)
+        values = await world.until_phase("working", healthy=True)
         return (
-            found["consumer_kafka_up"] == found["consumer_sink_up"] == 1
-            and found["consumer_lag_offsets"] == found["consumer_oldest_waiting_seconds"] == 0
-            and found["consumer_records_total"] == 20
+            values["consumer_kafka_up"] == values["consumer_sink_up"] == 1
+            and values["consumer_lag_offsets"] == values["consumer_oldest_waiting_seconds"] == 0
+            and values["consumer_records_total"] == 20
         )
 
     await until(is_well, "counters have applied everything")
@@ -165,9 +165,9 @@ async def _all_is_well(world: World) -> None:
 async def _kafka_is_frozen(world: World) -> None:
     """Its connections stay open, so nothing fails by itself."""
     with world.broker.frozen():
-        found = await world.until_phase("waiting for Kafka", healthy=True)
-        assert found["consumer_kafka_up"] == 0
-        assert is_unknown(found)
+        values = await world.until_phase("waiting for Kafka", healthy=True)
+        assert values["consumer_kafka_up"] == 0
+        assert is_unknown(values)
 
         async def stopped_forwarding() -> bool:
             return (await gauges(world.ingress.admin_port))["ingress_forwarding"] == 0
@@ -184,8 +184,8 @@ async def _the_sink_is_frozen(world: World) -> None:
         await produce(world.broker.address, ORIGIN, 20, first=21)
 
         async def is_slow() -> bool:
-            found = await gauges(world.counters.port)
-            return found["consumer_oldest_waiting_seconds"] > 0 < found["consumer_lag_offsets"]
+            values = await gauges(world.counters.port)
+            return values["consumer_oldest_waiting_seconds"] > 0 < values["consumer_lag_offsets"]
 
         await until(is_slow, "a call in flight shows as an age and a lag")
         before = await world.until_phase("waiting for the sink", healthy=True)
@@ -197,19 +197,19 @@ async def _the_sink_is_frozen(world: World) -> None:
         assert after["consumer_lag_offsets"] > 0
     finally:
         world.valkey.process.send_signal(signal.SIGCONT)
-    found = await world.until_phase("working", healthy=True)
-    assert found["consumer_stopped"] == 0
+    values = await world.until_phase("working", healthy=True)
+    assert values["consumer_stopped"] == 0
 
 
 async def _too_much_is_rejected(world: World) -> None:
     """After the brake, the process is not in its group and knows no lag."""
     async with AIOKafkaProducer(bootstrap_servers=world.broker.address) as producer:
         await producer.send_and_wait(CALLBACKS.name, b"{}")
-    found = await world.until_phase("stopped", healthy=False)
-    assert (found["consumer_stopped"], found["consumer_braked"]) == (1, 1)
-    assert is_unknown(found)
+    values = await world.until_phase("stopped", healthy=False)
+    assert (values["consumer_stopped"], values["consumer_braked"]) == (1, 1)
+    assert is_unknown(values)
     for name in ("kafka_up", "sink_up", "partitions_backing_off"):
-        assert math.isnan(found[f"consumer_{name}"]), name
+        assert math.isnan(values[f"consumer_{name}"]), name
     reason = await world.counters.reason_to_stop()
     assert reason is not None
     assert "CONSUMER_DEAD_LETTERS_MAX" in reason
@@ -225,9 +225,9 @@ async def _the_sink_was_emptied(world: World) -> None:
     async with Valkey.from_url(world.valkey.url) as client:
         await client.flushall()
     world.counters.launch()
-    found = await world.until_phase("stopped", healthy=False)
-    assert (found["consumer_stopped"], found["consumer_braked"]) == (1, 0)
-    assert is_unknown(found)
+    values = await world.until_phase("stopped", healthy=False)
+    assert (values["consumer_stopped"], values["consumer_braked"]) == (1, 0)
+    assert is_unknown(values)
     reason = await world.counters.reason_to_stop()
     assert reason is not None
     assert "CONSUMER_REBUILD=true" in reason

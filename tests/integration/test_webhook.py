@@ -64,8 +64,8 @@ def refusing(person: str, status: int = 500) -> Answer:
 async def dead_letters(world: World) -> list[ConsumerRecord[bytes, bytes]]:
     """Return the dead letters of the world's target."""
     group = f"webhook-{world.name}".encode()
-    found = await in_topic(world.kafka, None, DEAD_LETTERS.name)
-    return [each for each in found if dict(each.headers).get("hookline.errors.group") == group]
+    letters = await in_topic(world.kafka, None, DEAD_LETTERS.name)
+    return [each for each in letters if dict(each.headers).get("hookline.errors.group") == group]
 
 
 async def test_one_failing_conversation_waits_while_the_others_go_on(world: World) -> None:

@@ -134,8 +134,8 @@ async def test_an_audit_on_a_real_kafka_finds_what_the_target_lacks(world: World
     await prove(world)
     lost = world.receiver.accepted.pop(17)
     sequence = int(lost.headers["ce-sequence"])
-    (found,) = await sinks(world)
-    assert (found.missing, found.missing_listed) == (1, [sequence])
+    (sink,) = await sinks(world)
+    assert (sink.missing, sink.missing_listed) == (1, [sequence])
     world.receiver.accepted.append(lost)
 
     async def failing(arrival: Arrival) -> int:
