@@ -75,9 +75,12 @@ def test_every_service_runs_without_root_and_cannot_write_its_image(project: Pro
     """So an attacker who takes over a service by a malicious body gains little."""
     users = dict.fromkeys(("ingress", "archive", "sync", "counters", "stats"), "hookline")
     for service, user in (users | {"gateway": "haproxy"}).items():
-        for found in json.loads(project.docker("inspect", *project.containers(service))):
-            assert (found["Config"]["User"], found["HostConfig"]["ReadonlyRootfs"]) == (user, True)
-            assert found["HostConfig"]["CapDrop"] == ["ALL"]
+        for container in json.loads(project.docker("inspect", *project.containers(service))):
+            assert (container["Config"]["User"], container["HostConfig"]["ReadonlyRootfs"]) == (
+                user,
+                True,
+            )
+            assert container["HostConfig"]["CapDrop"] == ["ALL"]
 
 
 def test_kill_9_of_each_part_in_turn_loses_and_doubles_nothing(project: Project) -> None:
@@ -111,11 +114,11 @@ def test_more_members_share_the_partitions_and_leave_again(project: Project) -> 
     traffic = project.simulate("scale.jsonl", seconds=25)
     project.run(the_block("--scale archive"))
     for group, members in (("archive", 3), ("counters", 2)):
-        found = project.compose(
+        described = project.compose(
             *("exec", "-T", "kafka", "/opt/kafka/bin/kafka-consumer-groups.sh"),
             *("--bootstrap-server", "localhost:9092", "--describe", "--group", group, "--members"),
         )
-        assert len([line for line in found.splitlines() if line.startswith(group)]) == members
+        assert len([line for line in described.splitlines() if line.startswith(group)]) == members
     project.compose("up", "--wait", "--no-recreate", "--scale", "archive=1")
     json.loads(traffic.communicate(timeout=120)[0])
     project.prove("--ledger", "scale.jsonl")

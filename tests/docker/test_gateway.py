@@ -295,16 +295,16 @@ def test_a_reload_under_load_costs_no_answer(gateway: Gateway) -> None:
 def keep_sending(gateway: Gateway, enough: threading.Event, *, keeps: bool) -> list[int]:
     """Send until `enough`; return all statuses. With `keeps`, reuse the connection if possible."""
     connection = http.client.HTTPConnection("127.0.0.1", gateway.ports["INGRESS"], timeout=60)
-    found = []
+    statuses = []
     with contextlib.closing(connection):
         while not enough.is_set():
             connection.request("POST", "/?id=1", body=b"x")
             response = connection.getresponse()
             response.read()
-            found.append(response.status)
+            statuses.append(response.status)
             if not keeps:
                 connection.close()
-    return found
+    return statuses
 
 
 def workers(gateway: Gateway) -> int:

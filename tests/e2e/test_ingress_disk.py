@@ -149,13 +149,13 @@ def flip_a_bit(spools: Path, key: str) -> None:
     """Change one bit in every copy of the callback `key` in the spool's file."""
     (path,) = spools.glob("*.lmdb")
     content = path.read_bytes()
-    found = content.find(key.encode())
-    assert found >= 0
+    at = content.find(key.encode())
+    assert at >= 0
     with path.open("r+b") as file:
-        while found >= 0:
-            file.seek(found)
-            file.write(bytes([content[found] ^ 1]))
-            found = content.find(key.encode(), found + 1)
+        while at >= 0:
+            file.seek(at)
+            file.write(bytes([content[at] ^ 1]))
+            at = content.find(key.encode(), at + 1)
 
 
 async def quarantined(ingress: Ingress) -> float:

@@ -109,8 +109,8 @@ def until_counted(stack: Demo, number: int) -> None:
             apps = ask(stack, "/v1/totals")["apps"]
         except OSError:  # Valkey is starting
             return False
-        found = [apps[app] for app in APPS if app in apps]
-        shown = sum(sum(of["by_command"].values()) + of["repeats"] for of in found)
+        answered = [apps[app] for app in APPS if app in apps]
+        shown = sum(sum(of["by_command"].values()) + of["repeats"] for of in answered)
         return bool(shown >= number)
 
     until(counted, f"{number} callbacks are counted")
@@ -144,22 +144,22 @@ class Model:
         ]
 
 
-def sums(found: list[Callback]) -> Counter[str]:
+def sums(callbacks: list[Callback]) -> Counter[str]:
     """Return the numbers by figure."""
     total = Counter[str]()
-    for callback in found:
+    for callback in callbacks:
         total.update(callback.sums)
     return total
 
 
-def by(found: list[Callback], kind: str) -> dict[str, int]:
+def by(callbacks: list[Callback], kind: str) -> dict[str, int]:
     """Return the numbers by name, of messages or of callbacks."""
-    return dict(Counter(name for callback in found for name in callback.by.get(kind, ())))
+    return dict(Counter(name for callback in callbacks for name in callback.by.get(kind, ())))
 
 
-def people(found: list[Callback], figure: str) -> int:
+def people(callbacks: list[Callback], figure: str) -> int:
     """Return the number of distinct people."""
-    pairs = {pair for callback in found for pair in callback.people}
+    pairs = {pair for callback in callbacks for pair in callback.people}
     return sum(of == figure for of, _ in pairs)
 
 
@@ -209,10 +209,10 @@ def check_series(  # noqa: PLR0917 - each is a part of the question
         for at, row in enumerate(rows):
             assert datetime.fromisoformat(row["begin"]) == begin, (row, asked)
             begin = datetime.fromisoformat(row["end"]).astimezone(zone)
-            found = model.between(datetime.fromisoformat(row["begin"]), begin)
-            check_row(row, lines[at], found, zone, step, compared)
+            callbacks = model.between(datetime.fromisoformat(row["begin"]), begin)
+            check_row(row, lines[at], callbacks, zone, step, compared)
             for kind in kinds:
-                assert named[kind][at]["by"] == by(found, kind), (kind, row["begin"])
+                assert named[kind][at]["by"] == by(callbacks, kind), (kind, row["begin"])
                 compared["numbers"] += len(named[kind][at]["by"])
             seen.update(row["figures"])
         compared["rows"] += len(rows)
@@ -223,13 +223,13 @@ def check_series(  # noqa: PLR0917 - each is a part of the question
 def check_row(  # noqa: PLR0917 - as above
     row: dict[str, Any],
     line: dict[str, str],
-    found: list[Callback],
+    callbacks: list[Callback],
     zone: ZoneInfo,
     step: str,
     compared: Counter[str],
 ) -> None:
     """Compare the figures and the people of one window."""
-    total = sums(found)
+    total = sums(callbacks)
     assert row["figures"] == {name: total[name] for name in row["figures"]}, row["begin"]
     assert {name: line[name] for name in row["figures"]} == {
         name: str(total[name]) for name in row["figures"]
@@ -245,7 +245,7 @@ def check_row(  # noqa: PLR0917 - as above
             assert figure != "active"
             assert line[f"{figure}_people"] == ""
             continue
-        number = people(found, figure)
+        number = people(callbacks, figure)
         if is_exact:
             assert count == {"value": number, "error": 0.0}, (figure, row["begin"])
         else:

@@ -99,9 +99,9 @@ async def _until_all_go_on(archive: Path) -> None:
 
 def _receipts(conninfo: str) -> int:
     with psycopg.connect(conninfo) as connection:
-        found = connection.execute("select count(*) from hookline.receipts").fetchone()
-    assert found
-    return int(found[0])
+        row = connection.execute("select count(*) from hookline.receipts").fetchone()
+    assert row
+    return int(row[0])
 
 
 def _synced(conninfo: str) -> set[tuple[str, int]]:
@@ -115,11 +115,11 @@ def _synced(conninfo: str) -> set[tuple[str, int]]:
 
 def _hash(valkey_url: str, name: str) -> Counter[str]:
     """Return the numbers of a Valkey hash, summed by origin."""
-    found: Counter[str] = Counter()
+    by_origin: Counter[str] = Counter()
     with Valkey.from_url(valkey_url, decode_responses=True) as client:
         for key, number in client.hgetall(f"hookline:1:{name}").items():
-            found[key.split("/")[0]] += int(number)
-    return found
+            by_origin[key.split("/")[0]] += int(number)
+    return by_origin
 
 
 def _counted(valkey_url: str) -> int:

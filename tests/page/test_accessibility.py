@@ -47,8 +47,10 @@ def test_axe_finds_nothing(  # noqa: PLR0917 - pytest names the arguments
         page.wait_for_function("document.querySelector('main').getAnimations().length === 0")
         page.evaluate(axe)
         result = page.evaluate("axe.run()")
-        found = [(v["id"], [node["html"] for node in v["nodes"]]) for v in result["violations"]]
-        assert found == []
+        violations = [
+            (v["id"], [node["html"] for node in v["nodes"]]) for v in result["violations"]
+        ]
+        assert violations == []
         say(f"{len(result['passes'])} rules of axe-core pass, 0 violations")
 
 

@@ -37,8 +37,10 @@ def test_axe_finds_nothing_and_nothing_is_cut_off(  # noqa: PLR0917 - pytest nam
     page.locator("summary").first.click()
     page.evaluate(axe)
     result = page.evaluate("axe.run()")
-    found = [(v["id"], [node["html"] for node in v["nodes"][:3]]) for v in result["violations"]]
-    assert found == []
+    violations = [
+        (v["id"], [node["html"] for node in v["nodes"][:3]]) for v in result["violations"]
+    ]
+    assert violations == []
     assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 

@@ -13,9 +13,9 @@ SHANGHAI = "Asia/Shanghai"
 
 def series(answers: Answers, zone: str = SHANGHAI, app: str | None = None, **asked: str) -> Series:
     """Return the API's answer."""
-    found = answers.series(app, zone, **asked)
-    assert isinstance(found, Series)
-    return found
+    answer = answers.series(app, zone, **asked)
+    assert isinstance(answer, Series)
+    return answer
 
 
 @pytest.mark.parametrize("zone", [SHANGHAI, "Asia/Kathmandu", "America/St_Johns"])
@@ -79,9 +79,9 @@ def test_ranked_names_are_complete_and_in_order(show: Show, server: FixtureServe
     page = show()
     today = {"from": "2026-11-28"}
     for kind in BY:
-        found = server.world.answers.series(None, SHANGHAI, step="day", by=kind, **today)
-        assert isinstance(found, SeriesBy)
-        by = found.rows[0].by
+        answer = server.world.answers.series(None, SHANGHAI, step="day", by=kind, **today)
+        assert isinstance(answer, SeriesBy)
+        by = answer.rows[0].by
         named = sorted((n for name, n in by.items() if name != "other"), reverse=True)
         rest = sum(named[8:]) + by.get("other", 0)
         expected = named[:8] + ([rest] if rest else [])
@@ -97,8 +97,8 @@ def test_a_change_says_how_much(show: Show) -> None:
         compared(now, before) && Object.values(compared(now, before)));
     }"""
     module = page.locator("link[rel=modulepreload][href$='figures.js']").evaluate("n => n.href")
-    found = page.evaluate(script, module)
-    assert found == [[1, "4.2%"], [-1, "5.0%"], [0, "0.0%"], [1, "×18"], None]
+    changes = page.evaluate(script, module)
+    assert changes == [[1, "4.2%"], [-1, "5.0%"], [0, "0.0%"], [1, "×18"], None]
 
 
 def test_estimated_people_say_so_and_by_how_much(show: Show, server: FixtureServer) -> None:

@@ -16,8 +16,8 @@ def boxes(page: Page) -> dict[str, object]:
         [...document.querySelectorAll("main > section:not([hidden]), .number, .plot, h2")]
         .filter((node) => node.getClientRects().length)
         .map((node, index) => [node.id || index, JSON.stringify(node.getBoundingClientRect())]))"""
-    found: dict[str, object] = page.evaluate(script)
-    return found
+    places: dict[str, object] = page.evaluate(script)
+    return places
 
 
 @pytest.mark.parametrize(("width", "height"), [(1440, 900), (390, 844)])

@@ -55,13 +55,13 @@ class SegmentStore:
         self.requests += 1
         self.lasts.append(max(self.names, default=None))
         after = f"{P0}/{segment_name.prefix(offset)}"
-        found = sorted(each for each in self.names if each > after)
-        first = segment_name.first_offset(found[0]) if found else 0
-        same = sum(segment_name.first_offset(each) == first for each in found)
+        names = sorted(each for each in self.names if each > after)
+        first = segment_name.first_offset(names[0]) if names else 0
+        same = sum(segment_name.first_offset(each) == first for each in names)
         taken = max(self.page_names, same + 1)
-        return Page(found[:taken], has_more=len(found) >= taken)
+        return Page(names[:taken], has_more=len(names) >= taken)
 
-    def found(self, known: int) -> str | None:
+    def last_name(self, known: int) -> str | None:
         """Search for the last name."""
         return asyncio.run(find_last_name(self.page, search_from=known, page_names=self.page_names))
 
@@ -73,7 +73,7 @@ def test_the_last_name_is_found_for_any_known_name(
     """The known name may exist, be deleted, or be wrong: only the number of requests differs."""
     known = [0, anything, *map(segment_name.first_offset, names)]
     store = SegmentStore(names, page_names)
-    assert store.found(data.draw(st.sampled_from(known))) == max(names, default=None)
+    assert store.last_name(data.draw(st.sampled_from(known))) == max(names, default=None)
     assert store.requests <= REQUESTS_MAX
 
 
@@ -82,7 +82,7 @@ def test_one_request_is_enough_if_the_last_name_is_known(names: list[str], page_
     """This is the usual case: a member that knows its own last segment."""
     store = SegmentStore(names, page_names)
     known = segment_name.first_offset(names[-1]) if names else 0
-    assert store.found(known) == max(names, default=None)
+    assert store.last_name(known) == max(names, default=None)
     assert store.requests == 1
 
 
@@ -109,7 +109,7 @@ def test_a_name_that_was_the_last_at_some_request_is_found_while_others_come_and
         del store.names[: min(appended // 2, len(store.names) - 1)]
 
     store.changes = change
-    assert store.found(known) in store.lasts
+    assert store.last_name(known) in store.lasts
 
 
 def test_a_year_is_searched_by_few_requests() -> None:

@@ -115,7 +115,7 @@ def test_all_parsers_read_a_plain_request_alike(
         data, kinds = a_stream(chance)
         whole = Wire(loop, answers_late=False).send([data], turns=lambda: True)
         try:
-            found = outcome(data, whole, python_parser)
+            outcome_name = outcome(data, whole, python_parser)
             cut = pieces(chance, data)
             late = chance.random() < 0.5
             in_pieces = Wire(loop, answers_late=late).send(cut, turns=lambda: chance.random() < 0.5)
@@ -124,15 +124,15 @@ def test_all_parsers_read_a_plain_request_alike(
         except AssertionError as failure:
             failure.add_note(f"stream {number} of seed {SEED}: {data!r} {whole}")
             raise
-        counts["all"][found] += 1
+        counts["all"][outcome_name] += 1
         for kind in kinds:
-            counts[kind][found] += 1
+            counts[kind][outcome_name] += 1
         counts["plain requests"]["taken"] += sum(isinstance(event, Taken) for event in whole)
     say(f"seed {SEED}, {streams} streams; plain requests: {counts.pop('plain requests')['taken']}")
     say(
         f"by kind, how many were {', '.join(OUTCOMES)}: "
         + "; ".join(
-            f"{kind} {'/'.join(str(count[found]) for found in OUTCOMES)}"
+            f"{kind} {'/'.join(str(count[outcome_name]) for outcome_name in OUTCOMES)}"
             for kind, count in sorted(counts.items())
         )
     )

@@ -18,15 +18,15 @@ APP_ZONES = ("Asia/Shanghai", "Europe/Berlin")
 def links() -> dict[str, str]:
     """Return all links of the time zone database: the name of each one, and that of its zone."""
     lines = files("tzdata").joinpath("zoneinfo", "tzdata.zi").read_text().splitlines()
-    found = dict(line.split()[:0:-1] for line in lines if line.startswith("L "))
-    return {name: zone for name, zone in found.items() if {name, zone} <= zone_names()}
+    aliases = dict(line.split()[:0:-1] for line in lines if line.startswith("L "))
+    return {name: zone for name, zone in aliases.items() if {name, zone} <= zone_names()}
 
 
 def is_by_days(asked: str, of_app: str, step: Step, days: int) -> bool:
     """Return whether windows of the last days are taken for days of the app."""
     zone = ZoneInfo(asked)
-    found = tuple(windows(NOW - timedelta(days=days), NOW, step, zone))
-    return WindowedRange(found, step, zone, NOW).is_by_days(CountedApp(1, "1", ZoneInfo(of_app)))
+    as_tuple = tuple(windows(NOW - timedelta(days=days), NOW, step, zone))
+    return WindowedRange(as_tuple, step, zone, NOW).is_by_days(CountedApp(1, "1", ZoneInfo(of_app)))
 
 
 @pytest.mark.parametrize(("step", "days"), [(Step.DAY, 40), (Step.MONTH, 800)])
@@ -34,16 +34,16 @@ def test_every_alias_of_a_zone_has_the_days_of_the_app(
     step: Step, days: int, say: Callable[[str], None]
 ) -> None:
     """So PRC and Asia/Chongqing have exact people for an app of Asia/Shanghai, and so on."""
-    found = links()
-    assert found["PRC"] == "Asia/Shanghai"
-    assert found["US/Eastern"] == "America/New_York"
+    zone_links = links()
+    assert zone_links["PRC"] == "Asia/Shanghai"
+    assert zone_links["US/Eastern"] == "America/New_York"
     wrong = [
         (alias, zone)
-        for alias, zone in found.items()
+        for alias, zone in zone_links.items()
         if not (is_by_days(alias, zone, step, days) and is_by_days(zone, alias, step, days))
     ]
     assert wrong == []
-    say(f"{len(found)} aliases, {step}s")
+    say(f"{len(zone_links)} aliases, {step}s")
 
 
 @pytest.mark.parametrize("of_app", APP_ZONES)

@@ -98,5 +98,5 @@ def add_line(tally: Tally, record: Record, partition: Partition = P0) -> None:
     """Add a record to the archive."""
     _, content = new_segment.of_batch(a_stored_batch(record))
     for line in segment.read_lines(content):
-        found = msgspec.json.decode(line, type=segment.Line)
-        tally.add_line(msgspec.structs.replace(found, partition=partition.number))
+        decoded = msgspec.json.decode(line, type=segment.Line)
+        tally.add_line(msgspec.structs.replace(decoded, partition=partition.number))

@@ -14,8 +14,8 @@ FOLDER = Path(__file__).parents[2] / "docs" / "contract"
 @functools.cache
 def schema(name: str) -> dict[str, Any]:
     """Return the schema in a file of docs/contract."""
-    found: dict[str, Any] = json.loads((FOLDER / f"{name}.schema.json").read_text())
-    return found
+    schema: dict[str, Any] = json.loads((FOLDER / f"{name}.schema.json").read_text())
+    return schema
 
 
 @functools.cache
@@ -36,12 +36,12 @@ def faults(name: str, value: object, definition: str = "") -> list[str]:
 
 def callback_faults(command: str, document: object) -> list[str]:
     """Return how a body differs from what TIM documents for its command and its elements."""
-    found = faults("Callback", document) + faults("Callback", document, command)
+    all_faults = faults("Callback", document) + faults("Callback", document, command)
     elements = document.get("MsgBody", []) if isinstance(document, dict) else []
     for element in elements:
         if element["MsgType"] in schema("Callback")["$defs"]:
-            found += faults("Callback", element, element["MsgType"])
-    return found
+            all_faults += faults("Callback", element, element["MsgType"])
+    return all_faults
 
 
 def header_faults(headers: Iterable[tuple[str, bytes]], name: str = "RecordHeaders") -> list[str]:

@@ -15,5 +15,5 @@ def blocks(language: str) -> list[str]:
 
 def the_block(part: str, language: str = "sh") -> str:
     """Return the only block that contains `part`; several pages may have it."""
-    (found,) = {block for block in blocks(language) if part in block}
-    return found
+    (only_block,) = {block for block in blocks(language) if part in block}
+    return only_block

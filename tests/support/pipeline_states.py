@@ -88,10 +88,10 @@ SOME_WRONG = measured(
 def stated(what: ProcessStatuses) -> Health:
     """Return the state in words, for a first look at the pipeline."""
     timeline = Timeline()
-    found = find(what)
-    for finding in found:
+    findings = find(what)
+    for finding in findings:
         timeline.note(finding, what.now)
-    return health(found, timeline, what.now, ZONE)
+    return health(findings, timeline, what.now, ZONE)
 
 
 def stage(name: str, what: ProcessStatuses) -> Stage:

@@ -130,9 +130,9 @@ async def copied(written: WrittenArchive, to: Path, **later: float) -> list[Hour
 
 def rows(to: Path) -> list[dict[str, Any]]:
     """Return the rows of the copy."""
-    found = duckdb.execute(
+    result = duckdb.execute(
         f"select * from '{to}/*/*.parquet' order by partition, \"offset\""  # noqa: S608
     )
-    assert found.description
-    columns = [column[0] for column in found.description]
-    return [dict(zip(columns, row, strict=True)) for row in found.fetchall()]
+    assert result.description
+    columns = [column[0] for column in result.description]
+    return [dict(zip(columns, row, strict=True)) for row in result.fetchall()]

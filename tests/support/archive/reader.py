@@ -124,8 +124,8 @@ class Proof:
     def assert_holds(self) -> None:
         """Check that each record is in the archive once, and no chain has a gap or an overlap."""
         assert self.records
-        found = (self.missing[:20], self.doubled[:20], self.broken[:20])
-        assert found == ([], [], []), f"{self} {found}"
+        faults = (self.missing[:20], self.doubled[:20], self.broken[:20])
+        assert faults == ([], [], []), f"{self} {faults}"
 
 
 def prove(archive: Mapping[str, bytes], topic: Mapping[int, list[int]], sent: set[Place]) -> Proof:

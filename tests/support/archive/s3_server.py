@@ -91,8 +91,8 @@ class S3Server:
 
     def content(self, key: str, bucket: str = BUCKET) -> bytes:
         """Return an object."""
-        found: bytes = self.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read()
-        return found
+        body: bytes = self.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read()
+        return body
 
     def empty(self) -> None:
         """Delete all objects."""

@@ -55,15 +55,15 @@ def list_objects_v2(response: S3Response) -> tuple[int, dict[str, str], str]:
         if delimiter
         else _year_after(prefix, after)
     )
-    found: Iterator[str] = (
+    names: Iterator[str] = (
         each
         for each in heapq.merge(written, (ROOT + name for name in year))
         if each.startswith(prefix) and each > after
     )
     if delimiter:
-        parts = (each.removeprefix(prefix).partition(delimiter) for each in found)
-        found = iter(sorted({prefix + first + cut for first, cut, _ in parts}))
-    page = list(itertools.islice(found, page_max + 1))
+        parts = (each.removeprefix(prefix).partition(delimiter) for each in names)
+        names = iter(sorted({prefix + first + cut for first, cut, _ in parts}))
+    page = list(itertools.islice(names, page_max + 1))
     listed = page[:page_max]
     more = len(page) > page_max
     return 200, {"Content-Type": "application/xml"}, _xml(listed, delimiter, more=more)

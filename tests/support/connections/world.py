@@ -103,7 +103,7 @@ def some_requests(chance: random.Random) -> Sent:
 
 def answers_in(received: bytes) -> list[tuple[int, str]]:
     """Return status and reason of each answer, without 100 Continue; fail if one is cut off."""
-    found = []
+    answers = []
     while received:
         head, _, rest = received.partition(b"\r\n\r\n")
         status = int(head[9:12])
@@ -112,9 +112,9 @@ def answers_in(received: bytes) -> list[tuple[int, str]]:
         assert size <= len(rest), received
         reason = re.search(rb'"ErrorInfo":"(.*?)"', rest[:size])
         if status != 100:
-            found.append((status, reason[1].decode() if reason else ""))
+            answers.append((status, reason[1].decode() if reason else ""))
         received = rest[size:]
-    return found
+    return answers
 
 
 def last_answer_closes(received: bytes) -> bool:
@@ -224,17 +224,17 @@ class World:
             if patient:
                 await wire.is_lost.wait()
         wire.peer_reads(reads=True)
-        found = answers_in(wire.received)
-        self.answered += len(found)
+        answers = answers_in(wire.received)
+        self.answered += len(answers)
         if patient:
             expected = sent.due
             if self.crowded or self.drains or last_answer_closes(wire.received):
-                expected = expected[: len(found)]
+                expected = expected[: len(answers)]
             if not (self.crowded or self.drains):
                 # What was sent ahead and is not answered was not stored either: it is sent again.
-                unanswered = {reason.encode() for _, reason in sent.due[len(found) :]}
+                unanswered = {reason.encode() for _, reason in sent.due[len(answers) :]}
                 assert unanswered.isdisjoint(self.receiver.stored)
-            assert [_comparable(*answer) for answer in found] == [
+            assert [_comparable(*answer) for answer in answers] == [
                 _comparable(*answer) for answer in expected
             ]
 

@@ -48,16 +48,16 @@ async def fence(broker: Broker, *, session_ms: int = SESSION_MS) -> None:
 
 async def _epochs(client: AIOKafkaClient) -> dict[int, int]:
     """Return the epoch of each partition's leader, as soon as the broker answers."""
-    found: dict[int, int] = {}
+    epochs: dict[int, int] = {}
 
     async def answers() -> bool:
         try:
             with kafka_failures():
                 async with asyncio.timeout(ANSWERS_S_MAX):
-                    found.update((await describe_topic(client, _NODE, CALLBACKS.name)).epochs)
+                    epochs.update((await describe_topic(client, _NODE, CALLBACKS.name)).epochs)
         except (KafkaError, TimeoutError):
             return False
         return True
 
     await until(answers, "the broker answers")
-    return found
+    return epochs

@@ -126,15 +126,15 @@ async def in_topic(
     try:
         partitions = list(reader.assignment())
         ends = await reader.end_offsets(partitions)
-        found: list[ConsumerRecord[bytes, bytes]] = []
+        of_origin: list[ConsumerRecord[bytes, bytes]] = []
         while any([await reader.position(tp) < ends[tp] for tp in partitions]):
             for records in (await reader.getmany(timeout_ms=200)).values():
-                found += [
+                of_origin += [
                     record
                     for record in records
                     if origin is None or dict(record.headers).get(ORIGIN) == origin.encode()
                 ]
-        return sorted(found, key=lambda record: (record.partition, record.offset))
+        return sorted(of_origin, key=lambda record: (record.partition, record.offset))
     finally:
         await reader.stop()
 

@@ -135,12 +135,12 @@ class Sinks:
         return Counter(origin for (origin,) in rows)
 
     def _counters(self) -> Counter[str]:
-        found: Counter[str] = Counter()
+        by_origin: Counter[str] = Counter()
         with Valkey.from_url(self.valkey) as client:
             applied: dict[bytes, bytes] = client.execute_command("HGETALL", "hookline:1:applied")
         for field, count in applied.items():
-            found[field.decode().split("/")[0]] += int(count)
-        return found
+            by_origin[field.decode().split("/")[0]] += int(count)
+        return by_origin
 
 
 class Three:

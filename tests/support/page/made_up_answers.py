@@ -251,10 +251,10 @@ class Answers:
         """Return the answer of /v1/health."""
         timeline = Timeline()
         well = find(replace(pipeline_states.WELL, now=NOW))
-        found = find(replace(self.measured, now=NOW))
-        for finding in [*well, *found]:
+        findings = find(replace(self.measured, now=NOW))
+        for finding in [*well, *findings]:
             timeline.note(finding, NOW - 4 * MINUTE)
-        return health(found, timeline, NOW, ZoneInfo(zone))
+        return health(findings, timeline, NOW, ZoneInfo(zone))
 
     def _messages(self, begin: datetime, end: datetime, app: str | None) -> int:
         return 0 if self.is_empty else messages_between(begin, end, app)

@@ -104,7 +104,7 @@ class Demo:
 
     def audit(self, *options: str, expect: int = 0) -> dict[str, Any]:
         """Return the report of `hookline audit`."""
-        found = hookline(
+        printed = hookline(
             "audit",
             "--json",
             "--kafka",
@@ -119,7 +119,7 @@ class Demo:
             *options,
             expect=expect,
         )
-        return dict(json.loads(found))
+        return dict(json.loads(printed))
 
     def verify(self) -> dict[str, Any]:
         """Return the report of `hookline archive verify`, which may miss malformed callbacks."""
@@ -183,12 +183,12 @@ def start(mark: str, *options: str) -> subprocess.Popen[str]:
 
 def alive(mark: str) -> list[int]:
     """Return the processes that inherited `mark`."""
-    found = []
+    pids = []
     for environment in Path("/proc").glob("[0-9]*/environ"):
         with contextlib.suppress(OSError):
             if mark.encode() in environment.read_bytes():
-                found.append(int(environment.parent.name))
-    return found
+                pids.append(int(environment.parent.name))
+    return pids
 
 
 def shown_and_sent(

@@ -120,8 +120,8 @@ class Consumer:
 async def members(kafka: str, group: str) -> tuple[str, list[str]]:
     """Return the state of a group as the broker has it, and its members' ids."""
     async with admin_client(kafka) as admin:
-        found: Any = await admin.describe_consumer_groups([group])
-    described = found[0].groups[0]
+        groups: Any = await admin.describe_consumer_groups([group])
+    described = groups[0].groups[0]
     return described[2], sorted(member[0] for member in described[5])
 
 

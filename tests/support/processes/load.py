@@ -100,15 +100,15 @@ class Load:
 async def committed_offsets(kafka: str) -> dict[int, list[int]]:
     """Return the offsets that a read_committed reader of the main topic sees, by partition."""
     partitions = [TopicPartition(CALLBACKS.name, n) for n in range(CALLBACKS.partitions)]
-    found: dict[int, list[int]] = {tp.partition: [] for tp in partitions}
+    offsets: dict[int, list[int]] = {tp.partition: [] for tp in partitions}
     async with _reader(kafka) as reader:
         reader.assign(partitions)
         await reader.seek_to_beginning(*partitions)
         ends = await reader.end_offsets(partitions)
         while any([await reader.position(tp) < ends[tp] for tp in partitions]):
             for tp, records in (await reader.getmany(timeout_ms=200)).items():
-                found[tp.partition] += [record.offset for record in records]
-    return found
+                offsets[tp.partition] += [record.offset for record in records]
+    return offsets
 
 
 async def dead_letters(kafka: str) -> int:

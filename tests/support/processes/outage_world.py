@@ -174,25 +174,25 @@ class World:
         with psycopg.connect(self._postgres) as connection:
             if connection.execute("select to_regclass('hookline.receipts')").fetchone() == (None,):
                 return 0
-            found = connection.execute("select count(*) from hookline.receipts").fetchone()
-        assert found
-        return int(found[0])
+            row = connection.execute("select count(*) from hookline.receipts").fetchone()
+        assert row
+        return int(row[0])
 
     def _hash(self, name: str) -> dict[str, int]:
-        found: dict[str, int] = {}
+        by_origin: dict[str, int] = {}
         with Valkey.from_url(self._valkey, decode_responses=True) as client:
             for key, number in client.hgetall(f"hookline:1:{name}").items():
                 origin = key.split("/")[0]
-                found[origin] = found.get(origin, 0) + int(number)
-        return found
+                by_origin[origin] = by_origin.get(origin, 0) + int(number)
+        return by_origin
 
     def _counted(self) -> int:
         with contextlib.closing(sqlite3.connect(self._days, timeout=180)) as days:
             try:
-                found = days.execute("select coalesce(sum(callbacks), 0) from days").fetchone()
+                row = days.execute("select coalesce(sum(callbacks), 0) from days").fetchone()
             except sqlite3.OperationalError:
                 return 0  # the consumer has not created its tables yet
-            return int(found[0])
+            return int(row[0])
 
 
 def _unexpected(log: str) -> str:

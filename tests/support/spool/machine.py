@@ -209,14 +209,14 @@ class SpoolMachine(RuleBasedStateMachine):
         # Search for the checksum and the first bytes of a row, or for a complete head.
         begin, length = (0, head) if is_head else (start, 12)
         content = self.path.read_bytes()
-        found = content.find(before[begin : begin + length])
+        offset = content.find(before[begin : begin + length])
         changed = False
         with self.path.open("r+b") as file:
-            while found >= 0:
-                file.seek(found + at % length)
-                file.write(bytes([content[found + at % length] ^ 1 << at % 8]))
+            while offset >= 0:
+                file.seek(offset + at % length)
+                file.write(bytes([content[offset + at % length] ^ 1 << at % 8]))
                 changed = True
-                found = content.find(before[begin : begin + length], found + 1)
+                offset = content.find(before[begin : begin + length], offset + 1)
         assert changed
         self.counts["heads changed" if is_head else "rows changed"] += 1
         if is_head:

@@ -114,8 +114,8 @@ async def a_world(kafka: str, directory: Path, receiver: Receiver) -> AsyncItera
 
 def keys_by_person(records: Iterable[OutgoingRecord]) -> dict[str, list[str]]:
     """Return the MsgKeys of each sender's callbacks, in order, as a receiver has to accept them."""
-    found: dict[str, list[str]] = {}
+    keys: dict[str, list[str]] = {}
     for record in records:
         document = json.loads(record.value)
-        found.setdefault(document["From_Account"], []).append(document["MsgKey"])
-    return found
+        keys.setdefault(document["From_Account"], []).append(document["MsgKey"])
+    return keys
