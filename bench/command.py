@@ -52,13 +52,13 @@ def only_option(*known: str) -> Callable[[Command], Command]:
     """Return the option `--only`: some of `known`, separated by commas; all of them by default."""
 
     def read(_: click.Context, option: click.Parameter, given: str) -> tuple[str, ...]:
-        found = tuple(given.split(",")) if given else known
-        if unknown := set(found) - set(known):
+        chosen = tuple(given.split(",")) if given else known
+        if unknown := set(chosen) - set(known):
             raise click.BadParameter(
                 f"unknown: {', '.join(sorted(unknown))} (known: {', '.join(known)})",
                 param=option,
             )
-        return found
+        return chosen
 
     return click.option(
         "--only",

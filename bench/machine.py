@@ -44,8 +44,8 @@ def this_machine(directory: Path) -> Machine:
 
 def _field(path: str, name: str) -> str:
     for line in Path(path).read_text().splitlines():
-        found, _, value = line.partition(":")
-        if found.strip() == name:
+        field, _, value = line.partition(":")
+        if field.strip() == name:
             return value.strip()
     return ""
 

@@ -57,11 +57,11 @@ def spread(runs: Sequence[Run], figure: Callable[[Run], float], form: str) -> st
     return f"{middle} ({min(values):{form}} to {max(values):{form}})"
 
 
-def reading_cells(runs: Sequence[Reading], found: str) -> list[str]:
-    """Return the last cells of a row of readings: memory, what was `found`, Kafka's CPU, others."""
+def reading_cells(runs: Sequence[Reading], read: str) -> list[str]:
+    """Return the last cells of a row of readings: memory, what was `read`, Kafka's CPU, others."""
     return [
         f"{max(run.rss_mib for run in runs):.0f}",
-        found,
+        read,
         f"{median(runs, lambda run: run.kafka_us):.1f}",
         f"{max(run.others for run in runs) * 100:.0f}",
     ]

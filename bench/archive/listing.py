@@ -55,8 +55,8 @@ async def measure(archive: Path, partitions: int, rounds: int) -> dict[str, list
     """Return the seconds of each way, the former and ours, round by round."""
 
     def listed(partition: Partition) -> str:
-        found = obstore.list(LocalStore(archive), str(partition))
-        return max(each["path"] for page in found for each in page)
+        pages = obstore.list(LocalStore(archive), str(partition))
+        return max(each["path"] for page in pages for each in page)
 
     async def all_names(partition: Partition) -> object:
         return await asyncio.to_thread(listed, partition)

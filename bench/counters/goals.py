@@ -95,8 +95,8 @@ def _growth(results: Results) -> list[float]:
     fewest, *_, most = results.users
     by_round = {(run.round, run.users): late_cpu_us(run) for run in results.by_users if run.late_us}
     return [
-        found / by_round[number, fewest]
-        for (number, users), found in by_round.items()
+        cost_us / by_round[number, fewest]
+        for (number, users), cost_us in by_round.items()
         if users == most and by_round.get((number, fewest))
     ]
 

@@ -158,5 +158,5 @@ def _reset_calls(valkey: str) -> None:
 def _calls_ms(valkey: str) -> dict[str, float]:
     """Return percentiles of the time that Valkey's thread took for a call of the script."""
     with Valkey.from_url(valkey) as client:
-        found = client.info("latencystats").get("latency_percentiles_usec_evalsha", {})
-    return {name.removeprefix("p"): float(value) / 1000 for name, value in found.items()}
+        percentiles = client.info("latencystats").get("latency_percentiles_usec_evalsha", {})
+    return {name.removeprefix("p"): float(value) / 1000 for name, value in percentiles.items()}

@@ -200,10 +200,10 @@ def _times(runs: Sequence[Asked], asked: str) -> list[str]:
 
 
 def _late(runs: Sequence[Run]) -> list[str]:
-    found = [run.late_us for run in runs if run.late_us]
-    if not found:
+    percentiles = [run.late_us for run in runs if run.late_us]
+    if not percentiles:
         return ["", ""]
     return [
-        spread(found, lambda late: late[0], ".1f"),
-        spread(found, lambda late: late[1], ".1f"),
+        spread(percentiles, lambda late: late[0], ".1f"),
+        spread(percentiles, lambda late: late[1], ".1f"),
     ]

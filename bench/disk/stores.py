@@ -16,11 +16,11 @@ STATUS_S = 60.0
 
 async def spooled(stack: Stack) -> Counter[str]:
     """Return how many rows all spools were given, and their bytes without the free pages."""
-    found = Counter[str]()
+    sums = Counter[str]()
     for admin in stack.addresses.admins:
         status = await get_json(f"{admin}/status", timeout_s=STATUS_S)
-        found += Counter({name: status[name] for name in ("last_sequence", "spool_bytes")})
-    return found
+        sums += Counter({name: status[name] for name in ("last_sequence", "spool_bytes")})
+    return sums
 
 
 def file_bytes(directory: Path, pattern: str) -> int:

@@ -63,8 +63,8 @@ def outcome_of(answer: bytes, ok_status: int = 200) -> str:
     # These differ from each other and are not parsed, so that they cost no more than others.
     if ok_status == NO_CONTENT and answer.startswith(b"HTTP/1.1 204 ") and answer.endswith(END):
         return "OK"
-    head, found, body = answer.partition(END)
-    if not found:
+    head, end, body = answer.partition(END)
+    if not end:
         return ""
     status, *lines = head.decode("latin-1").split("\r\n")
     headers = {name.lower(): value.strip() for name, _, value in (x.partition(":") for x in lines)}

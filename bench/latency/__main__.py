@@ -40,8 +40,8 @@ def run(plan: Plan, system: System) -> Results:
             say(line(measured))
             results.runs.append(measured)
     everything = [warm, *results.runs]
-    found = arrived(system, [record for each in everything for record in each.records])
-    results.faults = list(found.faults(sum(each.report.ok for each in everything)))
+    arrivals = arrived(system, [record for each in everything for record in each.records])
+    results.faults = list(arrivals.faults(sum(each.report.ok for each in everything)))
     return results
 
 

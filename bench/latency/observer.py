@@ -151,11 +151,11 @@ async def observing(system: System) -> AsyncIterator[Observer]:
         prefix = f"{system.spool_end().origin}/{CALLBACKS.name}/".encode()
 
         async def positions() -> Mapping[int, int]:
-            found = await postgres.execute(
+            cursor = await postgres.execute(
                 "select partition, next_offset from hookline.positions where topic = %s",
                 (CALLBACKS.name,),
             )
-            return dict(await found.fetchall())
+            return dict(await cursor.fetchall())
 
         async def applied() -> Mapping[int, int]:
             fields: dict[bytes, bytes] = await valkey.hgetall(layout.applied(1))  # type: ignore[misc]  # typed for both of its clients

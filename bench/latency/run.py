@@ -60,9 +60,9 @@ class Run:
             yield f"{self.report.ok_per_s:,.0f}/s answered OK"
         if self.report.failed:
             yield f"{self.report.failed:,} not answered OK"
-        for place, found in self.latencies.items():
-            if found.late_ms > LATE_MS_MAX:
-                yield f"{place} {found.late_ms / 1000:.1f} s late at the end"
+        for place, latency in self.latencies.items():
+            if latency.late_ms > LATE_MS_MAX:
+                yield f"{place} {latency.late_ms / 1000:.1f} s late at the end"
 
 
 def measure(system: System, *, rate: int, seconds: float, number: int) -> Run:
@@ -98,7 +98,9 @@ async def _measure(system: System, rate: int, seconds: float, number: int) -> Ru
         rate=rate,
         round=number,
         report=reported(path),
-        latencies={place: quantiles(found) for place, found in observer.latencies_s().items()},
+        latencies={
+            place: quantiles(seconds_list) for place, seconds_list in observer.latencies_s().items()
+        },
         blind_ms=blind_s[-1] * 1000,
         blind_p99_ms=blind_s[len(blind_s) * 99 // 100] * 1000,
         cpu_s=cpu_s,

@@ -102,8 +102,8 @@ def _consumer(
 
 def _positions_in_postgres(conninfo: str) -> bool:
     with psycopg.connect(conninfo) as connection, contextlib.suppress(psycopg.Error):
-        found = connection.execute("select count(*) from hookline.positions").fetchone()
-        return found == (CALLBACKS.partitions,)
+        row = connection.execute("select count(*) from hookline.positions").fetchone()
+        return row == (CALLBACKS.partitions,)
     return False
 
 

@@ -45,8 +45,8 @@ def markdown(results: Results, machine: Machine, *, rounds: int, seconds: float)
 def line(run: Run) -> str:
     """Return one run as one line of progress."""
     places = ", ".join(
-        f"{place} {found.p50_ms:.0f} / {found.p99_ms:.0f} / {found.max_ms:.0f}"
-        for place, found in run.latencies.items()
+        f"{place} {latency.p50_ms:.0f} / {latency.p99_ms:.0f} / {latency.max_ms:.0f}"
+        for place, latency in run.latencies.items()
     )
     cpu = ", ".join(f"{part} {used_us:.0f}" for part, used_us in run.cpu_us.items())
     return (
@@ -89,13 +89,13 @@ def _latencies(runs: Sequence[Run], rate: int) -> Iterator[list[str]]:
         ("the sender: OK", [run.report for run in runs]),
         *((place, [run.latencies[place] for run in runs]) for place in PLACES),
     ]
-    for name, found in places:
+    for name, measured in places:
         yield [
             f"{rate:,}{carried}",
             name,
-            spread(found, lambda each: each.p50_ms, ".0f"),
-            spread(found, lambda each: each.p99_ms, ".0f"),
-            spread(found, lambda each: each.max_ms, ".0f"),
+            spread(measured, lambda each: each.p50_ms, ".0f"),
+            spread(measured, lambda each: each.p99_ms, ".0f"),
+            spread(measured, lambda each: each.max_ms, ".0f"),
         ]
 
 

@@ -67,15 +67,15 @@ def measure(writer: Writer, task: Task, servers: Servers, *, number: int) -> Run
             raise logged(fault, writer.name, task.directory) from fault
         finally:
             started.stop()
-        found = rows(postgres)
+        row_count = rows(postgres)
         if not writer.has_receipts:
             # A peer ends with the last record of a fetch.
-            reading = replace(reading, records=found)
+            reading = replace(reading, records=row_count)
         return Run(
             writer=writer.name,
             round=number,
             server_s=server_s,
-            rows=found,
+            rows=row_count,
             receipts=receipts(postgres) if writer.has_receipts else None,
             **asdict(reading),
         )

@@ -103,11 +103,11 @@ def _writer_cells(runs: Sequence[Run]) -> list[str]:
 
 
 def _rows(*runs: Run) -> str:
-    found = [run.rows if run.receipts is None else min(run.rows, run.receipts) for run in runs]
+    complete = [run.rows if run.receipts is None else min(run.rows, run.receipts) for run in runs]
     return counted(
         expected=sum(run.records for run in runs),
         records=sum(run.rows for run in runs),
-        different=sum(found),
+        different=sum(complete),
         unexpected="**surplus**",
     )
 

@@ -92,8 +92,8 @@ class Target:
 
 
 def _value(header: re.Pattern[bytes], head: bytes) -> bytes:
-    found = header.search(head)
-    return found[1] if found else b""
+    match = header.search(head)
+    return match[1] if match else b""
 
 
 class Connection(asyncio.Protocol):
