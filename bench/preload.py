@@ -24,7 +24,7 @@ from bench.counters.callbacks import RATE, Traffic, callbacks
 from bench.ingress.callbacks import record, requests
 from ingress.forward.refused_rows import TRANSACTION_ROWS_MAX
 from ops.demo.embedded import child
-from schemas.record import Headers, OutgoingRecord, callback_record, with_place
+from schemas.outgoing_record import Headers, OutgoingRecord, main_topic_record, with_place
 from schemas.settings import SharedSettings
 from schemas.topics import CALLBACKS, record_bytes_max
 
@@ -100,7 +100,7 @@ def _step(kafka: str, records: int, traffic: Traffic, directory: Path) -> int:
 
 def _rows(traffic: Traffic) -> Iterator[OutgoingRecord]:
     if traffic.users:
-        return map(callback_record, callbacks(traffic))
+        return map(main_topic_record, callbacks(traffic))
     some = itertools.islice(requests(time.time_ns()), DIFFERENT)
     return itertools.cycle([record(request) for request in some])
 

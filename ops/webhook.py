@@ -15,7 +15,7 @@ from consumers.webhook.settings import WebhookSettings, is_url
 from ops.failure import ExitCode, Failure
 from ops.terminal import echo, run
 from schemas.clock import now_ms
-from schemas.record import ReceivedCallback, callback_record, with_place
+from schemas.outgoing_record import ReceivedCallback, main_topic_record, with_place
 from schemas.tokens_file import UnusableFile
 
 THEN = {
@@ -113,7 +113,7 @@ def sample() -> Record:
         "MsgTime": at_ms // 1000,
         "MsgBody": [{"MsgType": "TIMTextElem", "MsgContent": {"Text": "A test of the webhook"}}],
     }
-    record = callback_record(
+    record = main_topic_record(
         ReceivedCallback(
             sdkappid="1400000001",
             command="",

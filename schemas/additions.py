@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 import msgspec
 
 from schemas.body import to_text
+from schemas.body_fields import MESSAGE_COMMANDS, integer, sent_s
 from schemas.commands import COMMANDS
 from schemas.figures import (
     BY_APP,
@@ -46,7 +47,6 @@ from schemas.figures import (
     UNDELIVERED,
     UNKNOWN_PLATFORM,
 )
-from schemas.message import MESSAGE_COMMANDS, integer, sent_s
 from schemas.message_fields import ElementKind, MessageFields, message_fields
 from schemas.payload import GroupMessage, StateChange
 

@@ -1,4 +1,4 @@
-"""Parse the headers of a record of the main topic: its id, place, time and parameters."""
+"""Parse the headers of a record that an ingress wrote: its id, place, time and parameters."""
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import msgspec
 
 from schemas.body import INTEGER_DIGITS_MAX
-from schemas.record import ID, ORIGIN, SEQUENCE
+from schemas.outgoing_record import ID, ORIGIN, SEQUENCE
 
 # Bound of ids and origins, which sinks use as keys. The ingress writes ids of 32 characters and
 # origins of 16; other texts may be as long as a request's first line.

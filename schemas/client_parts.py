@@ -24,8 +24,8 @@ Client = AIOKafkaConsumer | AIOKafkaProducer | AIOKafkaAdminClient | AIOKafkaCli
 Task = asyncio.Task[Any]
 
 
-def network(client: Client) -> AIOKafkaClient:
-    """Return the part of `client` that has the connections."""
+def inner_client(client: Client) -> AIOKafkaClient:
+    """Return the inner client of `client`, which has the connections."""
     if isinstance(client, AIOKafkaClient):
         return client
     if isinstance(client, AIOKafkaProducer):
@@ -48,7 +48,7 @@ def tasks(client: Client) -> set[Task]:
 def all_connections(client: Client) -> set[AIOKafkaConnection]:
     """Return the open connections of `client`, and those that any task is opening for it."""
     parts = _parts(client) | {id(client)}
-    known = set(network(client)._conns.values())  # noqa: SLF001
+    known = set(inner_client(client)._conns.values())  # noqa: SLF001
     # A connection that is still opening exists only in a local variable.
     opening = {
         value
@@ -63,7 +63,7 @@ def all_connections(client: Client) -> set[AIOKafkaConnection]:
 
 def forget_brokers(client: Client) -> None:
     """Make `client` forget all brokers, so that a call that still runs connects to none."""
-    network(client).cluster = ClusterMetadata()
+    inner_client(client).cluster = ClusterMetadata()
 
 
 def close_now(connection: AIOKafkaConnection) -> None:
@@ -110,7 +110,7 @@ async def leave_group(consumer: AIOKafkaConsumer, group: str, member: str) -> No
     Raises:
         KafkaError: it is not known whether `member` is out.
     """
-    inner = network(consumer)
+    inner = inner_client(consumer)
     coordinator = await inner.coordinator_lookup(CoordinationType.GROUP, group)
     request = LeaveGroupRequest(group, member)
     response = await inner.send(coordinator, request, group=ConnectionGroup.COORDINATION)
@@ -128,7 +128,7 @@ def expect_failure_of_offsets(producer: AIOKafkaProducer) -> None:
     """
     if (transactions := producer._txn_manager) is not None:  # noqa: SLF001
         for *_, sent in transactions._pending_txn_offsets:  # noqa: SLF001
-            sent.add_done_callback(retrieve)
+            sent.add_done_callback(mark_retrieved)
 
 
 def fail_waiting_batches(producer: AIOKafkaProducer) -> None:
@@ -141,20 +141,24 @@ def fail_waiting_batches(producer: AIOKafkaProducer) -> None:
     accumulator.fail_all(ProducerClosed())
     for batch in batches:
         for future in (batch.future, batch._drain_waiter):  # noqa: SLF001
-            retrieve(future)
+            mark_retrieved(future)
     if (transactions := producer._txn_manager) is not None:  # noqa: SLF001
-        retrieve(transactions._transaction_waiter)  # noqa: SLF001
+        mark_retrieved(transactions._transaction_waiter)  # noqa: SLF001
 
 
-def retrieve(future: "asyncio.Future[Any] | None") -> BaseException | None:
-    """Return the exception of `future`, which asyncio will then not report; None for a result."""
+def mark_retrieved(future: "asyncio.Future[Any] | None") -> BaseException | None:
+    """
+    Keep asyncio from reporting the exception of `future` as never retrieved.
+
+    Return the exception, None for a result and for a future that is not done.
+    """
     if future is None or not future.done() or future.cancelled():
         return None
     return future.exception()
 
 
 def _parts(client: Client) -> set[int]:
-    inner = network(client)
+    inner = inner_client(client)
     parts: list[object] = [inner, *inner._conns.values()]  # noqa: SLF001
     if isinstance(client, AIOKafkaConsumer):
         parts += [client._fetcher, client._coordinator]  # noqa: SLF001

@@ -85,7 +85,7 @@ def kafka_failures(kinds: tuple[type[Exception], ...] = BREAKAGES) -> Iterator[N
 
 def known_connections(producer: AIOKafkaProducer) -> list[AIOKafkaConnection]:
     """Return the connections of `producer`, open or not; see their `connected()`."""
-    return list(client_parts.network(producer)._conns.values())  # noqa: SLF001
+    return list(client_parts.inner_client(producer)._conns.values())  # noqa: SLF001
 
 
 @contextlib.asynccontextmanager
@@ -175,7 +175,7 @@ async def _close_now(client: Client, other_tasks: set["asyncio.Task[Any]"]) -> N
             client_parts.close_now(connection)
         await asyncio.sleep(CLOSE_RETRY_INTERVAL_S)
     for task in ended_tasks:
-        if (error := client_parts.retrieve(task)) is not None:
+        if (error := client_parts.mark_retrieved(task)) is not None:
             expected = isinstance(error, KafkaError | TimeoutError)
             level = logging.DEBUG if expected else logging.WARNING
             log.log(level, "a client of Kafka ended with %r", error)

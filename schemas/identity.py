@@ -43,10 +43,10 @@ def callback_id(parts: IdentifyingParts, document: Mapping[str, Any]) -> str:
     SHA-256 of the bytes that `_identifying` returns. `document` is the body as a JSON object.
     """
     rule = COMMANDS.get(parts.command, UNKNOWN)
-    is_named = rule.identity == "key" and _is_named(document)
-    if not is_named and not _carries_time(rule, document):
+    identifies_message = rule.identity == "key" and _identifies_message(document)
+    if not identifies_message and not _carries_time(rule, document):
         return ""
-    return _digest(_identifying(parts, document, named=is_named))
+    return _digest(_identifying(parts, document, by_message=identifies_message))
 
 
 def content_digest(parts: IdentifyingParts) -> bytes:
@@ -63,8 +63,8 @@ def content_digest(parts: IdentifyingParts) -> bytes:
     if COMMANDS.get(parts.command, UNKNOWN).identity == "key":
         with contextlib.suppress(Malformed):
             document = parse(parts.body)
-    is_named = _is_named(document)
-    return bytes.fromhex(_digest(_identifying(parts, document, named=is_named)))
+    identifies_message = _identifies_message(document)
+    return bytes.fromhex(_digest(_identifying(parts, document, by_message=identifies_message)))
 
 
 def place_id(origin: str, sequence: int) -> str:
@@ -77,17 +77,19 @@ def message_random(document: Mapping[str, Any]) -> str:
     return to_text(document.get("MsgRandom")) or to_text(document.get("Random"))
 
 
-def _identifying(parts: IdentifyingParts, document: Mapping[str, Any], *, named: bool) -> bytes:
+def _identifying(
+    parts: IdentifyingParts, document: Mapping[str, Any], *, by_message: bool
+) -> bytes:
     """
     Return bytes that are equal only for two callbacks of the same event.
 
-    For a message that is named: SdkAppid, CallbackCommand and the document without VOLATILE fields,
-    as JSON with sorted keys and without blanks. Otherwise: SdkAppid, CallbackCommand, ClientIP,
-    OptPlatform and the body, byte for byte. The lengths come before the texts, so that two
-    different lists of texts never give the same bytes.
+    With `by_message`: SdkAppid, CallbackCommand and the document without VOLATILE fields, as JSON
+    with sorted keys and without blanks. Otherwise: SdkAppid, CallbackCommand, ClientIP, OptPlatform
+    and the body, byte for byte. The lengths come before the texts, so that two different lists of
+    texts never give the same bytes.
     """
     app, command = parts.sdkappid, parts.command
-    if named:
+    if by_message:
         stable = dict(document)
         for field in VOLATILE:
             stable.pop(field, None)
@@ -143,7 +145,8 @@ def _message_head(app: str, command: str) -> bytes:
     return f"message {len(app)} {len(command)} {app}{command}".encode()
 
 
-def _is_named(document: Mapping[str, Any]) -> bool:
+def _identifies_message(document: Mapping[str, Any]) -> bool:
+    """Return whether the fields of a body identify one message."""
     key = document.get("MsgKey")
     # Without MsgSeq and the random number, a MsgKey is only a time.
     if isinstance(key, str) and key.strip("0_") and not key.startswith("0_0_"):

@@ -37,9 +37,9 @@ def record_bytes_max(body_bytes_max: int) -> int:
     return body_bytes_max + RECORD_OVERHEAD_BYTES
 
 
-# The largest record to which a consumer has added headers, for every HOOKLINE_BODY_BYTES_MAX: that
-# of the ingress may be larger than that of the consumer.
-COPY_BYTES_LIMIT = record_bytes_max(BODY_BYTES_LIMIT) + RECORD_OVERHEAD_BYTES
+# The size of the largest record after a consumer has extended it by headers. It does not depend on
+# HOOKLINE_BODY_BYTES_MAX: that of the ingress may be larger than that of the consumer.
+EXTENDED_RECORD_BYTES_LIMIT = record_bytes_max(BODY_BYTES_LIMIT) + RECORD_OVERHEAD_BYTES
 
 
 CALLBACKS = Topic(name="tim.callbacks.v1", partitions=6, retention_days=7)

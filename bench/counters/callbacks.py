@@ -11,7 +11,7 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from schemas.record import ReceivedCallback
+from schemas.outgoing_record import ReceivedCallback
 
 APP = "1400000001"
 # Callbacks a second, as the times in their bodies say.

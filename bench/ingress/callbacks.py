@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from urllib.parse import parse_qs, urlsplit
 
-from schemas.record import OutgoingRecord, ReceivedCallback, callback_record
+from schemas.outgoing_record import OutgoingRecord, ReceivedCallback, main_topic_record
 
 APP = "1400000001"
 TEMPLATES = 997
@@ -75,7 +75,7 @@ def record(request: bytes) -> OutgoingRecord:
     """Return the record that the ingress makes of a request, without its sequence."""
     head, _, body = request.partition(b"\r\n\r\n")
     query = parse_qs(urlsplit(head.split(b" ")[1].decode()).query)
-    return callback_record(
+    return main_topic_record(
         ReceivedCallback(
             sdkappid=query["SdkAppid"][0],
             command=query["CallbackCommand"][0],

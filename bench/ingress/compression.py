@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from aiokafka.record.default_records import DefaultRecordBatch, DefaultRecordBatchBuilder
 
 from bench.ingress.callbacks import record, requests
-from schemas.record import Headers, OutgoingRecord, with_place
+from schemas.outgoing_record import Headers, OutgoingRecord, with_place
 
 ORIGIN = "0123456789abcdef"
 ROWS = 20_000

@@ -12,7 +12,7 @@ import orjson
 from consumers.archive.segment import bounds
 from consumers.runtime.batch import Partition, Record
 from schemas.callback_record import origin_text, sequence_number
-from schemas.record import ORIGIN, SEQUENCE
+from schemas.outgoing_record import ORIGIN, SEQUENCE
 
 # orjson reads 1024 levels; a body with fewer brackets cannot be deeper.
 BRACKETS_MAX = 1000

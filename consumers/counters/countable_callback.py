@@ -23,12 +23,12 @@ from schemas.additions import (
     message_additions,
 )
 from schemas.body import INTEGER_DIGITS_MAX, Malformed, parse
+from schemas.body_fields import MESSAGE_COMMANDS
 from schemas.callback_record import TIME, NotACallback, parse_callback_record
 from schemas.commands import COMMANDS, UNKNOWN
 from schemas.identity import place_id
-from schemas.message import MESSAGE_COMMANDS
 from schemas.message_fields import decode_message
-from schemas.record import ID, ORIGIN, SEQUENCE
+from schemas.outgoing_record import ID, ORIGIN, SEQUENCE
 
 # Bounds of what a reader keeps of earlier records. Few apps, commands, platforms and origins occur.
 SOURCES_MAX = 2000

@@ -5,8 +5,8 @@ from typing import Any
 
 from consumers.counters.layout import HOUR_S, MINUTE_S
 from schemas.additions import CLOCK_AHEAD_S_MAX, MESSAGE_AGE_S_MAX
+from schemas.body_fields import sent_s
 from schemas.commands import COMMANDS, UNKNOWN
-from schemas.message import sent_s
 
 # Without a plausible time, a repeat is found only this long after the receipt of the first one.
 REPEATED_WITHIN_S = HOUR_S

@@ -9,7 +9,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 
 from consumers.runtime.batch import Partition
-from schemas.client_parts import retrieve
+from schemas.client_parts import mark_retrieved
 from schemas.clients import kafka_failures
 
 log = logging.getLogger(__name__)
@@ -81,7 +81,7 @@ class Commits:
         # In a task, so that no time-out cancels it: aiokafka would not clean up after its request,
         # and asyncio would report an exception that was never retrieved.
         committing = asyncio.create_task(self._client.commit(dict(offsets)))
-        committing.add_done_callback(retrieve)  # this task may be cancelled meanwhile
+        committing.add_done_callback(mark_retrieved)  # this task may be cancelled meanwhile
         try:
             await asyncio.wait((committing,), timeout=COMMIT_TIMEOUT_S)
             if not committing.done():

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from consumers.runtime.batch import Batch, Partition, Position, Record
 from consumers.runtime.handler import Elsewhere, Handler
-from schemas.record import ReceivedCallback, callback_record, with_place
+from schemas.outgoing_record import ReceivedCallback, main_topic_record, with_place
 from schemas.topics import CALLBACKS
 
 ORIGIN = "0123456789abcdef"
@@ -52,7 +52,7 @@ def a_record(offset: int) -> Record:
         b'{"CallbackCommand": "C2C.CallbackAfterSendMsg", "From_Account": "ann",'
         b' "To_Account": "bob", "MsgKey": "%d", "MsgBody": []}' % offset
     )
-    record = callback_record(
+    record = main_topic_record(
         ReceivedCallback(
             sdkappid="1400000001",
             command="",

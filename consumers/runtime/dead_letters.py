@@ -15,7 +15,7 @@ from schemas.clients import kafka_failures, started
 from schemas.clock import now_ms
 from schemas.dead_letter import DeadLetterReason, reason_headers
 from schemas.telemetry import CONSUMER_DEAD_LETTERS
-from schemas.topics import COPY_BYTES_LIMIT, DEAD_LETTERS
+from schemas.topics import DEAD_LETTERS, EXTENDED_RECORD_BYTES_LIMIT
 
 log = logging.getLogger(__name__)
 
@@ -129,7 +129,7 @@ class KafkaDeadLetters:
             enable_idempotence=True,
             max_batch_size=self._record_bytes_max,
             # The broker decides how large a record may be.
-            max_request_size=COPY_BYTES_LIMIT,
+            max_request_size=EXTENDED_RECORD_BYTES_LIMIT,
         )
         deadline = asyncio.get_running_loop().time() + SEND_TIMEOUT_S
         # The time-out excludes the producer's shutdown: by then the record is acknowledged.

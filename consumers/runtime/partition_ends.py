@@ -9,7 +9,7 @@ from aiokafka.errors import KafkaError
 from consumers.runtime.batch import Partition
 from consumers.runtime.kafka_availability import KafkaAvailability
 from consumers.runtime.source import CALL_TIMEOUT_S
-from schemas.client_parts import network
+from schemas.client_parts import inner_client
 from schemas.clients import kafka_failures
 
 MEASURE_INTERVAL_S = 5.0
@@ -56,7 +56,7 @@ class PartitionEnds:
         if missing := self._missing_topics():
             raise KafkaError(missing)
         # A member without partitions has no end to ask for, and would not notice an outage.
-        if self.is_member and not await network(self._client).force_metadata_update():
+        if self.is_member and not await inner_client(self._client).force_metadata_update():
             raise KafkaError("Kafka does not answer")
         return self.is_member
 
@@ -68,7 +68,7 @@ class PartitionEnds:
         """
         if not self.is_member:
             return ""
-        cluster = network(self._client).cluster
+        cluster = inner_client(self._client).cluster
         missing = [
             topic
             for topic in self._client.subscription()

@@ -12,7 +12,7 @@ from typing import Any
 
 from consumers.sync.queryable import as_text
 from schemas.body import to_text
-from schemas.message import integer
+from schemas.body_fields import integer
 
 CONTENT_COLUMNS = (
     *("topic_id", "message_id", "online_only", "delivered"),

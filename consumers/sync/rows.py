@@ -10,8 +10,8 @@ from consumers.runtime.callbacks import Callback
 from consumers.sync.message_columns import CONTENT_COLUMNS, content_columns
 from consumers.sync.queryable import as_text, queryable
 from schemas.body import to_text
+from schemas.body_fields import MESSAGE_COMMANDS, integer, sent_at
 from schemas.identity import message_random
-from schemas.message import MESSAGE_COMMANDS, integer, sent_at
 from schemas.parties import parties
 
 RECEIPT_COLUMNS = ("origin", "sequence", "ce_id", "received_at")

@@ -26,7 +26,7 @@ from consumers.webhook.retry_partition import OwnershipLost, RetryPartition
 from consumers.webhook.retry_record import TargetBegin, conversation
 from consumers.webhook.retry_state import RetryState
 from consumers.webhook.retry_topic import RetryTopic
-from schemas.client_parts import retrieve
+from schemas.client_parts import mark_retrieved
 
 # A rebalance waits for the end of a claim and of the retries; what they have in flight is dropped.
 RELEASE_S_MAX = 1.0
@@ -194,7 +194,7 @@ class WebhookHandler:
         """Cancel a claim that has not ended; what it has opened is closed, at the latest later."""
         if claiming := self._claiming.pop(partition, None):
             claiming.cancel()
-            claiming.add_done_callback(retrieve)
+            claiming.add_done_callback(mark_retrieved)
             self._keep(claiming)
             await asyncio.wait((claiming,), timeout=RELEASE_S_MAX / 2)
 

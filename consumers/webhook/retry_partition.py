@@ -25,7 +25,7 @@ from consumers.webhook.retry_record import (
 from consumers.webhook.retry_state import RetryState
 from schemas.clients import kafka_failures
 from schemas.marker_check import MarkerCheck
-from schemas.topics import COPY_BYTES_LIMIT
+from schemas.topics import EXTENDED_RECORD_BYTES_LIMIT
 
 log = logging.getLogger(__name__)
 
@@ -96,7 +96,8 @@ class RetryPartition:
     def _too_small(self) -> Stopped:
         return Stopped(
             f"{self._name} takes no record as large as a callback that has to wait there. Set "
-            f"max.message.bytes={COPY_BYTES_LIMIT} for the topic, then start the process again."
+            f"max.message.bytes={EXTENDED_RECORD_BYTES_LIMIT} for the topic, then start the "
+            "process again."
         )
 
     def _lose(self) -> None:

@@ -19,7 +19,7 @@ from consumers.webhook.retry_record import PartitionClaim
 from consumers.webhook.retry_topic_setup import ensure_topic
 from schemas.clients import kafka_failures, started
 from schemas.marker_check import MarkerCheck
-from schemas.topics import COPY_BYTES_LIMIT, RECORD_OVERHEAD_BYTES
+from schemas.topics import EXTENDED_RECORD_BYTES_LIMIT, RECORD_OVERHEAD_BYTES
 
 START_TIMEOUT_S = 8.0
 # The broker aborts a transaction that a dead member left open after this time.
@@ -89,7 +89,7 @@ class RetryTopic:
             request_timeout_ms=5000,
             compression_type="zstd",
             max_batch_size=self._record_bytes_max,
-            max_request_size=COPY_BYTES_LIMIT,
+            max_request_size=EXTENDED_RECORD_BYTES_LIMIT,
         )
 
     def _reader(self) -> AIOKafkaConsumer:

@@ -14,7 +14,7 @@ from aiokafka.errors import (
 
 from consumers.runtime.handler import Stopped
 from schemas.clients import kafka_failures, started
-from schemas.topics import CALLBACKS, COPY_BYTES_LIMIT
+from schemas.topics import CALLBACKS, EXTENDED_RECORD_BYTES_LIMIT
 
 SETUP_TIMEOUT_S = 15.0
 DESCRIBE_INTERVAL_S = 0.1
@@ -26,7 +26,7 @@ _CONFIGS = {
     "segment.ms": str(3600 * 1000),
     "min.cleanable.dirty.ratio": "0.1",
     "message.timestamp.type": "LogAppendTime",
-    "max.message.bytes": str(COPY_BYTES_LIMIT),
+    "max.message.bytes": str(EXTENDED_RECORD_BYTES_LIMIT),
 }
 
 

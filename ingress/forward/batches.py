@@ -15,7 +15,7 @@ from aiokafka.producer.message_accumulator import BatchBuilder
 
 from ingress.spool.async_spool import AsyncSpool
 from ingress.spool.row import DamagedRow, Row
-from schemas.record import OutgoingRecord, with_place
+from schemas.outgoing_record import OutgoingRecord, with_place
 
 TRANSACTION_BYTES_MAX = 4 << 20
 # A batch is compressed in one step of the event loop; this many bytes take some 1 ms. Only a batch

@@ -191,7 +191,7 @@ class Forwarder:
         except REFUSALS as refusal:
             async with asyncio.timeout(SEND_TIMEOUT_S):
                 await end_transaction(producer, self._marker_check, producer.abort_transaction())
-            if reason := self._refused_rows.narrow_down(batches, refusal):
+            if reason := self._refused_rows.halve_or_replace(batches, refusal):
                 await self._quarantine(batches.last_sequence, reason)
             return
         first_sequence = self.forwarded_sequence + 1

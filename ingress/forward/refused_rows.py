@@ -12,7 +12,7 @@ from aiokafka.errors import KafkaError
 from ingress.forward.batches import Batches
 from ingress.spool.async_spool import AsyncSpool
 from schemas.clock import now_ms
-from schemas.record import OutgoingRecord, refused_record
+from schemas.outgoing_record import OutgoingRecord, refused_record
 from schemas.telemetry import INGRESS_REFUSED_BY_KAFKA
 
 log = logging.getLogger(__name__)
@@ -40,11 +40,12 @@ class RefusedRows:
         for sequence in [sequence for sequence in self.dead_letters if sequence <= last_sequence]:
             del self.dead_letters[sequence]
 
-    def narrow_down(self, batches: Batches, refusal: KafkaError) -> str:
+    def halve_or_replace(self, batches: Batches, refusal: KafkaError) -> str:
         """
-        Halve the next transaction, or replace the row of `batches` by a dead letter if it is alone.
+        Decide what the next transaction has in place of `batches`, which Kafka refuses.
 
-        Returns why the row must go into quarantine: Kafka refuses the dead letter as well; else "".
+        It has half of the rows; if the row is alone, a dead letter in place of the row. Return "",
+        or, if Kafka refuses the dead letter as well, why the row must go into quarantine.
         """
         if batches.row_count > 1:
             self.rows_max = batches.row_count // 2

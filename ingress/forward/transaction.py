@@ -9,7 +9,7 @@ from aiokafka.errors import KafkaError, MessageSizeTooLargeError, RecordListTooL
 
 from ingress.forward.batches import BATCH_BYTES_MAX, Batches
 from ingress.forward.compressed_batch import compressed
-from schemas.client_parts import retrieve
+from schemas.client_parts import mark_retrieved
 from schemas.clients import known_connections, started
 from schemas.marker_check import MarkerCheck
 
@@ -63,7 +63,7 @@ async def send_batches(producer: AIOKafkaProducer, batches: Batches) -> None:
             sent += batch.record_count()
             future = await producer.send_batch(batch, topic, partition=partition)
             # If another batch fails first, nothing awaits this one.
-            future.add_done_callback(retrieve)
+            future.add_done_callback(mark_retrieved)
             acknowledgements.append(future)
         await asyncio.gather(*acknowledgements)
     if sent != batches.row_count:

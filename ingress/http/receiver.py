@@ -11,7 +11,7 @@ from ingress.http.answers import Answer, DetailedAnswer
 from ingress.http.target import misspelled_sdkappid, parse_target
 from ingress.spool.async_spool import AsyncSpool
 from ingress.spool.disk import DiskFailed, LimitReached
-from schemas import record
+from schemas import outgoing_record
 from schemas.body import Malformed, to_text
 from schemas.clock import now_ms
 
@@ -82,7 +82,7 @@ class Receiver:
             send_answer(answers.UNAVAILABLE, answers.INTERNAL_FAULT)
 
     def _put(self, parameters: Parameters, body: bytes, send_answer: SendAnswer) -> None:
-        callback = record.ReceivedCallback(
+        callback = outgoing_record.ReceivedCallback(
             sdkappid=parameters["SdkAppid"],
             command=to_text(parameters.get("CallbackCommand")),
             client_ip=to_text(parameters.get("ClientIP")),
@@ -92,10 +92,10 @@ class Receiver:
         )
         answer, detail = answers.OK, ""
         try:
-            outgoing = record.callback_record(callback)
+            outgoing = outgoing_record.main_topic_record(callback)
         except Malformed as malformed:
             answer, detail = answers.MALFORMED, str(malformed)
-            outgoing = record.malformed_record(callback, malformed)
+            outgoing = outgoing_record.malformed_record(callback, malformed)
         self._spool.put(
             outgoing,
             callback.received_at_ms,

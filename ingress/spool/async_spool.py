@@ -8,7 +8,7 @@ from ingress.spool.row import Row
 from ingress.spool.spool import Spool
 from ingress.spool.state import SpoolState
 from ingress.spool.writer_thread import OnCommit
-from schemas.record import OutgoingRecord
+from schemas.outgoing_record import OutgoingRecord
 
 
 class AsyncSpool:

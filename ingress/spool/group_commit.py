@@ -21,7 +21,7 @@ from ingress.spool.writer_thread import (
     PendingCallback,
     WriterThread,
 )
-from schemas.record import OutgoingRecord
+from schemas.outgoing_record import OutgoingRecord
 from schemas.telemetry import INGRESS_COMMIT_ROWS, INGRESS_COMMIT_S, INGRESS_STORE_S
 
 # TIM waits 2 s. Fail a callback whose commit takes longer than this while the HTTP client can

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from itertools import islice
 
 from ingress.spool.row import Row
-from schemas.record import OutgoingRecord
+from schemas.outgoing_record import OutgoingRecord
 
 RECENT_ROWS_MAX = 4000
 RECENT_BYTES_MAX = 8 << 20

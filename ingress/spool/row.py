@@ -10,7 +10,7 @@ from zlib import crc32
 
 import msgspec
 
-from schemas.record import OutgoingRecord
+from schemas.outgoing_record import OutgoingRecord
 
 CHECKSUM_BYTES = 4
 _encoder = msgspec.msgpack.Encoder()

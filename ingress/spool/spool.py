@@ -17,8 +17,8 @@ from ingress.spool.spool_file import STATE, SpoolFile, open_file
 from ingress.spool.state import SpoolState, check_and_decode_state, check_remains
 from ingress.spool.stored_rows import key, rows_from
 from ingress.spool.writer import SpoolWriter
+from schemas.outgoing_record import OutgoingRecord
 from schemas.process import sync_directory
-from schemas.record import OutgoingRecord
 
 # Pages that were read or written stay mapped and count as memory of this process until the file is
 # reopened. That is due after this many bytes of rows.

@@ -17,7 +17,7 @@ import msgspec
 
 from ingress.spool.disk import DiskFailed, LimitReached
 from ingress.spool.writer import SpoolWriter
-from schemas.record import OutgoingRecord
+from schemas.outgoing_record import OutgoingRecord
 
 # Called once with the result of a callback's commit: None if the callback is on disk (fsync).
 OnCommit = Callable[[LimitReached | DiskFailed | None], None]

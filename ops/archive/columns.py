@@ -14,7 +14,7 @@ import msgspec
 from msgspec import inspect
 
 from schemas.body import is_shallow, to_text
-from schemas.message import integer
+from schemas.body_fields import integer
 from schemas.payload import PAYLOADS, UInt32
 
 # The headers that are copied, with their types.

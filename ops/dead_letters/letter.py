@@ -17,7 +17,7 @@ from schemas.dead_letter import (
     STAGE,
     without_reason,
 )
-from schemas.record import Headers
+from schemas.outgoing_record import Headers
 
 # The consumer of a dead letter that neither an ingress nor a consumer of ours wrote.
 UNKNOWN_CONSUMER = "(another program)"

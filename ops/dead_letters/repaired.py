@@ -5,13 +5,13 @@ import msgspec
 from ops.dead_letters.letter import DeadLetter
 from schemas.body import Malformed, parse
 from schemas.callback_record import received_at_s
-from schemas.record import (
+from schemas.outgoing_record import (
     COMMAND_BYTES_MAX,
     ID,
     UNKNOWN_COMMAND,
     OutgoingRecord,
     ReceivedCallback,
-    callback_record,
+    main_topic_record,
     with_place,
 )
 from schemas.topics import CALLBACKS
@@ -34,7 +34,7 @@ def repaired(letter: DeadLetter) -> OutgoingRecord:
         raise Malformed("it has no origin and sequence, so no ingress wrote it")
     if letter.was_refused_by_kafka:
         return OutgoingRecord(CALLBACKS.name, letter.key, letter.headers, letter.value)
-    made = callback_record(_received(letter))
+    made = main_topic_record(_received(letter))
     headers = [header for header in made.headers if header[0] != ID]
     return msgspec.structs.replace(
         made, headers=with_place(headers, letter.origin, letter.sequence)

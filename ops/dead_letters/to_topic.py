@@ -24,10 +24,10 @@ from ops.dead_letters.repaired import repaired
 from ops.dead_letters.targets import RejectionLog, ResendCounts
 from ops.failure import Failure
 from schemas.body import Malformed
-from schemas.client_parts import retrieve
+from schemas.client_parts import mark_retrieved
 from schemas.marker_check import MarkerCheck
-from schemas.record import OutgoingRecord
-from schemas.topics import ACTIONS, CALLBACKS, COPY_BYTES_LIMIT
+from schemas.outgoing_record import OutgoingRecord
+from schemas.topics import ACTIONS, CALLBACKS, EXTENDED_RECORD_BYTES_LIMIT
 from schemas.transaction_state import LastTransaction, last_transaction
 
 TRANSACTIONAL_ID = "hookline-dead-letters-ingress"
@@ -126,7 +126,9 @@ class ToTopic:
                     headers=record.headers,
                     partition=partition_of(record.key, sequence, partitions),
                 )
-                future.add_done_callback(retrieve)  # nothing awaits it if another one fails first
+                future.add_done_callback(
+                    mark_retrieved
+                )  # nothing awaits it if another one fails first
                 acknowledged.append(future)
             acknowledged += [
                 await self._producer.send(ACTIONS.name, encoded(each)) for each in taken
@@ -150,7 +152,7 @@ async def sending_to_topic(kafka: str, by: str) -> AsyncIterator[ToTopic]:
     # Ask before the producer starts: its start makes the coordinator forget the answer.
     last = await last_transaction(kafka, TRANSACTIONAL_ID)
     async with transactional_producer(
-        kafka, TRANSACTIONAL_ID, record_bytes_max=COPY_BYTES_LIMIT, start_s=START_S
+        kafka, TRANSACTIONAL_ID, record_bytes_max=EXTENDED_RECORD_BYTES_LIMIT, start_s=START_S
     ) as producer:
         markers = MarkerCheck(_TOPICS)
         async with asyncio.timeout(START_S):

@@ -6,10 +6,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from schemas.body import Malformed, parse, to_text
+from schemas.body_fields import sent_at
 from schemas.callback_record import TIME, sequence_number
-from schemas.message import sent_at
+from schemas.outgoing_record import ID, ORIGIN, SEQUENCE
 from schemas.parties import parties
-from schemas.record import ID, ORIGIN, SEQUENCE
 
 SPOOL, TOPIC, DEAD_LETTER, ARCHIVE, DATABASE, COUNTERS = (
     *("spool", "topic", "dead letter", "archive", "database", "counters"),

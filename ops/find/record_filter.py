@@ -6,11 +6,11 @@ from typing import Any
 from ops.find.needle import LineSearch, Needle, header_beginning, header_needle
 from ops.find.question import Question
 from schemas.body import Malformed, parse, to_text
+from schemas.body_fields import integer
 from schemas.callback_record import TIME, sequence_number
 from schemas.identity import message_random
-from schemas.message import integer
+from schemas.outgoing_record import ID, ORIGIN, SEQUENCE
 from schemas.parties import parties
-from schemas.record import ID, ORIGIN, SEQUENCE
 
 # The fields of a body that name a message; events about a message name it, too.
 NAMES = ("MsgKey", "MsgId", "MsgID")

@@ -30,7 +30,7 @@ from ops.find.sources import Extent, NotSearched, Progress, Sources
 from ops.find.spools import SpoolSearch
 from ops.find.topic_search import TopicSearch
 from ops.records.time_range import TimeRange
-from schemas.message import MESSAGE_COMMANDS
+from schemas.body_fields import MESSAGE_COMMANDS
 from schemas.topics import CALLBACKS, DEAD_LETTERS
 
 # Not named: what to name for each source.

@@ -19,7 +19,7 @@ from ops.find.question import Question
 from ops.find.record_filter import RecordFilter
 from ops.find.sources import Extent, NotSearched
 from ops.find.topic_search import texts
-from schemas.record import with_place
+from schemas.outgoing_record import with_place
 
 
 class SpoolStatus(msgspec.Struct, frozen=True, kw_only=True):

@@ -10,7 +10,7 @@ import orjson
 
 from ops.simulate import documents, membership
 from schemas.additions import Additions, additions_of
-from schemas.record import ID, ReceivedCallback, callback_record
+from schemas.outgoing_record import ID, ReceivedCallback, main_topic_record
 
 PLATFORMS = ("iOS", "Android", "Web", "Windows", "Mac", "iPad", "RESTAPI", "Unknown")
 MakeDocument = Callable[[random.Random, int], dict[str, Any]]
@@ -76,7 +76,7 @@ def request_of(callback: ReceivedCallback, document: Mapping[str, Any]) -> Simul
     Raises:
         Malformed: the body is not that of a callback.
     """
-    headers = dict(callback_record(callback).headers)
+    headers = dict(main_topic_record(callback).headers)
     command = headers["ce_type"].decode()
     parameters = {
         "SdkAppid": callback.sdkappid,

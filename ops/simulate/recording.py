@@ -20,9 +20,9 @@ import msgspec
 from ops.failure import Failure
 from ops.simulate.callbacks import SimulatedCallback, request_of
 from schemas.body import Malformed, parse
+from schemas.body_fields import integer, sent_s
 from schemas.callback_record import TIME, received_at_s
-from schemas.message import integer, sent_s
-from schemas.record import UNKNOWN_COMMAND, ReceivedCallback
+from schemas.outgoing_record import UNKNOWN_COMMAND, ReceivedCallback
 
 Order = Literal["file", "time", "random"]
 

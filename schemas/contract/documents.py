@@ -20,7 +20,7 @@ from schemas.contract.objects import (
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
-# The ingress checks no more than this; see schemas/body.py and schemas/record.py.
+# The ingress checks no more than this; see schemas/body.py and schemas/outgoing_record.py.
 ANY_CALLBACK = {
     "type": "object",
     "properties": {

@@ -27,7 +27,7 @@ from consumers.counters.hashes import Hashes
 from consumers.counters.zones import Zones
 from consumers.runtime.batch import Batch, Partition, Position, Record
 from consumers.runtime.handler import Elsewhere
-from schemas import record as wire
+from schemas import outgoing_record as wire
 from schemas.callback_record import place
 from schemas.figures import COMMAND, PEOPLE
 
@@ -111,7 +111,7 @@ def stream(chance: random.Random, apps: list[str], number: int) -> dict[Partitio
             opt_platform=platform,
             received_at_ms=received_s * 1000 + chance.randrange(1000),
         )
-        made = wire.callback_record(callback)
+        made = wire.main_topic_record(callback)
         partition = PARTITIONS[sum(made.key or b"") % 2]
         records = by_partition[partition]
         offset = records[-1].offset + chance.choice((1, 1, 1, 2)) if records else 0

@@ -23,9 +23,9 @@ from consumers.counters.hashes import Hashes
 from consumers.runtime.batch import Position, Record
 from consumers.sync.database import DatabaseHandler
 from ops.archive.columns import body_fields
-from schemas import record as wire
+from schemas import outgoing_record as wire
+from schemas.body_fields import MESSAGE_COMMANDS
 from schemas.commands import COMMANDS
-from schemas.message import MESSAGE_COMMANDS
 from schemas.payload import PAYLOADS, Message
 from schemas.setting import Secret
 
@@ -178,7 +178,7 @@ def with_id(record: Record, identity: str) -> Record:
 
 def headers(body: bytes) -> Any:
     """Return the ingress's headers and key, and whether there is an id: bytes may be part of it."""
-    made = wire.callback_record(a_callback(body))
+    made = wire.main_topic_record(a_callback(body))
     named = headers_of(made)
     return bool(named.pop("ce_id", "")), named, made.key
 
@@ -243,6 +243,6 @@ def test_a_message_has_the_id_of_its_last_values() -> None:
     alone = a_body(MsgKey="1_2_3")
     doubled_keys = alone.replace(b"{", b'{"MsgKey":"4_5_6","From_Account":[],', 1)
     made, expected = (
-        headers_of(wire.callback_record(a_callback(body))) for body in (doubled_keys, alone)
+        headers_of(wire.main_topic_record(a_callback(body))) for body in (doubled_keys, alone)
     )
     assert made == expected

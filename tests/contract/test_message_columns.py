@@ -16,7 +16,7 @@ from consumers.sync.database import DatabaseHandler
 from consumers.sync.message_columns import CONTENT_COLUMNS, content_columns
 from ops.simulate.elements import elements
 from schemas.body import Malformed, parse
-from schemas.message import MESSAGE_COMMANDS
+from schemas.body_fields import MESSAGE_COMMANDS
 
 LONG = "紅" * 70_000
 ODD: dict[str, list[Any]] = {

@@ -18,7 +18,7 @@ from consumers.runtime.handler import Stopped, Unavailable
 from ops.audit.audit import audit
 from ops.audit.report import ARCHIVE, SinkReport
 from ops.audit.sources import Sources
-from schemas.record import ORIGIN, SEQUENCE
+from schemas.outgoing_record import ORIGIN, SEQUENCE
 from schemas.topics import CALLBACKS
 
 LIMITS = Limits(records=200, bytes=1 << 20, age_s=0.3, period_s=3600)

@@ -1,4 +1,4 @@
-"""A Kafka client ends in time, in any state and with any network, and leaves nothing open."""
+"""A Kafka client ends in time, in any state and with any inner_client, and leaves nothing open."""
 
 import asyncio
 import contextlib
@@ -14,7 +14,7 @@ from support.kafka.proxied import LOOPS, ProxiedKafka, Watch, kafka_behind_a_pro
 from support.kafka.tcp_proxy import Network, tcp_proxy
 
 from schemas import clients
-from schemas.client_parts import Client, ended_task, network
+from schemas.client_parts import Client, ended_task, inner_client
 from schemas.clients import close_client, started
 
 pytestmark = pytest.mark.timeout(600)
@@ -114,7 +114,7 @@ def test_a_closed_transport_ends_a_task_and_nothing_else(proxied: ProxiedKafka) 
             for steps in range(8):
                 consumer = AIOKafkaConsumer(bootstrap_servers=proxied.address)
                 async with started(consumer, 180):
-                    inner = network(consumer)
+                    inner = inner_client(consumer)
                     # It makes the connection that the next update will use.
                     await inner.force_metadata_update()
                     _later(steps, lambda inner=inner: _abort(inner))  # type: ignore[misc]

@@ -18,7 +18,7 @@ from support.kafka.parts import Pipe, in_topic, many
 from ops.demo.embedded import child
 from ops.demo.embedded.kafka import EmbeddedKafka
 from ops.demo.embedded.postgres import EmbeddedPostgres
-from schemas.record import callback_record
+from schemas.outgoing_record import main_topic_record
 from schemas.topics import CALLBACKS
 
 RECORDS = 1_000
@@ -79,7 +79,7 @@ async def test_connect_writes_every_event_once_over_kill_9(
         with psycopg.connect(postgres.conninfo) as connection:
             connection.execute(the_block("body bytea", "sql").encode())
         await abort_a_record(own_kafka.address)
-        records = [*many(RECORDS), callback_record(ODD)]
+        records = [*many(RECORDS), main_topic_record(ODD)]
         await pipe.store(records[: RECORDS // 2])
         await pipe.forward()
         worker = ConnectWorker(
@@ -124,7 +124,7 @@ async def test_a_row_that_postgresql_refuses_stops_a_task_of_connect(
         with psycopg.connect(postgres.conninfo) as connection:
             connection.execute(the_block("body bytea", "sql").encode())
             connection.execute("alter table callbacks add check (command <> 'X.Y')")
-        await pipe.store([callback_record(ODD), callback_record(a_callback(a_body()))])
+        await pipe.store([main_topic_record(ODD), main_topic_record(a_callback(a_body()))])
         await pipe.forward()
         worker = ConnectWorker(
             tmp_path / "connect", bootstrap_servers=own_kafka.address, postgres_port=postgres.port

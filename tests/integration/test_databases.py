@@ -27,7 +27,7 @@ from ops.demo.embedded import child
 from ops.demo.embedded.postgres import EmbeddedPostgres
 from ops.demo.embedded.valkey import EmbeddedValkey
 from schemas.dead_letter import CONNECT, GROUP
-from schemas.record import callback_record
+from schemas.outgoing_record import main_topic_record
 from schemas.setting import Secret
 from schemas.topics import CALLBACKS, DEAD_LETTERS
 
@@ -250,7 +250,7 @@ async def test_rows_that_an_owner_refuses_are_dead_letters_and_all_others_are_wr
     bodies = [
         a_body(MsgKey=f"{group}-{at}", MsgSeq=at // 2, To_Account=f"{at}") for at in range(60)
     ]
-    await pipe.store([callback_record(a_callback(body)) for body in bodies])
+    await pipe.store([main_topic_record(a_callback(body)) for body in bodies])
     await pipe.forward()
     database = DatabaseHandler(Secret(conninfo))
     await database.position(Partition(CALLBACKS.name, 0))

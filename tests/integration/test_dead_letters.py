@@ -18,7 +18,7 @@ from ops.audit.report import INGRESS_DEAD_LETTERS, KAFKA, POSTGRES
 from ops.demo.embedded.kafka import EmbeddedKafka
 from ops.failure import ExitCode
 from schemas.body import Malformed
-from schemas.record import malformed_record
+from schemas.outgoing_record import malformed_record
 
 RULE = "alter table hookline.messages add constraint no_user3 check (sender <> 'user3')"
 

@@ -20,7 +20,7 @@ from schemas import clients
 from schemas.body import Malformed
 from schemas.client_parts import Client
 from schemas.clients import close_client
-from schemas.record import callback_record, malformed_record
+from schemas.outgoing_record import main_topic_record, malformed_record
 from schemas.topics import DEAD_LETTERS
 
 
@@ -192,6 +192,6 @@ async def test_a_spool_that_went_back_in_time_loses_nothing(
 async def test_the_longest_accounts_do_not_jam_the_forwarder(pipe: Pipe) -> None:
     """The broker takes every record that the ingress accepts."""
     body = a_body(From_Account="a" * 500_000, To_Account="b" * 500_000)
-    await pipe.store([callback_record(a_callback(body))])
+    await pipe.store([main_topic_record(a_callback(body))])
     await pipe.forward(seconds=180)
     assert [r.value for r in await in_topic(pipe.bootstrap_servers, pipe.spool.origin)] == [body]

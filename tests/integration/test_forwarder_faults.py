@@ -20,7 +20,7 @@ from ops.demo.embedded import child
 from ops.demo.embedded.kafka import EmbeddedKafka
 from ops.topic_changes import apply_topics
 from schemas import clients
-from schemas.record import OutgoingRecord
+from schemas.outgoing_record import OutgoingRecord
 from schemas.topics import CALLBACKS, DEAD_LETTERS
 
 pytestmark = pytest.mark.timeout(600)

@@ -17,7 +17,7 @@ from valkey.exceptions import ValkeyError
 from ops.demo.embedded import child
 from ops.demo.embedded.kafka import EmbeddedKafka
 from ops.demo.embedded.valkey import EmbeddedValkey
-from schemas.record import ID
+from schemas.outgoing_record import ID
 
 RECORDS_OF_EACH = 500
 

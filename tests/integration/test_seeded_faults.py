@@ -35,7 +35,7 @@ from ops.audit.sources import Sources, WebhookSource
 from ops.demo.embedded import child
 from ops.demo.embedded.kafka import EmbeddedKafka
 from schemas.dead_letter import GROUP
-from schemas.record import OutgoingRecord
+from schemas.outgoing_record import OutgoingRecord
 from schemas.setting import Secret
 from schemas.topics import CALLBACKS, DEAD_LETTERS
 

@@ -25,7 +25,7 @@ from support.processes.example import Example
 
 from ops.demo.embedded.child import free_port
 from ops.demo.embedded.kafka import EmbeddedKafka
-from schemas.record import OutgoingRecord, callback_record
+from schemas.outgoing_record import OutgoingRecord, main_topic_record
 from schemas.topics import CALLBACKS, DEAD_LETTERS
 
 RECORDS_OF_EACH = 1_000
@@ -81,7 +81,7 @@ def callbacks(count: int, chance: random.Random) -> tuple[list[OutgoingRecord], 
         body = a_body(
             CallbackCommand=command, MsgKey=f"{number}", From_Account=f"user{number % 40}"
         )
-        records.append(callback_record(a_callback(body, sdkappid=app, received_at_ms=at_ms)))
+        records.append(main_topic_record(a_callback(body, sdkappid=app, received_at_ms=at_ms)))
         days[f"{datetime.fromtimestamp(at_ms / 1000, UTC):%F}", app, command] += 1
     return records, days
 

@@ -15,7 +15,7 @@ from support.vendor_samples import SAMPLES
 
 from schemas.commands import COMMANDS
 from schemas.identity import IdentifyingParts, content_digest
-from schemas.record import ID, ReceivedCallback, callback_record, with_place
+from schemas.outgoing_record import ID, ReceivedCallback, main_topic_record, with_place
 
 Path = tuple[str | int, ...]
 # Fields that may differ if a message is reported again.
@@ -61,7 +61,9 @@ class Sent:
             received_at_ms=0,
             body=body,
         )
-        return dict(with_place(callback_record(callback).headers, "origin", sequence))[ID].decode()
+        return dict(with_place(main_topic_record(callback).headers, "origin", sequence))[
+            ID
+        ].decode()
 
     def digest(self) -> bytes:
         """Return the digest of the content, which the audit compares."""

@@ -17,7 +17,7 @@ from ingress.settings import IngressSettings
 from ingress.spool.row import add_checksums, check_and_decode, encode
 from schemas.body import Malformed, parse
 from schemas.commands import COMMANDS
-from schemas.record import OutgoingRecord, callback_record, malformed_record, with_place
+from schemas.outgoing_record import OutgoingRecord, main_topic_record, malformed_record, with_place
 from schemas.settings import Faults, SharedSettings, read_settings
 
 json_values = st.recursive(
@@ -70,7 +70,7 @@ def test_any_bytes_are_a_callback_or_malformed(body: bytes, command: str) -> Non
     """
     callback = a_callback(body, command=command)
     try:
-        record = callback_record(callback)
+        record = main_topic_record(callback)
         assert faults("Callback", json.loads(body.decode("utf-8-sig"))) == []
     except Malformed as reason:
         record = malformed_record(callback, reason)

@@ -18,7 +18,7 @@ from ingress.spool.async_spool import AsyncSpool
 from ingress.spool.directory import hold_any
 from ingress.spool.row import Row
 from ingress.spool.spool import Spool
-from schemas import record as wire
+from schemas import outgoing_record as wire
 from schemas.callback_record import place
 
 SAMPLES = sorted((Path(__file__).parents[1] / "samples").glob("*.json"))
@@ -61,7 +61,7 @@ def a_callback(body: bytes | None = None, **fields: Any) -> wire.ReceivedCallbac
 def a_wire_record(number: int = 1, value: bytes | None = None) -> wire.OutgoingRecord:
     """Return a record as the ingress puts it into the spool."""
     body = a_body(MsgKey=f"key-{number}") if value is None else value
-    return wire.callback_record(a_callback(body))
+    return wire.main_topic_record(a_callback(body))
 
 
 async def store(async_spool: AsyncSpool, record: wire.OutgoingRecord, received_at_ms: int) -> None:
@@ -98,7 +98,7 @@ def a_stored_record(
 ) -> Record:
     """Return a record as a consumer sees it, with all headers and a body that has the offset."""
     callback = a_callback(a_body(MsgKey=f"key-{offset}") if body is None else body, **fields)
-    made = wire.callback_record(callback)
+    made = wire.main_topic_record(callback)
     headers = tuple(wire.with_place(made.headers, origin, offset + 1))
     return Record(offset, callback.received_at_ms, made.key, made.value, headers)
 

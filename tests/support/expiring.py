@@ -14,7 +14,7 @@ from ops.audit.report import Report
 from ops.audit.tally import Tally
 from ops.simulate.ledger import LedgerEntry
 from ops.sync import expire
-from schemas import record as wire
+from schemas import outgoing_record as wire
 from schemas.callback_record import place
 
 FEBRUARY, MARCH, APRIL = (datetime(2023, month, 1, tzinfo=UTC) for month in (2, 3, 4))
@@ -36,7 +36,7 @@ def in_month(
     """
     body = a_body(CallbackCommand=command, MsgKey=key, EventTime=1_700_000_000)
     callback = a_callback(body, received_at_ms=round(at.timestamp() * 1000))
-    made = wire.callback_record(callback)
+    made = wire.main_topic_record(callback)
     headers = tuple(wire.with_place(made.headers, origin, sequence or offset + 1))
     return Record(offset, callback.received_at_ms, made.key, made.value, headers)
 

@@ -17,7 +17,12 @@ from support.builders import APP, reached
 from consumers.archive import new_segment
 from consumers.runtime.batch import Batch, Partition, Record
 from schemas.body import Malformed
-from schemas.record import ReceivedCallback, callback_record, malformed_record, with_place
+from schemas.outgoing_record import (
+    ReceivedCallback,
+    main_topic_record,
+    malformed_record,
+    with_place,
+)
 from schemas.topics import CALLBACKS
 
 BEGINS = datetime(2026, 1, 31, 8, tzinfo=UTC)
@@ -145,7 +150,7 @@ class World:
             body=body,
         )
         try:
-            wire = callback_record(callback)
+            wire = main_topic_record(callback)
         except Malformed as malformed:  # another producer's record: the ingress would not write it
             wire = malformed_record(callback, malformed)
         headers = with_place(wire.headers, origin, self._sequences[origin])

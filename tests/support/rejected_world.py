@@ -26,7 +26,7 @@ from ops.audit.report import Report
 from ops.audit.sources import Sources
 from schemas.body import Malformed
 from schemas.dead_letter import DeadLetterReason, reason_headers
-from schemas.record import OutgoingRecord, malformed_record
+from schemas.outgoing_record import OutgoingRecord, malformed_record
 from schemas.setting import Secret
 from schemas.topics import CALLBACKS, DEAD_LETTERS
 

@@ -13,7 +13,7 @@ from support.builders import a_body, a_callback
 
 from ops.audit.report import ARCHIVE, COUNTS, KAFKA, POSTGRES, SinkReport
 from ops.audit.webhook_report import title
-from schemas.record import OutgoingRecord, callback_record, with_place
+from schemas.outgoing_record import OutgoingRecord, main_topic_record, with_place
 
 CALLBACKS_EACH = 5
 TARGET = "crm"
@@ -52,7 +52,7 @@ class Seeded:
     def record(self, sequence: int) -> OutgoingRecord:
         """Return the record of the callback with `sequence`, with its place."""
         body = a_body(MsgKey=f"{self.origin}-{sequence}", From_Account=f"of {self.origin}")
-        made = callback_record(a_callback(body))
+        made = main_topic_record(a_callback(body))
         return msgspec.structs.replace(
             made, headers=with_place(made.headers, self.origin, sequence)
         )

@@ -7,7 +7,7 @@ from consumers.runtime.batch import Batch, Limits, Position, Record
 from consumers.runtime.batch_queue import BatchQueue
 from consumers.runtime.handler import Stopped
 from consumers.runtime.pending_batch import record_sizes
-from schemas.record import ORIGIN, SEQUENCE
+from schemas.outgoing_record import ORIGIN, SEQUENCE
 
 HOUR_MS = 3_600_000
 

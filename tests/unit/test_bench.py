@@ -16,7 +16,7 @@ from bench.ingress.connection import outcome_of
 from bench.ingress.load import Load
 from bench.markdown import write
 from ops.demo.embedded.child import ProgramMissing
-from schemas.record import ReceivedCallback, callback_record
+from schemas.outgoing_record import ReceivedCallback, main_topic_record
 
 GOOD = (
     b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n"
@@ -39,7 +39,7 @@ def test_callbacks_have_the_length_of_their_header_and_can_be_parsed() -> None:
         assert b"Content-Length: %d" % len(body) in head
         document = json.loads(body)
         assert document["MsgKey"] == "{MsgSeq}_{MsgRandom}_{MsgTime}".format(**document)
-        kept = callback_record(
+        kept = main_topic_record(
             ReceivedCallback(
                 sdkappid="1400000001",
                 command="C2C.CallbackAfterSendMsg",

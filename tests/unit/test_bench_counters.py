@@ -15,7 +15,7 @@ from bench.counters.measure import Run
 from bench.counters.questions import QUESTIONS, Asked
 from bench.counters.tables import markdown
 from bench.scale.cores import assign
-from schemas.record import ID, callback_record
+from schemas.outgoing_record import ID, main_topic_record
 
 BEGINS_AT_MS = 1_800_000_000_000
 
@@ -31,7 +31,7 @@ def some(users: int, number: int, *, first: int = 0, step: int = 1) -> list[dict
 def test_no_callback_of_any_producer_is_a_repeat() -> None:
     """A repeat would be counted apart, so a topic with repeats would look cheaper or dearer."""
     ids = Counter(
-        dict(callback_record(callback).headers)[ID]
+        dict(main_topic_record(callback).headers)[ID]
         for first in range(3)
         for callback in itertools.islice(
             callbacks(Traffic(users=10, begins_at_ms=BEGINS_AT_MS, first=first, step=3)), 3000

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from support.builders import a_stored_record
 
+from schemas.body_fields import integer, sent_at
 from schemas.callback_record import NotACallback, parse_callback_record, place, received_at_s
-from schemas.message import integer, sent_at
 
 
 def test_an_event_has_all_values_that_the_ingress_wrote() -> None:

@@ -6,10 +6,10 @@ import pytest
 from support.builders import APP, a_callback
 from support.vendor_samples import SAMPLES
 
+from schemas.body_fields import MESSAGE_COMMANDS
 from schemas.commands import COMMANDS, UNKNOWN
-from schemas.message import MESSAGE_COMMANDS
+from schemas.outgoing_record import ID, main_topic_record
 from schemas.parties import parties
-from schemas.record import ID, callback_record
 
 MESSAGES = {
     "C2C.CallbackAfterSendMsg",
@@ -44,14 +44,14 @@ def test_every_command_has_its_parties_and_its_key(command: str) -> None:
     sample = SAMPLES[command]
     who = parties(sample.document)
     assert (who.sender, who.recipient, who.group) == (sample.sender, sample.recipient, sample.group)
-    record = callback_record(a_callback(json.dumps(sample.document).encode(), command=command))
+    record = main_topic_record(a_callback(json.dumps(sample.document).encode(), command=command))
     assert record.key == (None if sample.key is None else f"{APP}/{sample.key}".encode())
 
 
 @pytest.mark.parametrize("command", SAMPLES)
 def test_a_callback_that_carries_a_time_has_an_identity_of_its_own(command: str) -> None:
     """Only the results of moderation are documented without a time."""
-    record = callback_record(
+    record = main_topic_record(
         a_callback(json.dumps(SAMPLES[command].document).encode(), command=command)
     )
     assert any(name == ID for name, _ in record.headers) == (

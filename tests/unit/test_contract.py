@@ -25,8 +25,8 @@ from support.vendor_samples import SAMPLES as VENDOR_SAMPLES
 from ops.contract.__main__ import documents
 from ops.simulate.callbacks import requests
 from schemas.commands import COMMANDS
+from schemas.outgoing_record import ReceivedCallback, main_topic_record, with_place
 from schemas.payload import PAYLOADS
-from schemas.record import ReceivedCallback, callback_record, with_place
 
 ROOT = Path(__file__).parents[2]
 IDENTITY_CASES = json.loads((ROOT / "tests/samples/identity/cases.json").read_text())
@@ -74,7 +74,7 @@ def test_every_schema_is_open() -> None:
 
 def assert_fits(callback: ReceivedCallback, document: dict[str, Any]) -> None:
     """Check the record that the ingress writes for a callback."""
-    record = callback_record(callback)
+    record = main_topic_record(callback)
     headers = with_place(record.headers, ORIGIN, 7)
     assert header_faults(headers) == []
     assert undeclared(headers, "RecordHeaders") == set()
@@ -152,7 +152,7 @@ def test_whatever_hookline_simulate_sends_fits() -> None:
 )
 def test_other_commands_fields_and_types_are_in_the_topic_too(document: dict[str, Any]) -> None:
     """The schema of every value allows them; only that of a command is what TIM documents."""
-    record = callback_record(a_callback(json.dumps(document).encode(), command="New.Command"))
+    record = main_topic_record(a_callback(json.dumps(document).encode(), command="New.Command"))
     assert header_faults(with_place(record.headers, ORIGIN, 1)) == []
     assert faults("Callback", document) == []
 

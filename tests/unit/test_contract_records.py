@@ -18,7 +18,7 @@ from consumers.runtime.batch import Position
 from ops.dead_letters.actions import Action, ActionResult, Letter, encoded
 from schemas.body import Malformed
 from schemas.dead_letter import KAFKA_PRODUCE, DeadLetterReason, reason_headers
-from schemas.record import callback_record, malformed_record, refused_record, with_place
+from schemas.outgoing_record import main_topic_record, malformed_record, refused_record, with_place
 
 ROOT = Path(__file__).parents[2]
 ORIGIN = "0123456789abcdef"
@@ -40,7 +40,7 @@ OF_A_CONSUMER = DeadLetterReason(
 def test_every_dead_letter_fits() -> None:
     """Malformed, refused by Kafka, or rejected by a consumer; also without a command."""
     malformed = Malformed("the body is not JSON")
-    record = callback_record(a_callback())
+    record = main_topic_record(a_callback())
     letters = [
         malformed_record(a_callback(b"{"), malformed).headers,
         malformed_record(a_callback(b"{", command="\u00e9" * 300), malformed).headers,
@@ -86,7 +86,7 @@ def test_another_stage_does_not_fit() -> None:
 )
 def test_a_wrong_header_and_a_missing_one_do_not_fit(header: str, value: str) -> None:
     """The schemas are able to find faults."""
-    headers = dict(with_place(callback_record(a_callback()).headers, ORIGIN, 7))
+    headers = dict(with_place(main_topic_record(a_callback()).headers, ORIGIN, 7))
     texts = {name: text.decode() for name, text in headers.items()}
     assert faults("RecordHeaders", texts | {header: value})
     assert faults("RecordHeaders", {name: texts[name] for name in texts if name != header})

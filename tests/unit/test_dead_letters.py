@@ -16,9 +16,9 @@ from ops.dead_letters.repaired import repaired
 from ops.dead_letters.targets import CannotResend, check_can_resend
 from schemas.body import Malformed
 from schemas.dead_letter import COMPONENT, CONNECT, GROUP
-from schemas.record import (
+from schemas.outgoing_record import (
     OutgoingRecord,
-    callback_record,
+    main_topic_record,
     malformed_record,
     refused_record,
     with_place,
@@ -47,7 +47,7 @@ def rejected(consumer: str, reason: str, offset: int = 5) -> DeadLetter:
         CONNECT + "partition": b"4",
         CONNECT + "offset": b"17",
     }
-    return stored(callback_record(a_callback()), offset, more)
+    return stored(main_topic_record(a_callback()), offset, more)
 
 
 def test_a_dead_letter_names_who_rejected_it_and_which_record() -> None:
@@ -58,7 +58,7 @@ def test_a_dead_letter_names_who_rejected_it_and_which_record() -> None:
     assert (letter.origin, letter.sequence) == ("o" * 16, 3)
     of_ingress = stored(malformed_record(a_callback(b"{"), Malformed("not JSON")))
     assert (of_ingress.consumer, of_ingress.source) == ("ingress", None)
-    other = stored(callback_record(a_callback()), more={COMPONENT: b"connector"})
+    other = stored(main_topic_record(a_callback()), more={COMPONENT: b"connector"})
     assert other.consumer == UNKNOWN_CONSUMER
 
 
@@ -124,7 +124,7 @@ def test_a_malformed_callback_becomes_the_record_that_the_ingress_would_have_mad
     """Except its id, which its dead letter has, too."""
     callback = a_callback(a_body(CloudCustomData="中"), command="C2C.CallbackAfterSendMsg")
     letter = stored(malformed_record(callback, Malformed("an earlier rule")))
-    made, expected = repaired(letter), callback_record(callback)
+    made, expected = repaired(letter), main_topic_record(callback)
     headers = dict(with_place(expected.headers, "o" * 16, 3))
     assert (made.topic, made.key, made.value) == (expected.topic, expected.key, expected.value)
     assert dict(made.headers) == headers | {"ce_id": dict(letter.headers)["ce_id"]}
@@ -132,7 +132,7 @@ def test_a_malformed_callback_becomes_the_record_that_the_ingress_would_have_mad
 
 def test_a_callback_that_kafka_refused_is_sent_as_it_was() -> None:
     """With its own id and key."""
-    record = callback_record(a_callback())
+    record = main_topic_record(a_callback())
     made = repaired(stored(refused_record(record, ValueError("too large"), 1)))
     assert made == msgspec.structs.replace(record, headers=with_place(record.headers, "o" * 16, 3))
 

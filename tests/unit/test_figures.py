@@ -6,8 +6,8 @@ import pytest
 from support.builders import MAD_TIMES
 
 from schemas.additions import Additions, additions_of, counted_at_s
+from schemas.body_fields import sent_at, sent_s
 from schemas.figures import ACTIVE, FIGURES_OF_ROLE, KINDS, PEOPLE
-from schemas.message import sent_at, sent_s
 
 C2C = "C2C.CallbackAfterSendMsg"
 GROUP = "Group.CallbackAfterSendMsg"

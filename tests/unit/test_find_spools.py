@@ -15,7 +15,7 @@ from ops.find.collection import CallbackCollection
 from ops.find.question import Question, question_of
 from ops.find.sources import Extent, NotSearched
 from ops.find.spools import SpoolSearch
-from schemas.record import callback_record
+from schemas.outgoing_record import main_topic_record
 
 ORIGIN = "00ff00ff00ff00ff"
 OTHER = "0123456789abcdef"
@@ -125,7 +125,7 @@ async def test_every_row_of_a_spool_that_no_process_holds_is_searched(tmp_path: 
     """One that a process holds is not, unless its ingress is named."""
     spool = hold_any(tmp_path, bytes_max=1 << 20)
     for key in ("1_2_1769850000", KEY, KEY):
-        record = callback_record(a_callback(a_body(MsgKey=key)))
+        record = main_topic_record(a_callback(a_body(MsgKey=key)))
         spool.writer.commit([encode(record, 1_769_850_000_000)], 0)
     held, _ = await search(directory=tmp_path)
     assert isinstance(held, str)

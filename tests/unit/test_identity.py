@@ -9,8 +9,14 @@ import pytest
 from support.builders import APP, a_body, a_callback, headers_of
 
 from schemas.identity import IdentifyingParts, content_digest
+from schemas.outgoing_record import (
+    ID,
+    OutgoingRecord,
+    ReceivedCallback,
+    main_topic_record,
+    with_place,
+)
 from schemas.parties import KEY_BYTES_MAX
-from schemas.record import ID, OutgoingRecord, ReceivedCallback, callback_record, with_place
 
 CASES = json.loads((Path(__file__).parents[1] / "samples" / "identity" / "cases.json").read_text())
 EVENT_TIME = 1670574414123
@@ -18,7 +24,7 @@ EVENT_TIME = 1670574414123
 
 def record_of(url: dict[str, str], document: dict[str, Any]) -> OutgoingRecord:
     """Return the record of a request."""
-    return callback_record(
+    return main_topic_record(
         ReceivedCallback(
             sdkappid=url.get("SdkAppid", APP),
             command=url.get("CallbackCommand", ""),
@@ -32,7 +38,7 @@ def record_of(url: dict[str, str], document: dict[str, Any]) -> OutgoingRecord:
 
 def id_of(body: bytes, **url: str) -> str | None:
     """Return the `ce_id` of a request; None if it depends on the place of storage."""
-    return headers_of(callback_record(a_callback(body, **url))).get(ID)
+    return headers_of(main_topic_record(a_callback(body, **url))).get(ID)
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case["name"])
@@ -79,8 +85,8 @@ def test_the_id_of_an_event_is_the_documented_digest() -> None:
 )
 def test_a_message_that_is_reported_again_has_the_same_id_and_key(again: bytes) -> None:
     """The time and place of the callback are not part of the message."""
-    first = callback_record(a_callback(a_body(EventTime=EVENT_TIME, UnreadMsgNum=7)))
-    second = callback_record(a_callback(again, client_ip="10.9.9.9", opt_platform="Web"))
+    first = main_topic_record(a_callback(a_body(EventTime=EVENT_TIME, UnreadMsgNum=7)))
+    second = main_topic_record(a_callback(again, client_ip="10.9.9.9", opt_platform="Web"))
     assert (headers_of(first)[ID], first.key) == (headers_of(second)[ID], second.key)
 
 
@@ -136,7 +142,7 @@ def test_any_bytes_have_a_content_digest() -> None:
 )
 def test_one_conversation_has_one_key(body: bytes, key: str | None) -> None:
     """Both directions of a conversation are in one partition, in order."""
-    assert callback_record(a_callback(body)).key == (None if key is None else key.encode())
+    assert main_topic_record(a_callback(body)).key == (None if key is None else key.encode())
 
 
 def test_keys_of_different_conversations_differ() -> None:
@@ -246,7 +252,7 @@ def test_the_last_of_doubled_keys_counts() -> None:
         b'"To_Account":"%b","From_Account":"ann"}'
     )
     first, same, other = (
-        callback_record(a_callback(template % names))
+        main_topic_record(a_callback(template % names))
         for names in ((b"x", b"bob"), (b"y", b"bob"), (b"bob", b"x"))
     )
     assert (first.key, headers_of(first)[ID]) == (same.key, headers_of(same)[ID])

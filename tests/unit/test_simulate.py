@@ -25,7 +25,7 @@ from ops.simulate.result import OTHER_REASONS, REASONS_MAX, TrafficResult
 from ops.simulate.sender import TrafficPlan, simulate
 from ops.simulate.signer import NoTokens, Signer, signer_of_file
 from ops.terminal import _out
-from schemas.record import ReceivedCallback, callback_record
+from schemas.outgoing_record import ReceivedCallback, main_topic_record
 
 OK = {"ActionStatus": "OK", "ErrorInfo": "", "ErrorCode": 0}
 
@@ -147,7 +147,7 @@ def test_bodies_are_sent_again_byte_for_byte(folder: Path, bodies: list[Path]) -
             received_at_ms=0,
             body=callback.body,
         )
-        assert callback.id == headers_of(callback_record(sent)).get("ce_id", "")
+        assert callback.id == headers_of(main_topic_record(sent)).get("ce_id", "")
 
 
 @given(content=st.binary(max_size=100) | st.text(max_size=50).map(str.encode))

@@ -20,7 +20,7 @@ from ingress.spool.spool import Spool
 from ops.audit.spool_ends import read_ends
 from ops.cli import main
 from ops.spool import SpoolNotShown, spool_show
-from schemas.record import callback_record
+from schemas.outgoing_record import main_topic_record
 
 HOSTILE = "\x1b]0;x\x07\r\n\x9b\u202e[bold]x[/nosuch]"
 
@@ -33,7 +33,7 @@ def hookline(*arguments: object) -> Result:
 def a_spool(directory: Path, *commands: str) -> Spool:
     """Return a spool with a row for each command; this process holds it."""
     spool = hold_any(directory, bytes_max=1 << 20)
-    records = [callback_record(a_callback(a_body(CallbackCommand=each))) for each in commands]
+    records = [main_topic_record(a_callback(a_body(CallbackCommand=each))) for each in commands]
     spool.writer.commit([encode(record, 5) for record in records], 0)
     return spool
 

@@ -13,7 +13,7 @@ from aiokafka.errors import NotLeaderForPartitionError
 
 from bench.sync.webhook.receiver import FAILING
 from schemas.clients import started
-from schemas.record import OutgoingRecord, ReceivedCallback, callback_record, with_place
+from schemas.outgoing_record import OutgoingRecord, ReceivedCallback, main_topic_record, with_place
 from schemas.topics import CALLBACKS
 
 CONVERSATIONS = 10_000
@@ -40,7 +40,7 @@ def made(number: int, account: str, at_s: float) -> OutgoingRecord:
         "MsgBody": [{"MsgType": "TIMTextElem", "MsgContent": {"Text": "see you at the station"}}],
         "EventTime": int(at_s * 1000),
     }
-    return callback_record(
+    return main_topic_record(
         ReceivedCallback(
             sdkappid=APP,
             command="C2C.CallbackAfterSendMsg",

@@ -19,7 +19,7 @@ from consumers.archive.store import Create, SegmentStore, open_store
 from consumers.runtime.batch import Batch, Partition, Position, Record
 from ops.archive.parquet import HourCopy, copy
 from ops.archive.segments import ALL
-from schemas import record as wire
+from schemas import outgoing_record as wire
 
 ORIGIN = "o" * 16
 HOUR_MS = 3_600_000
@@ -106,7 +106,7 @@ def numbered(
         a_body(MsgKey=f"{origin}-{sequence}") if body is None else body,
         **({"received_at_ms": at_ms} | fields),
     )
-    made = wire.callback_record(callback)
+    made = wire.main_topic_record(callback)
     headers = tuple(wire.with_place(made.headers, origin, sequence))
     return Record(0, at_ms, made.key, made.value, headers)
 

@@ -23,7 +23,7 @@ from ingress.spool.async_spool import AsyncSpool
 from ingress.spool.directory import hold_any
 from ingress.spool.spool import Spool
 from ops.audit.ends import Ends
-from schemas.record import ORIGIN, SEQUENCE, OutgoingRecord, callback_record
+from schemas.outgoing_record import ORIGIN, SEQUENCE, OutgoingRecord, main_topic_record
 from schemas.topics import CALLBACKS
 
 BODY_BYTES_MAX = 1 << 20
@@ -108,7 +108,7 @@ def many(count: int, first: int = 1, *, people: int = 20) -> list[OutgoingRecord
         a_body(MsgKey=f"key-{number}", From_Account=f"user{number % people}")
         for number in range(first, first + count)
     )
-    return [callback_record(a_callback(body)) for body in bodies]
+    return [main_topic_record(a_callback(body)) for body in bodies]
 
 
 async def in_topic(

@@ -21,7 +21,7 @@ from valkey import Valkey
 
 from ops.demo.embedded.kafka import EmbeddedKafka
 from ops.topic_changes import apply_topics
-from schemas.record import callback_record, with_place
+from schemas.outgoing_record import main_topic_record, with_place
 from schemas.topics import CALLBACKS
 
 NAMES = ("archive", "sync", "counters")
@@ -38,7 +38,7 @@ async def produce(kafka: str, origin: str, count: int, *, first: int = 1) -> Non
                     body = a_body(
                         MsgKey=f"{origin}-{sequence}", From_Account=f"user{sequence % 97}"
                     )
-                    made = callback_record(a_callback(body))
+                    made = main_topic_record(a_callback(body))
                     await producer.send(
                         CALLBACKS.name,
                         made.value,

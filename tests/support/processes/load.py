@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from support.builders import a_body, a_callback
 
-from schemas.record import callback_record, with_place
+from schemas.outgoing_record import main_topic_record, with_place
 from schemas.topics import CALLBACKS, DEAD_LETTERS
 
 # Some conversations, so that every partition has some of them.
@@ -80,7 +80,7 @@ class Load:
             person = sequence % PEOPLE
             body = a_body(MsgKey=f"{origin}-{sequence}", From_Account=f"user{person}")
             callback = a_callback(body, received_at_ms=time.time_ns() // 1_000_000)
-            record = callback_record(callback)
+            record = main_topic_record(callback)
             await producer.send(
                 record.topic,
                 record.value,

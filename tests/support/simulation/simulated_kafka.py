@@ -12,7 +12,7 @@ from support.simulation.simulated_world import Life, World
 
 from consumers.runtime.batch import Partition, Record
 from consumers.runtime.source import FetchedRecords, LogIdentity, OutOfRange
-from schemas.record import ORIGIN
+from schemas.outgoing_record import ORIGIN
 
 T = TypeVar("T")
 

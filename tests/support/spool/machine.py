@@ -29,7 +29,7 @@ from ingress.spool.disk import DiskFailed, LimitReached, ReopenRequired
 from ingress.spool.row import DamagedRow, encode
 from ingress.spool.spool import Spool
 from ingress.spool.spool_lock import lock_kept_on_success
-from schemas.record import OutgoingRecord
+from schemas.outgoing_record import OutgoingRecord
 from schemas.telemetry import INGRESS_ROWS_QUARANTINED
 
 BYTES_MAX = 64 << 20

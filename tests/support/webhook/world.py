@@ -15,7 +15,7 @@ from consumers.webhook.consumer import LIMITS, RETRY_REQUESTS_DIVISOR, open_hand
 from consumers.webhook.handler import WebhookHandler
 from consumers.webhook.retries import TURN_RECORDS_MAX
 from consumers.webhook.settings import WebhookSettings
-from schemas.record import OutgoingRecord
+from schemas.outgoing_record import OutgoingRecord
 from schemas.settings import SharedSettings
 from schemas.topics import CALLBACKS
 

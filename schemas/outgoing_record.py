@@ -1,5 +1,5 @@
 """
-Make the Kafka record of a callback: its value is the body, unchanged; all else is in headers.
+The records that an ingress writes: the value is the body, unchanged; all else is in headers.
 
 CloudEvents 1.0, Kafka binary mode. docs/contract.md is the contract with readers of the topic.
 """
@@ -49,7 +49,7 @@ class OutgoingRecord(msgspec.Struct, frozen=True, array_like=True, gc=False):
     value: bytes
 
 
-def callback_record(callback: ReceivedCallback) -> OutgoingRecord:
+def main_topic_record(callback: ReceivedCallback) -> OutgoingRecord:
     """
     Return the main topic's record of `callback`, without its place (see `with_place`).
 

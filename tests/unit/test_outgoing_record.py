@@ -4,7 +4,7 @@ import pytest
 from support.builders import APP, SAMPLES, a_body, a_callback, headers_of
 
 from schemas.body import Malformed
-from schemas.record import callback_record, malformed_record, with_place
+from schemas.outgoing_record import main_topic_record, malformed_record, with_place
 from schemas.topics import CALLBACKS, DEAD_LETTERS
 
 
@@ -12,12 +12,12 @@ def test_the_value_is_the_body_byte_for_byte() -> None:
     """White space and key order survive."""
     for sample in SAMPLES:
         body = sample.read_bytes()
-        assert callback_record(a_callback(body)).value == body
+        assert main_topic_record(a_callback(body)).value == body
 
 
 def test_headers_are_cloudevents_in_binary_mode() -> None:
     """The headers hold everything that is not in the body."""
-    record = callback_record(a_callback())
+    record = main_topic_record(a_callback())
     assert record.topic == CALLBACKS.name
     assert headers_of(record) == {
         "ce_specversion": "1.0",
@@ -34,7 +34,7 @@ def test_headers_are_cloudevents_in_binary_mode() -> None:
 
 def test_the_id_of_a_callback_without_identity_is_its_place() -> None:
     """Two such callbacks never have the same id, even with the same body."""
-    record = callback_record(a_callback(b'{"CallbackCommand":"Sns.CallbackFriendAdd"}'))
+    record = main_topic_record(a_callback(b'{"CallbackCommand":"Sns.CallbackFriendAdd"}'))
     assert "ce_id" not in headers_of(record)
     first, second = (dict(with_place(record.headers, "origin", n))["ce_id"] for n in (1, 2))
     assert first != second
@@ -50,7 +50,7 @@ def test_each_callback_has_its_own_headers() -> None:
     ]
     for callback in callbacks * 2:
         malformed = headers_of(malformed_record(callback, Malformed("not JSON")))
-        headers = headers_of(callback_record(callback))
+        headers = headers_of(main_topic_record(callback))
         assert headers.items() < malformed.items()
         assert headers["ce_source"] == f"/tim/{callback.sdkappid}"
         assert headers["ce_sdkappid"] == callback.sdkappid
@@ -61,7 +61,7 @@ def test_each_callback_has_its_own_headers() -> None:
 
 def test_a_number_completes_the_headers() -> None:
     """Origin and sequence are the unit of proof."""
-    headers = with_place(callback_record(a_callback()).headers, "00ff00ff00ff00ff", 12)
+    headers = with_place(main_topic_record(a_callback()).headers, "00ff00ff00ff00ff", 12)
     assert headers[-2:] == [("ce_origin", b"00ff00ff00ff00ff"), ("ce_sequence", b"12")]
     assert [name for name, _ in headers].count("ce_id") == 1
 
@@ -80,12 +80,12 @@ def test_a_command_that_is_missing_or_contradicts_is_malformed(
 ) -> None:
     """The URL and the body name one command."""
     with pytest.raises(Malformed, match=fault):
-        callback_record(a_callback(body, command=in_url))
+        main_topic_record(a_callback(body, command=in_url))
 
 
 def test_a_command_in_the_url_is_enough() -> None:
     """The body may omit it."""
-    assert headers_of(callback_record(a_callback(b"{}", command="X")))["ce_type"] == "X"
+    assert headers_of(main_topic_record(a_callback(b"{}", command="X")))["ce_type"] == "X"
 
 
 def test_a_malformed_callback_keeps_its_bytes_and_its_reason() -> None:
@@ -103,10 +103,10 @@ def test_a_malformed_callback_keeps_its_bytes_and_its_reason() -> None:
 def test_key_and_headers_are_bounded() -> None:
     """Accounts may be as long as the body; the record must still fit into the broker's limit."""
     accounts = {"From_Account": "a" * 500_000, "To_Account": "b" * 500_000}
-    record = callback_record(a_callback(a_body(**accounts)))
+    record = main_topic_record(a_callback(a_body(**accounts)))
     assert record.key is not None
     assert len(record.key) < 100
     swapped = {"From_Account": "b" * 500_000, "To_Account": "a" * 500_000}
-    assert callback_record(a_callback(a_body(**swapped))).key == record.key
+    assert main_topic_record(a_callback(a_body(**swapped))).key == record.key
     with pytest.raises(Malformed, match="longer than 256 bytes"):
-        callback_record(a_callback(a_body(CallbackCommand="x" * 257)))
+        main_topic_record(a_callback(a_body(CallbackCommand="x" * 257)))
