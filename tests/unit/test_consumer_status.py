@@ -6,7 +6,7 @@ from prometheus_client import generate_latest
 from support.builders import P0, P1, a_record
 from support.runner_bench import RunnerBench
 
-from consumers.runtime.backoff import WAIT_S
+from consumers.runtime.backoff import WAIT_S, Backoff, RoundSignal
 from consumers.runtime.handler import Rejected, Unavailable
 from consumers.runtime.kafka_availability import KafkaAvailability
 from consumers.runtime.positioning import RECHECK_INTERVAL_S
@@ -119,3 +119,13 @@ def test_the_failure_of_an_outage_ends_when_kafka_answers() -> None:
     assert (kafka_availability.failure.error, kafka_availability.failure.since) == (last, 0.0)
     kafka_availability.answered()
     assert kafka_availability.failure is None
+
+
+def test_only_a_success_says_that_the_sink_answers() -> None:
+    """A position that is found again because the topic has changed says nothing about the sink."""
+    backoff = Backoff(RoundSignal(lambda: 7.0))
+    backoff.note(Unavailable("down"))
+    backoff.reset()
+    assert (backoff.failure, backoff.succeeded_at) == (None, None)
+    backoff.note_success()
+    assert backoff.succeeded_at == 7.0
