@@ -13,6 +13,8 @@ from typing import Any
 import psycopg
 import pytest
 from aiokafka import AIOKafkaConsumer
+from aiokafka.structs import ConsumerRecord
+from support.contract_schemas import callback_faults, faults, header_faults, undeclared
 from support.processes.blackbox import HOOKLINE, Demo
 
 SAMPLES = sorted((Path(__file__).parents[1] / "samples").glob("*.json"))
@@ -28,8 +30,8 @@ def post(url: str, body: bytes, method: str = "POST") -> tuple[int, dict[str, An
         return error.code, json.loads(error.read()), error.headers
 
 
-async def in_topic(bootstrap_servers: str, topic: str) -> list[bytes]:
-    """Return the values that a read_committed reader sees."""
+async def in_topic(bootstrap_servers: str, topic: str) -> list[ConsumerRecord[bytes, bytes]]:
+    """Return the records that a read_committed reader sees."""
     reader = AIOKafkaConsumer(
         topic,
         bootstrap_servers=bootstrap_servers,
@@ -40,11 +42,11 @@ async def in_topic(bootstrap_servers: str, topic: str) -> list[bytes]:
     try:
         partitions = list(reader.assignment())
         ends = await reader.end_offsets(partitions)
-        values = []
+        found: list[ConsumerRecord[bytes, bytes]] = []
         while any([await reader.position(tp) < ends[tp] for tp in partitions]):
             for records in (await reader.getmany(timeout_ms=200)).values():
-                values += [record.value or b"" for record in records]
-        return values
+                found += records
+        return found
     finally:
         await reader.stop()
 
@@ -59,7 +61,8 @@ async def test_every_sample_arrives_in_every_sink_byte_for_byte(stack: Demo) -> 
         status, answer, _ = post(url, sample.read_bytes())
         assert (status, answer) == (200, {"ActionStatus": "OK", "ErrorInfo": "", "ErrorCode": 0})
     stack.audit("--wait", "180")
-    values = await in_topic(stack.addresses["kafka"], "tim.callbacks.v1")
+    records = await in_topic(stack.addresses["kafka"], "tim.callbacks.v1")
+    values = [record.value for record in records]
     with psycopg.connect(stack.addresses["postgres"]) as connection:
         rows = connection.execute(
             "select body_sha256, body, raw from hookline.messages union all"
@@ -102,9 +105,39 @@ async def test_bad_input_is_named_and_what_is_authentic_is_kept(stack: Demo) -> 
     assert report["proven"]
     sinks = [origin["sinks"] for origin in report["origins"]]
     assert sum(each["ingress_dead_letters"]["sequences"] for each in sinks) >= 1
-    assert b"{not json: unique}" in await in_topic(
-        stack.addresses["kafka"], "tim.callbacks.dead.v1"
-    )
+    letters = await in_topic(stack.addresses["kafka"], "tim.callbacks.dead.v1")
+    assert b"{not json: unique}" in [letter.value for letter in letters]
+    for letter in letters:
+        assert header_faults(letter.headers) == []
+        assert header_faults(letter.headers, "DeadLetterHeaders") == []
+
+
+@pytest.mark.timeout(600)
+async def test_records_and_lines_of_simulated_traffic_fit_the_contract(
+    stack: Demo, tmp_path: Path
+) -> None:
+    """With the schemas in docs/contract; the ledger says which records are of that traffic."""
+    ledger = tmp_path / "ledger.jsonl"
+    assert stack.simulate(ledger, rate=100, seconds=3).communicate()[0]
+    stack.audit("--ledger", str(ledger), "--wait", "180")
+    entries = map(json.loads, ledger.read_text().splitlines())
+    sent = {entry["sha256"] for entry in entries if entry["outcome"] == "ok"}
+    for record in await in_topic(stack.addresses["kafka"], "tim.callbacks.v1"):
+        assert header_faults(record.headers) == []
+        assert undeclared(record.headers, "RecordHeaders") == set()
+        body = record.value or b""
+        if (digest := hashlib.sha256(body).hexdigest()) in sent:
+            command = dict(record.headers)["ce_type"].decode()
+            assert callback_faults(command, json.loads(body)) == []
+            sent.remove(digest)
+    assert sent == set()
+    cat = subprocess.run(  # noqa: ASYNC221 - nothing else runs on this loop
+        [HOOKLINE, "archive", "cat", "--archive", stack.addresses["archive"]],
+        capture_output=True,
+        check=True,
+    ).stdout
+    for line in cat.splitlines():
+        assert faults("ArchiveLine", json.loads(line)) == []
 
 
 @pytest.mark.timeout(600)
