@@ -49,7 +49,7 @@ def test_a_webhook_without_a_url_is_not_started_again() -> None:
 def ask(project: Project, path: str) -> dict[str, Any]:
     """Return the statistics API's answer."""
     url = f"http://127.0.0.1:{project.ports['STATS']}{path}"
-    with urllib.request.urlopen(url, timeout=60) as response:
+    with urllib.request.urlopen(url, timeout=180) as response:
         return dict(json.loads(response.read()))
 
 
@@ -96,7 +96,7 @@ def test_kill_9_of_each_part_in_turn_loses_and_doubles_nothing(project: Project)
         assert traffic.poll() is None
         project.docker("kill", victim)
         project.docker("start", victim)
-    sent = json.loads(traffic.communicate(timeout=120)[0])
+    sent = json.loads(traffic.communicate(timeout=180)[0])
     # The gateway answers 502 or 503 if it reaches no replica, but one was always up. A slow machine
     # may cause a 504.
     assert not any("answered 50" in why and "504" not in why for why in sent["not_ok"]), sent
@@ -120,7 +120,7 @@ def test_more_members_share_the_partitions_and_leave_again(project: Project) -> 
         )
         assert len([line for line in described.splitlines() if line.startswith(group)]) == members
     project.compose("up", "--wait", "--no-recreate", "--scale", "archive=1")
-    json.loads(traffic.communicate(timeout=120)[0])
+    json.loads(traffic.communicate(timeout=180)[0])
     project.prove("--ledger", "scale.jsonl")
 
 
@@ -130,7 +130,7 @@ def test_stores_that_are_restored_to_an_older_state_become_complete(project: Pro
         project.compose("stop", store)
         project.copy_volume(store, f"{store}-copy")
     project.compose("start", *STORES)
-    sent = json.loads(project.simulate("copy.jsonl", seconds=5).communicate(timeout=60)[0])
+    sent = json.loads(project.simulate("copy.jsonl", seconds=5).communicate(timeout=180)[0])
     assert sent["ok"] > 0
     before = project.prove("--ledger", "copy.jsonl")
     for store in STORES:
@@ -146,7 +146,7 @@ def test_every_sink_is_restored_from_what_was_copied_while_it_ran(
 ) -> None:
     """The copies are older than the loss; the callbacks after them come from Kafka."""
     project.run(the_block("pg_dump"), folder=tmp_path)
-    sent = json.loads(project.simulate("online.jsonl", seconds=5).communicate(timeout=60)[0])
+    sent = json.loads(project.simulate("online.jsonl", seconds=5).communicate(timeout=180)[0])
     assert sent["ok"] > 0
     before = project.prove("--ledger", "online.jsonl")
     project.compose("stop", "sync", "archive", "counters")
@@ -200,7 +200,7 @@ def test_a_replica_that_is_killed_under_load_costs_the_sender_nothing(project: P
     time.sleep(5)
     project.docker("kill", project.containers("ingress")[0])
     assert traffic.poll() is None
-    traffic.wait(timeout=60)
+    traffic.wait(timeout=180)
     project.compose("up", "--wait", "--no-recreate", "--scale", "ingress=3")
     assert_all_answered_and_stored(project, traffic, "killed.jsonl")
 
@@ -209,7 +209,7 @@ def assert_all_answered_and_stored(
     project: Project, traffic: subprocess.Popen[str], ledger: str
 ) -> None:
     """Wait for the end of the traffic, and assert that each callback is OK and in every sink."""
-    sent = json.loads(traffic.communicate(timeout=120)[0])
+    sent = json.loads(traffic.communicate(timeout=180)[0])
     assert sent["sent"] > RATE
     assert (sent["ok"], sent["refused"], sent["unanswered"]) == (sent["sent"], 0, 0)
     report = project.prove("--ledger", ledger)

@@ -10,7 +10,7 @@ from support.page.fixture_server import FixtureServer, World
 from consumers.stats.page_files import PAGE
 
 # The machine may be busy; a passing test does not wait.
-expect.set_options(timeout=30_000)
+expect.set_options(timeout=180_000)
 
 
 def pytest_configure() -> None:
@@ -67,7 +67,7 @@ def show(server: FixtureServer, browser: Browser) -> Iterator[Show]:
             viewport={"width": width, "height": height},
             **options,  # type: ignore[arg-type]  # as the test names them
         )
-        context.set_default_timeout(30_000)
+        context.set_default_timeout(180_000)
         contexts.append(context)
         page = context.new_page()
         page.on("pageerror", lambda error: errors.append(str(error)))

@@ -64,7 +64,7 @@ def send(stack: Demo, number: int) -> None:
         "MsgTime": now,
     }
     url = f"{stack.addresses['ingress']}?{urlencode(query)}"
-    with urllib.request.urlopen(url, json.dumps(body).encode(), timeout=30) as answer:  # noqa: S310 - our own URL
+    with urllib.request.urlopen(url, json.dumps(body).encode(), timeout=180) as answer:  # noqa: S310 - our own URL
         assert json.loads(answer.read())["ActionStatus"] == "OK"
 
 
@@ -78,7 +78,7 @@ def _send_all(stack: Demo, seconds: int, sent: list[float]) -> None:
 
 def _apps(stack: Demo) -> list[object]:
     url = f"{stack.addresses['stats']}/v1/apps"
-    with urllib.request.urlopen(url, timeout=30) as answer:  # noqa: S310 - our own URL
+    with urllib.request.urlopen(url, timeout=180) as answer:  # noqa: S310 - our own URL
         return list(json.loads(answer.read())["apps"])
 
 

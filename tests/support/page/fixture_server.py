@@ -67,7 +67,7 @@ class FixtureServer:
         self._loop.close()
 
     def _run(self, work: Any) -> None:
-        asyncio.run_coroutine_threadsafe(work, self._loop).result(30)
+        asyncio.run_coroutine_threadsafe(work, self._loop).result(180)
 
     async def _start(self) -> None:
         app = web.Application(middlewares=[refusing_in_words, self._states])
