@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from support.docs_blocks import ROOT
-from support.processes.blackbox import SINKS
+from support.processes.blackbox import ANSWER_S_MAX, SINKS
 
 from ops.demo.embedded.child import free_port
 
@@ -72,7 +72,7 @@ class Project:
             [
                 *("docker", "compose", "run", "--rm", "-T", "ops", "simulate", "--json"),
                 *("--rate", str(RATE), "--seconds", str(seconds), "--ledger", ledger),
-                *("--seed", str(time.time_ns())),
+                *("--seed", str(time.time_ns()), "--timeout", str(ANSWER_S_MAX)),
             ],
             cwd=ROOT,
             env=self._env,
