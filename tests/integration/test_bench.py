@@ -30,6 +30,10 @@ BLOCKS = re.findall(
 )
 
 
+# The first run on a machine compiles the peer that is written in Rust.
+BUILD_S_MAX = 900
+
+
 def the_block(part: str) -> str:
     """Return the only block of the page that contains `part`."""
     matching: list[str] = [block for block in BLOCKS if part in block]
@@ -37,7 +41,7 @@ def the_block(part: str) -> str:
     return matching[0]
 
 
-def shell(block: str) -> str:
+def shell(block: str, *, timeout_s: float = 500) -> str:
     """Run a block of the page in the repository's directory, and return its output."""
     env = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     done = subprocess.run(
@@ -47,7 +51,7 @@ def shell(block: str) -> str:
         capture_output=True,
         text=True,
         check=False,
-        timeout=500,
+        timeout=timeout_s,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -82,11 +86,11 @@ def test_the_short_benchmark_prints_results_and_every_ok_is_in_kafka() -> None:
 
 
 @pytest.mark.long
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1800)
 def test_the_rust_peer_and_requests_with_ids_are_measured_too() -> None:
     """The peer is built if cargo is there; otherwise the output says that it is left out."""
     asked = "--only hookline,hookline_ids,durable_streams --connections 64 --rounds 1 --seconds 1"
-    output = shell(f"python -m bench.ingress {asked}")
+    output = shell(f"python -m bench.ingress {asked}", timeout_s=BUILD_S_MAX + 500)
     rows = readers(output)
     assert {"hookline", "hookline_ids"} <= set(rows)
     assert "durable_streams" in rows or "**durable_streams is left out: cargo" in output

@@ -1,6 +1,7 @@
 """Kafka to PostgreSQL and Valkey by the real runtime: each record once, over any outage."""
 
 import asyncio
+import contextlib
 import shutil
 import subprocess
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
@@ -21,7 +22,7 @@ from consumers.archive.consumer import Archive
 from consumers.archive.store import open_store
 from consumers.counters.counts import Counts
 from consumers.runtime.batch import Limits, Partition, Position
-from consumers.runtime.handler import Handler
+from consumers.runtime.handler import Handler, Unavailable
 from consumers.sync.database import DatabaseHandler
 from ops.demo.embedded import child
 from ops.demo.embedded.postgres import EmbeddedPostgres
@@ -178,6 +179,13 @@ async def test_a_store_that_is_put_back_to_an_older_state_ends_complete_again(
     assert sink.holds(origin) == all_of(700)
 
 
+async def next_offset(handler: Handler, partition: Partition) -> int:
+    """Return where a sink continues, -1 if it does not answer in time, as on a busy machine."""
+    with contextlib.suppress(Unavailable):
+        return (await handler.position(partition) or Position(0)).next_offset
+    return -1
+
+
 async def test_a_quiet_partition_that_retention_has_emptied_stops_nobody(
     pipe: Pipe, sink: Sink, group: str, tmp_path: Path
 ) -> None:
@@ -189,7 +197,7 @@ async def test_a_quiet_partition_that_retention_has_emptied_stops_nobody(
     async def run(kind: Handler, name: str, ends: Mapping[TopicPartition, int]) -> None:
         async def reached() -> None:
             for tp, end in ends.items():
-                while (await kind.position(Partition(*tp)) or Position(0)).next_offset != end:  # noqa: ASYNC110 - as above
+                while await next_offset(kind, Partition(*tp)) != end:  # noqa: ASYNC110 - as above
                     await asyncio.sleep(0.05)
 
         reaching = asyncio.create_task(reached())
