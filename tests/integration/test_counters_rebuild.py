@@ -249,8 +249,8 @@ async def test_a_second_rebuild_is_refused_and_starting_over_forgets_a_cut_one(
     await world.until_counted()
     before = world.content()
     # Slow: this takes longer than the second one waits for the lock.
-    with world.rebuilding(records_per_s=50) as running:
-        await until(lambda: world.counted(2) > 500, "a part is counted")
+    with world.rebuilding(records_per_s=20) as running:
+        await until(lambda: world.counted(2) > 200, "a part is counted")
         refused = hookline(
             *("counters", "rebuild", "--yes", "--start-over"), env=world.env, expect=2
         )
