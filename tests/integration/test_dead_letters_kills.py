@@ -1,4 +1,8 @@
-"""`hookline dead-letters resend` is killed at points spread through its runs, then repeated."""
+"""
+`hookline dead-letters resend` is killed from outside, also with a frozen broker, then repeated.
+
+test_dead_letters_kill_points.py kills it at many points of its code.
+"""
 
 import asyncio
 import random
@@ -11,10 +15,10 @@ from support.builders import P0
 from support.kafka.broker import Broker, running_broker
 from support.kafka.parts import in_topic, many, sequences
 from support.rejected_world import RejectedWorld, a_rejected_world, malformed_before
-from support.sync_tables import select
 
 from schemas.topics import ACTIONS
 
+KILLS = 4
 # Letters that a run may send before it is killed, at most.
 LETTERS_PER_KILL = 40
 RATE = "40"
@@ -70,12 +74,11 @@ async def kill_one(world: RejectedWorld, broker: Broker, kill: int, chance: rand
 
 @pytest.mark.timeout(600)
 async def test_a_killed_resend_loses_and_doubles_nothing(
-    world: RejectedWorld, broker: Broker, scaled: Callable[..., int], say: Callable[[str], None]
+    world: RejectedWorld, broker: Broker, say: Callable[[str], None]
 ) -> None:
     """Every dead letter is in its sink once, and one action says so; the audit proves it."""
-    kills = scaled(4, at_most=100)
     # A half of them is sent to the database, the other one to the topic.
-    count = kills * LETTERS_PER_KILL // 2
+    count = KILLS * LETTERS_PER_KILL // 2
     await world.pipe.store(many(count))
     await world.pipe.forward()
     async with world.database() as database:
@@ -84,13 +87,13 @@ async def test_a_killed_resend_loses_and_doubles_nothing(
     await world.reject(await in_topic(world.kafka, None))
     await world.pipe.store(malformed_before(range(count)))
     await world.pipe.forward()
-    chance = random.Random(kills)  # noqa: S311 - no secret
-    killed = [await kill_one(world, broker, kill, chance) for kill in range(kills)]
+    chance = random.Random(KILLS)  # noqa: S311 - no secret
+    killed = [await kill_one(world, broker, kill, chance) for kill in range(KILLS)]
     left = sum(group["open"] for group in await world.groups())
     for consumer in ("sync", "ingress"):
         await world.hookline("resend", consumer, "--yes", "--records-per-s", "10000")
     assert {(group["open"], group["resent"]) for group in await world.groups()} == {(0, count)}
-    assert await receipts(world) == (count, count, 1, count, count)
+    assert await world.receipts() == (count, count, 1, count, count)
     sequences_in_kafka = sequences(await in_topic(world.kafka, None))
     assert sorted(sequences_in_kafka) == list(range(1, 2 * count + 1))
     async with world.database() as database:
@@ -98,17 +101,6 @@ async def test_a_killed_resend_loses_and_doubles_nothing(
     report = await world.audited()
     assert report.proven, report
     say(
-        f"{kills} kills, {sum(killed)} of them after some were sent: 0 lost, 0 doubled of"
+        f"{KILLS} kills, {sum(killed)} of them after some were sent: 0 lost, 0 doubled of"
         f" {2 * count}; {2 * count - left} were sent before the last run"
     )
-
-
-async def receipts(world: RejectedWorld) -> tuple[object, ...]:
-    """Return the numbers of receipts, of different ones, the first, the last, and of messages."""
-    (numbers,) = await asyncio.to_thread(
-        select,
-        world.conninfo,
-        "select count(*), count(distinct sequence), min(sequence), max(sequence),"
-        " (select count(*) from hookline.messages) from hookline.receipts",
-    )
-    return numbers

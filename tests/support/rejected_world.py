@@ -6,7 +6,7 @@ import os
 import sys
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable, Sequence
-from contextlib import asynccontextmanager, closing
+from contextlib import aclosing, asynccontextmanager, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.structs import ConsumerRecord
 from support.builders import a_body, a_callback, reached
 from support.kafka.parts import Pipe, ends_of, in_topic
+from support.sync_tables import select
 
 from consumers.archive.consumer import Archive
 from consumers.archive.store import open_store
@@ -24,6 +25,7 @@ from consumers.sync.database import DatabaseHandler
 from ops.audit.audit import audit
 from ops.audit.report import Report
 from ops.audit.sources import Sources
+from ops.dead_letters.reader import dead_letters, read_actions
 from schemas.body import Malformed
 from schemas.dead_letter import DeadLetterReason, reason_headers
 from schemas.outgoing_record import OutgoingRecord, malformed_record
@@ -31,6 +33,10 @@ from schemas.setting import Secret
 from schemas.topics import CALLBACKS, DEAD_LETTERS
 
 Stored = ConsumerRecord[bytes, bytes]
+_RECEIPTS = (
+    "select count(*), count(distinct sequence), min(sequence), max(sequence),"
+    " (select count(*) from hookline.messages) from hookline.receipts"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +113,22 @@ class RejectedWorld:
             yield database
         finally:
             await database.close()
+
+    async def receipts(self) -> tuple[object, ...]:
+        """Return how many receipts and different ones, the first, the last, how many messages."""
+        (found,) = await asyncio.to_thread(select, self.conninfo, _RECEIPTS)
+        return found
+
+    async def open_ids(self, consumer: str) -> list[str]:
+        """Return the ids of the open dead letters of a consumer, in order."""
+        actions = await read_actions(self.kafka)
+        async with aclosing(dead_letters(self.kafka)) as read:
+            return [
+                str(letter.id)
+                async for letters in read
+                for letter in letters
+                if letter.consumer == consumer and actions.is_open(letter.id)
+            ]
 
     async def sync_passes_all(self) -> None:
         """Have the database's positions be at the end of the topic, without its rows."""
