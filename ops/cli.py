@@ -11,6 +11,7 @@ import click
 from ops.failure import ExitCode, Failure
 from ops.terminal import warn
 from schemas.printable import printable
+from schemas.url_text import without_url_secrets
 
 # The module and the function of each subcommand. Only that of the command in use is imported:
 # all of them take most of a second.
@@ -101,7 +102,8 @@ def _show(error: click.ClickException) -> None:
     text = StringIO()
     error.show(text)
     usage, mark, message = text.getvalue().partition("Error: ")
-    sys.stderr.write(f"{usage}{mark}{printable(message.removesuffix(chr(10)))}\n")
+    shown = printable(without_url_secrets(message.removesuffix("\n")))
+    sys.stderr.write(f"{usage}{mark}{shown}\n")
 
 
 if __name__ == "__main__":

@@ -29,6 +29,9 @@ in capitals, the statistics API `STATS_*`. With `--help` a service prints its pa
 
 - A value that is not allowed, a required setting that is missing, and a variable with a known
   prefix that is not a setting are faults. A service lists all faults and exits with code 1.
+- Logs, errors and `/status` show a URL without its user, password, query and fragment, which may
+  be secrets: for example `https://***@crm.example.com/hook?***`. Settings that are secrets as a
+  whole are shown as `***`.
 - Numbers are decimal. `true` and `false` may have capitals. Text is used as it is.
 - The `hookline` commands have options instead; `--help` of a command names the variable from which
   an option may come, too (`OPS_URL`, `OPS_SDKAPPID`, `OPS_INGRESS`, `OPS_STATS`,

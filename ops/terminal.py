@@ -27,6 +27,7 @@ from rich.text import Text
 from ops.failure import ExitCode
 from schemas.printable import printable, printable_json
 from schemas.settings import SharedSettings
+from schemas.url_text import without_url_secrets
 
 # Of a cell of a table, so many characters are shown.
 CELL_CHARACTERS_MAX = 500
@@ -128,7 +129,7 @@ def _bar(title: str, total: int | None) -> Iterator[tuple[Progress, Any]]:
 def waiting(title: str) -> Iterator[Callable[[str], None]]:
     """Show what a command waits for, on stderr, and yield a function that replaces the text."""
     with _err.status(text_line(title)) as status:
-        yield lambda text: status.update(text_line(text))
+        yield lambda text: status.update(text_line(without_url_secrets(text)))
 
 
 def text_line(text: str, style: str = "") -> Text:
@@ -137,13 +138,15 @@ def text_line(text: str, style: str = "") -> Text:
 
 
 def say(message: str) -> None:
-    """Print a message about the progress of a command, on stderr."""
-    _err.print(Text.assemble(("·", "dim"), " ", text_line(message)), soft_wrap=True)
+    """Print a message about the progress of a command, on stderr, without secrets of URLs."""
+    line = text_line(without_url_secrets(message))
+    _err.print(Text.assemble(("·", "dim"), " ", line), soft_wrap=True)
 
 
 def warn(message: str, *, prefix: str = "") -> None:
-    """Print a line on stderr; `prefix`, in red, says that it is an error."""
-    _err.print(Text.assemble((prefix, "bold red"), text_line(message)), soft_wrap=True)
+    """Print a line on stderr, without secrets of URLs; `prefix`, in red, says it is an error."""
+    line = text_line(without_url_secrets(message))
+    _err.print(Text.assemble((prefix, "bold red"), line), soft_wrap=True)
 
 
 def echo(text: str) -> None:

@@ -17,6 +17,7 @@ from ops.terminal import echo, run
 from schemas.clock import now_ms
 from schemas.outgoing_record import ReceivedCallback, main_topic_record, with_place
 from schemas.tokens_file import UnusableFile
+from schemas.url_text import public_url
 
 THEN = {
     OutcomeKind.DELIVERED: "the webhook counts the callback as delivered",
@@ -68,7 +69,9 @@ def webhook_test(
 ) -> None:
     """Send one made-up message to URL, signed as a webhook does it, and print the answer."""
     if not is_url(url):
-        raise click.BadParameter(f"{url!r} is not an http or https URL", param_hint="URL")
+        raise click.BadParameter(
+            f"{public_url(url)!r} is not an http or https URL", param_hint="URL"
+        )
     for network in networks:
         try:
             ipaddress.ip_network(network)
@@ -87,9 +90,10 @@ def webhook_test(
     except UnusableFile as unusable:
         raise NotSent(str(unusable)) from unusable
     except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-        raise NotSent(f"{url}: {in_words(error)}") from error
+        raise NotSent(f"{public_url(url)}: {in_words(error)}") from error
     outcome = answer.outcome()
-    echo(f"{url} answered {answer.status} after {1000 * (time.monotonic() - began_at):.0f} ms")
+    took_ms = 1000 * (time.monotonic() - began_at)
+    echo(f"{public_url(url)} answered {answer.status} after {took_ms:.0f} ms")
     if answer.excerpt:
         echo(answer.excerpt)
     if outcome.kind is not OutcomeKind.DELIVERED:

@@ -1,4 +1,4 @@
-"""The formats of the log. An entry is always one line, whatever text it contains."""
+"""The formats of the log. An entry is one line, without secrets of URLs, whatever it contains."""
 
 import json
 import logging
@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from schemas.printable import printable, printable_json
+from schemas.url_text import without_url_secrets
 
 # Of a message or a traceback, so many characters are logged.
 LOG_CHARACTERS_MAX = 1 << 15
@@ -20,7 +21,8 @@ class TextLines(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """Return the line for `record`."""
         fields = "".join(f" {name}={json.dumps(value)}" for name, value in _fields(record).items())
-        return printable(super().format(record) + fields, LOG_CHARACTERS_MAX)
+        line = without_url_secrets(super().format(record) + fields)
+        return printable(line, LOG_CHARACTERS_MAX)
 
 
 class JsonLines(logging.Formatter):
@@ -36,18 +38,26 @@ class JsonLines(logging.Formatter):
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname,
             "logger": record.name,
-            "message": _bounded(_message(record)),
+            "message": _shown(_message(record)),
             **_fields(record),
         }
         if record.exc_info:
-            entry["traceback"] = _bounded(self.formatException(record.exc_info))
+            entry["traceback"] = _shown(self.formatException(record.exc_info))
         # Not orjson: it cannot encode lone surrogates, which a callback can contain.
         return printable_json(json.dumps(entry))
 
 
 def _fields(record: logging.LogRecord) -> dict[str, Any]:
     fields: dict[str, Any] = getattr(record, "fields", {})
-    return fields
+    return {name: _public(value) for name, value in fields.items()}
+
+
+def _public(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _public(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_public(each) for each in value]
+    return without_url_secrets(value) if isinstance(value, str) else value
 
 
 def _message(record: logging.LogRecord) -> str:
@@ -58,6 +68,7 @@ def _message(record: logging.LogRecord) -> str:
         return f"{record.msg} {record.args!r}"
 
 
-def _bounded(text: str) -> str:
+def _shown(text: str) -> str:
+    text = without_url_secrets(text)
     omitted = len(text) - LOG_CHARACTERS_MAX
     return text if omitted <= 0 else f"{text[:LOG_CHARACTERS_MAX]}… ({omitted} more characters)"

@@ -22,6 +22,7 @@ from schemas.settings import (
     settings_as_json,
     settings_help,
 )
+from schemas.url_text import without_url_secrets
 
 log = logging.getLogger("process")
 
@@ -90,7 +91,7 @@ def exit_with(text: str, code: int = 1) -> NoReturn:
         log_to_stderr("json")
         log.critical("%s", text)
     else:
-        sys.stderr.write(f"{text}\n")
+        sys.stderr.write(f"{without_url_secrets(text)}\n")
     sys.exit(code)
 
 

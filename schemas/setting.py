@@ -15,6 +15,8 @@ from pathlib import Path
 from types import NoneType
 from typing import Annotated, Any, Literal, get_args, get_origin
 
+from schemas.url_text import public_url
+
 # What is shown in place of a secret.
 SECRET_SHOWN = "***"  # noqa: S105 - the opposite of one
 
@@ -137,7 +139,7 @@ class Setting:
 
     def fault(self, text: str) -> str:
         """Return the error for a value that is not allowed; it does not show a secret."""
-        shown = "" if _is_secret(self.annotation) else f", not {text!r:.100}"
+        shown = "" if _is_secret(self.annotation) else f", not {public_url(text)!r:.100}"
         return f"{self.variable} must be {self.allowed}{shown}"
 
 

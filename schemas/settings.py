@@ -15,6 +15,7 @@ from typing import Annotated, Any, ClassVar, Literal, Protocol, get_type_hints
 
 from schemas.printable import printable
 from schemas.setting import SECRET_SHOWN, Format, Range, Secret, Setting
+from schemas.url_text import public_url
 
 
 class Settings(Protocol):
@@ -142,7 +143,7 @@ def _read_class(
 def settings_as_json(
     classes: Mapping[str, type[Settings]], values: Sequence[Settings]
 ) -> dict[str, Any]:
-    """Return the values of `read_settings` by their variables, for a log in JSON; no secret."""
+    """Return the values of `read_settings` by variable, for a log in JSON, without secrets."""
     return {
         setting.variable: _shown(getattr(value, setting.field))
         for (prefix, settings), value in zip(classes.items(), values, strict=True)
@@ -155,6 +156,8 @@ def _shown(value: Any) -> Any:
         return [_shown(each) for each in value]
     if isinstance(value, Secret):
         return SECRET_SHOWN
+    if isinstance(value, str):
+        return public_url(value)
     return str(value) if isinstance(value, Path) else value
 
 

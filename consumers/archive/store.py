@@ -27,6 +27,7 @@ from consumers.archive.local_file import create_file
 from consumers.archive.segment import SegmentSummary, read_summary, summary_size
 from consumers.archive.store_errors import CannotOpenStore, reason, store_call
 from consumers.runtime.batch import Partition
+from schemas.url_text import public_url
 
 # Well within the runtime's HANDLE_TIMEOUT_S: after a time-out, the runtime tries again.
 REQUEST_TIMEOUT_S = 6.0
@@ -203,7 +204,7 @@ def open_store(url: str, *, create_directory: bool = False) -> SegmentStore:
             retry_config={"retry_timeout": timedelta(seconds=RETRY_TIMEOUT_S)},
         )
     except (BaseError, ValueError) as error:
-        raise CannotOpenStore(f"{url}: {reason(error)}") from error
+        raise CannotOpenStore(f"{public_url(url)}: {reason(error)}") from error
     return SegmentStore(
         object_store, partial(_create_object, object_store), BucketListing(object_store)
     )

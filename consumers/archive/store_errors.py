@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from obstore.exceptions import AlreadyExistsError, BaseError
 
 from consumers.runtime.handler import Unavailable
+from schemas.url_text import without_url_secrets
 
 _XML_ANSWER = re.compile(
     r"<\?xml.*?<Code>(.*?)</Code>.*?<Message>(.*?)</Message>.*", re.DOTALL | re.IGNORECASE
@@ -39,6 +40,6 @@ def store_call() -> Iterator[None]:
 
 
 def reason(error: Exception) -> str:
-    """Return obstore's error as one line: no debug dump, and only code and message of S3's XML."""
+    """Return obstore's error as one line: no debug dump, no secret, and of S3's XML the message."""
     text = _XML_ANSWER.sub(r"\1: \2", str(error).split("\n\nDebug source", 1)[0])
-    return " ".join(text.split())
+    return without_url_secrets(" ".join(text.split()))

@@ -17,6 +17,7 @@ from consumers.runtime.runner import Runner
 from consumers.runtime.status import ConsumerStatus, Fault
 from schemas.rate import RATE_WINDOW_S, Rates
 from schemas.telemetry import CONSUMER
+from schemas.url_text import without_url_secrets
 
 
 @dataclass(slots=True)
@@ -78,7 +79,8 @@ def _fault(failure: OngoingFailure | None) -> Fault | None:
     if failure is None:
         return None
     for_s = max(0.0, time.monotonic() - failure.since)
-    return Fault(what=str(failure.error) or repr(failure.error), for_s=for_s)
+    what = without_url_secrets(str(failure.error) or repr(failure.error))
+    return Fault(what=what, for_s=for_s)
 
 
 @contextlib.asynccontextmanager

@@ -1,12 +1,24 @@
 """Connect to the database of sync: settings of the session, and the tables of this release."""
 
+import psycopg
 from psycopg import AsyncConnection
+from psycopg.conninfo import conninfo_to_dict
 
 from consumers.runtime.handler import Stopped
 from consumers.sync.tables import ensure_tables
 from schemas.setting import Secret
 
 CONNECT_S = 5
+
+
+def is_conninfo(text: str) -> bool:
+    """Return whether `text` is a connection string; libpq's errors about others contain them."""
+    try:
+        ports = str(conninfo_to_dict(text).get("port") or "")
+    except psycopg.Error:
+        return False
+    # Part of a password that is not percent-encoded would be taken for the port.
+    return all(port.isdecimal() for port in ports.split(",") if port)
 
 
 async def connect(conninfo: Secret, name: str, *, statement_s: int, lock_s: int) -> AsyncConnection:

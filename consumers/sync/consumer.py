@@ -11,11 +11,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Annotated
 
-import psycopg
-from psycopg.conninfo import conninfo_to_dict
-
 from consumers.runtime.batch import Limits
 from consumers.runtime.handler import Consumer, Handler
+from consumers.sync.connection import is_conninfo
 from consumers.sync.database import DatabaseHandler
 from consumers.sync.maintenance import maintain_until_cancelled
 from schemas.setting import Format, Secret
@@ -26,14 +24,6 @@ from schemas.topics import CALLBACKS
 # batch is delivered some 0.2 s after its first record was fetched. More batches would cost more
 # CPU.
 LIMITS = Limits(records=1000, bytes=4 << 20, age_s=0.15)
-
-
-def _is_conninfo(text: str) -> bool:
-    try:
-        conninfo_to_dict(text)
-    except psycopg.ProgrammingError:
-        return False
-    return True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +38,7 @@ class SyncSettings(Settings):
     postgres: Annotated[
         Secret,
         Format(
-            "a connection string like postgresql://user:password@host:5432/database", _is_conninfo
+            "a connection string like postgresql://user:password@host:5432/database", is_conninfo
         ),
         "libpq connection string of the database. The consumer creates its tables in the schema "
         "`hookline` if they are absent, and migrates those of an earlier version, for which the "

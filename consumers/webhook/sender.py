@@ -20,6 +20,7 @@ from consumers.webhook.secrets_file import SecretsFile
 from consumers.webhook.settings import WebhookSettings
 from schemas.callback_record import NotACallback, parse_callback_record
 from schemas.telemetry import WEBHOOK_DELIVERIES, WEBHOOK_DELIVERY_S
+from schemas.url_text import without_url_secrets
 
 log = logging.getLogger(__name__)
 
@@ -127,7 +128,10 @@ def in_words(error: Exception) -> str:
     """Return why there was no answer."""
     if isinstance(error, TimeoutError):
         return "the target did not answer in time"
-    return f"the target cannot be reached: {error!r}"
+    if isinstance(error, aiohttp.ClientResponseError):
+        # Its text has the whole URL, and its repr also the signature.
+        return f"the target's answer is not HTTP: {error.message}"
+    return f"the target cannot be reached: {without_url_secrets(repr(error))}"
 
 
 @contextlib.asynccontextmanager

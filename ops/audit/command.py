@@ -14,6 +14,7 @@ from ops.audit.sources import Sources
 from ops.audit.spool_ends import read_ends
 from ops.audit.statistics import read_token
 from ops.audit.webhook_options import APPS, COMMANDS, LOGS, webhook_sources
+from ops.postgres_option import postgres_option
 from ops.simulate import ledger
 from ops.terminal import (
     archive_option,
@@ -32,11 +33,8 @@ from ops.terminal import (
 @click.command("audit")
 @bootstrap_option
 @archive_option
-@click.option(
-    "--postgres",
-    envvar="SYNC_POSTGRES",
-    show_envvar=True,
-    help="PostgreSQL connection string, as given to the sync consumer. Without it, the database is"
+@postgres_option(
+    "PostgreSQL connection string, as given to the sync consumer. Without it, the database is"
     " not audited.",
 )
 @click.option(

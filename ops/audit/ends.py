@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from schemas.url_text import public_url
+
 
 class ReportedSpool(msgspec.Struct, frozen=True, kw_only=True):
     """
@@ -160,8 +162,8 @@ def _without_ends(statuses: dict[str, IngressReport]) -> dict[str, str]:
     Without an end, the audit would expect no callback and find none missing.
     """
     return {
-        address: f"{address}: this ingress reports no end, not even that of its own spool; name"
-        " an ingress of this release"
+        address: f"{public_url(address)}: this ingress reports no end, not even that of its own"
+        " spool; name an ingress of this release"
         for address, status in statuses.items()
         if all(spool.last_sequence is None for spool in status.spools)
     }

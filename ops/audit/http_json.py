@@ -5,6 +5,8 @@ from typing import Any
 import aiohttp
 import msgspec
 
+from schemas.url_text import without_url_secrets
+
 
 class NoJsonAnswer(Exception):
     """A server does not answer, or not with JSON; the text says how. `status` is not 200."""
@@ -36,4 +38,4 @@ async def get_json(url: str, *, timeout_s: float, token: str = "") -> Any:
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise NoJsonAnswer(f"it does not answer with JSON ({error})") from error
     except (aiohttp.ClientError, UnicodeError) as error:  # UnicodeError: not a host name
-        raise NoJsonAnswer(f"it does not answer ({error})") from error
+        raise NoJsonAnswer(f"it does not answer ({without_url_secrets(str(error))})") from error

@@ -62,7 +62,7 @@ async def _of_app(api: StatisticsApi, app: _ShownApp) -> ShownDays:
         series = await api.ask(path, _Series, what="days")
         if series.zone != app.zone:
             raise SourceUnavailable(
-                f"the statistics API at {api.url}: the days of app {app.app} were those of"
+                f"{api}: the days of app {app.app} were those of"
                 f" {app.zone}, and are now those of {series.zone}; audit again"
             )
         for row in series.rows:

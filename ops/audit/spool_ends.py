@@ -13,6 +13,7 @@ from ingress.spool.directory import SpoolSummary, summaries
 from ops.audit.ends import Ends, IngressReport, ReportedSpool, combine
 from ops.audit.http_json import NoJsonAnswer, get_json
 from ops.failure import Failure
+from schemas.url_text import public_url
 
 # The time in which an address must answer. All are asked concurrently.
 STATUS_TIMEOUT_S = 5.0
@@ -42,7 +43,7 @@ async def read_ends(urls: Iterable[str], directory: Path | None) -> Ends:
             statuses[address] = answer
         else:
             unanswered[address] = (
-                f"{address}: {answer}, so the end of its spool is not known; start that"
+                f"{public_url(address)}: {answer}, so the end of its spool is not known; start that"
                 " ingress (again), or leave its address out if it is permanently gone"
             )
     return combine(
@@ -65,10 +66,11 @@ async def ask_ingresses(
             addresses |= dict.fromkeys(await _addresses(url))
         except OSError as error:
             unresolved[url] = (
-                f"{url}: the name cannot be resolved ({error.strerror}); correct --ingress"
+                f"{public_url(url)}: the name cannot be resolved ({error.strerror});"
+                " correct --ingress"
             )
-        except ValueError as error:
-            unresolved[url] = f"{url}: this is not an address ({error}); correct --ingress"
+        except ValueError:
+            unresolved[url] = f"{public_url(url)}: this is not an address; correct --ingress"
     answers = await asyncio.gather(*(_status(address, kind) for address in addresses))
     return dict(zip(addresses, answers, strict=True)), unresolved
 

@@ -13,6 +13,7 @@ from ops.audit.message_counts import Statistics
 from ops.audit.sources import NotAudited, SourceUnavailable
 from schemas.setting import Secret
 from schemas.topics import CALLBACKS
+from schemas.url_text import public_url
 
 STATISTICS_TIMEOUT_S = 10.0
 
@@ -39,6 +40,9 @@ class StatisticsApi:
     url: str
     token: Secret | None = None
 
+    def __str__(self) -> str:
+        return f"the statistics API at {public_url(self.url)}"
+
     async def ask(self, path: str, answer: type[_T], *, what: str) -> _T:
         """
         Return an answer, as `answer`; `what` names its content in errors.
@@ -55,21 +59,21 @@ class StatisticsApi:
         except NoJsonAnswer as error:
             if error.status == HTTPStatus.UNAUTHORIZED:
                 raise NotAudited(self._refused) from error
-            raise SourceUnavailable(f"the statistics API at {self.url}: {path}: {error}") from error
+            raise SourceUnavailable(f"{self}: {path}: {error}") from error
         except msgspec.ValidationError as error:
             raise SourceUnavailable(
-                f"the statistics API at {self.url}: the answer to {path} has no {what} ({error})"
+                f"{self}: the answer to {path} has no {what} ({error})"
             ) from error
 
     @property
     def _refused(self) -> str:
         if self.token is None:
             return (
-                f"the statistics API at {self.url} answers only with a token (status 401); name a "
+                f"{self} answers only with a token (status 401); name a "
                 "file that has one with --stats-token-file"
             )
         return (
-            f"the statistics API at {self.url} refuses the token of --stats-token-file (status "
+            f"{self} refuses the token of --stats-token-file (status "
             "401); put one of the tokens in the file that its STATS_TOKENS_FILE names into it"
         )
 

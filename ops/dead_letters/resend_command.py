@@ -25,6 +25,7 @@ from ops.dead_letters.targets import (
 from ops.dead_letters.to_database import sending_to_database
 from ops.dead_letters.to_topic import sending_to_topic
 from ops.failure import ExitCode, Failure
+from ops.postgres_option import postgres_option
 from ops.terminal import bootstrap_option, bounded, json_option, print_json, run, say
 from schemas.clients import check_cancellation
 
@@ -42,11 +43,8 @@ class StillRejected(Failure):
 @click.command()
 @bootstrap_option
 @click.argument("consumer")
-@click.option(
-    "--postgres",
-    envvar="SYNC_POSTGRES",
-    show_envvar=True,
-    help="PostgreSQL connection string, as given to the sync consumer; only for `sync`.",
+@postgres_option(
+    "PostgreSQL connection string, as given to the sync consumer; only for `sync`.",
 )
 @filter_options
 @click.option(

@@ -13,6 +13,7 @@ from ops.find.question import KINDS, NotAnId, Question, kind_of, moment, questio
 from ops.find.ranges import FindRequest
 from ops.find.search import Answer, Search
 from ops.find.sources import Sources
+from ops.postgres_option import postgres_option
 from ops.terminal import (
     bootstrap_option,
     bounded,
@@ -63,11 +64,8 @@ MINUTE = click.DateTime(formats=["%Y-%m-%d", "%Y-%m-%dT%H", "%Y-%m-%dT%H:%M"])
     show_envvar=True,
     help="The archive: a directory, or s3://bucket/prefix, gs://…, az://….",
 )
-@click.option(
-    "--postgres",
-    envvar="SYNC_POSTGRES",
-    show_envvar=True,
-    help="PostgreSQL connection string, as given to the sync consumer.",
+@postgres_option(
+    "PostgreSQL connection string, as given to the sync consumer.",
 )
 @click.option(
     "--counters",

@@ -20,6 +20,7 @@ from ops.find.record_filter import RecordFilter
 from ops.find.sources import Extent, NotSearched
 from ops.find.topic_search import texts
 from schemas.outgoing_record import with_place
+from schemas.url_text import public_url
 
 
 class SpoolStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -92,7 +93,7 @@ class SpoolSearch:
         unsent: dict[str, str] = {}
         for address, answer in answers.items():
             if isinstance(answer, str):
-                doubts[address] = f"{address}: {answer}"
+                doubts[address] = f"{public_url(address)}: {answer}"
                 continue
             for spool in answer.spools:
                 self._see_status(spool, answer, empty, unsent)

@@ -9,6 +9,7 @@ import msgspec
 from consumers.counters.server import VALKEY_URL
 from consumers.stats.addresses import is_admin_url
 from consumers.stats.sink_findings import STAGES
+from ops.postgres_option import postgres_option
 from ops.status.measure import Measurement, Parts, measuring
 from ops.status.report import Report
 from ops.status.screen import screen
@@ -105,11 +106,8 @@ def _consumers(
     callback=_valkey,
     help="The Valkey of the counts, for its size and whether it answers.",
 )
-@click.option(
-    "--postgres",
-    envvar="SYNC_POSTGRES",
-    show_envvar=True,
-    help="PostgreSQL connection string, for the size of the database.",
+@postgres_option(
+    "PostgreSQL connection string, for the size of the database.",
 )
 @click.option(
     "--archive",

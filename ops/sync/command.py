@@ -10,6 +10,7 @@ from psycopg import AsyncConnection
 
 from ops.age import Age
 from ops.failure import Failure
+from ops.postgres_option import postgres_option
 from ops.sync import expire
 from ops.sync.plan import ExpiryPlan, StoredMonth, plan
 from ops.terminal import echo, json_option, measured_progress, print_json, run, say, waiting
@@ -30,12 +31,9 @@ def sync() -> None:
 
 
 @sync.command("expire")
-@click.option(
-    "--postgres",
+@postgres_option(
+    "PostgreSQL connection string, as given to the sync consumer.",
     required=True,
-    envvar="SYNC_POSTGRES",
-    show_envvar=True,
-    help="PostgreSQL connection string, as given to the sync consumer.",
 )
 @click.option(
     "--older-than",
