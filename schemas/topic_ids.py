@@ -9,9 +9,10 @@ import asyncio
 import base64
 from typing import Any, NamedTuple
 
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.client import AIOKafkaClient
 from aiokafka.conn import CloseReason
-from aiokafka.errors import NodeNotReadyError, UnknownTopicOrPartitionError, for_code
+from aiokafka.errors import KafkaError, NodeNotReadyError, UnknownTopicOrPartitionError, for_code
 
 from schemas.topic_metadata import NO_ID, TopicMetadata, topics_in
 
@@ -63,3 +64,17 @@ async def describe_topic(client: AIOKafkaClient, node_id: int, topic: str) -> To
     text = base64.urlsafe_b64encode(answered_topic.topic_id).decode().rstrip("=")
     epochs = {number: epoch for number, (_, epoch) in answered_topic.leaders.items()}
     return TopicOnBroker(None if answered_topic.topic_id == NO_ID else text, epochs, connection)
+
+
+async def topic_id_of(client: AIOKafkaConsumer, topic: str) -> str | None:
+    """
+    Return Kafka's id of a topic, None if Kafka has no ids.
+
+    Raises:
+        KafkaError: the topic has no leader now, or Kafka does not answer.
+    """
+    network = client._client  # noqa: SLF001
+    leader = network.cluster.leader_for_partition(TopicPartition(topic, 0))
+    if leader is None or leader < 0:
+        raise KafkaError(f"topic {topic} has no leader now")
+    return (await describe_topic(network, leader, topic)).topic_id

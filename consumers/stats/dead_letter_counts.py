@@ -1,4 +1,4 @@
-"""Count the dead letters by sender and exception."""
+"""Count the dead letters that wait, by sender and exception."""
 
 import asyncio
 from collections import Counter
@@ -10,6 +10,7 @@ from typing import NamedTuple
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from schemas.dead_letter import CONNECT
+from schemas.dead_letter_actions import Actions, RecordId
 from schemas.printable import printable
 
 # Of the dead letters that Kafka keeps, the last ones of each partition are counted.
@@ -19,7 +20,7 @@ COUNT_S_MAX = 1.0
 REASONS_MAX = 50
 NAME_CHARACTERS_MAX = 60
 OTHER = "other"
-# Dead letters of this time are a warning.
+# Dead letters of this time are counted apart.
 RECENT = timedelta(days=1)
 
 
@@ -33,9 +34,10 @@ class Cause(NamedTuple):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeadLetters:
     """
-    The dead letters in Kafka.
+    The dead letters in Kafka that were neither sent again nor dropped.
 
-    `recent` are those of the last RECENT. `is_complete`: older ones than these were not counted.
+    `recent` are those of the last RECENT, `newest_at` is the time of the last one. `is_complete` is
+    False if there may be older ones than these.
     """
 
     counts: Mapping[Cause, int] = field(default_factory=dict)
@@ -45,15 +47,15 @@ class DeadLetters:
 
     @property
     def total(self) -> int:
-        """The number of dead letters that were counted."""
+        """The number of waiting dead letters that were counted."""
         return sum(self.counts.values())
 
 
 async def count_dead_letters(
-    reader: AIOKafkaConsumer, partitions: Sequence[TopicPartition]
+    reader: AIOKafkaConsumer, partitions: Sequence[TopicPartition], actions: Actions
 ) -> DeadLetters:
     """
-    Count the last dead letters within COUNT_S_MAX.
+    Count those of the last dead letters that wait by `actions`, within COUNT_S_MAX.
 
     Raises:
         KafkaError: Kafka does not answer.
@@ -79,6 +81,8 @@ async def count_dead_letters(
             break
         for records in (await reader.getmany(*left, timeout_ms=200)).values():
             for record in records:
+                if not actions.is_open(RecordId(record.partition, record.offset)):
+                    continue
                 counts[_cause(record.headers, counts)] += 1
                 recent += record.timestamp >= recent_from_ms
                 newest_ms = max(newest_ms, record.timestamp)

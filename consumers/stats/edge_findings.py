@@ -43,16 +43,18 @@ def edges_after(measured: ProcessStatuses) -> list[Finding]:
 
 
 def dead_letters(counted: DeadLetters | None, measured: ProcessStatuses) -> Finding:
-    """Return whether there are dead letters, of the last day or older."""
+    """Return whether dead letters wait for a person."""
     if counted is None:
         return Finding(stage="dead_letters", state="unknown", text="dead_letters_unknown")
-    values: Values = {"total": _total(counted), "causes": causes(counted)}
     age_s = (measured.now - counted.newest_at).total_seconds() if counted.newest_at else 0.0
-    recent = {**values, "affected": counted.recent}
-    old = {**values, "age": max(0.0, age_s)}
+    values: Values = {
+        "total": _total(counted),
+        "causes": causes(counted),
+        "affected": counted.recent,
+        "age": max(0.0, age_s),
+    }
     cases = (
-        Case(counted.recent, "warning", "dead_letters_recent", recent),
-        Case(counted.total, "ok", "dead_letters_old", old),
+        Case(counted.total, "warning", "dead_letters_wait", values),
         Case(True, "ok", "dead_letters_ok"),  # noqa: FBT003 - always
     )
     return first_true("dead_letters", cases, Amount(counted.total, "records"))

@@ -35,22 +35,17 @@ EDGE_TEXTS: Mapping[str, Text] = {
         f"请启动接入服务，或使其就绪，{THEN_RECOVERS_ZH}",
         "runbook.md#the-gateway-does-not-answer",
     ),
-    "dead_letters_ok": Text("There are no dead letters.", NOTHING[0], "没有死信。", NOTHING[1]),
-    "dead_letters_old": Text(
-        "{total} dead letters: {causes}. The last one is {age} old. They are not lost, as long as "
-        "Kafka keeps them.",
-        "Unless somebody has: see why with: hookline dead-letters ls.",
-        "共有 {total} 条死信：{causes}。最近一条在 {age}前。在 Kafka 保留期内没有丢失。",
-        "如尚未处理，用 hookline dead-letters ls 查看原因。",
-        "runbook.md#dead-letters",
-    ),
-    "dead_letters_recent": Text(
-        "{affected} dead letters in the last 24 hours, {total} in all: {causes}. They are not in "
-        "every sink, and not lost, as long as Kafka keeps them.",
-        "See why with: hookline dead-letters ls. Fix the cause, then send them again.",
-        "最近 24 小时内有 {affected} 条死信，共 {total} 条：{causes}。"
+    "dead_letters_ok": Text("No dead letters wait.", NOTHING[0], "没有待处理的死信。", NOTHING[1]),
+    "dead_letters_wait": Text(
+        "{total} dead letters wait: {causes}. {affected} of them are from the last 24 hours; the "
+        "last one is {age} old. They are not in every sink, and not lost, as long as Kafka keeps "
+        "them.",
+        "See why with: hookline dead-letters ls. Fix the cause, then send them again, or drop "
+        "them.",
+        "有 {total} 条死信待处理：{causes}。其中 {affected} 条在最近 24 小时内；"
+        "最近一条在 {age}前。"
         "它们未写入所有存储；在 Kafka 保留期内没有丢失。",
-        "用 hookline dead-letters ls 查看原因；排除后重新发送。",
+        "用 hookline dead-letters ls 查看原因；排除后重新发送，或丢弃。",
         "runbook.md#dead-letters",
     ),
     "dead_letters_unknown": Text(

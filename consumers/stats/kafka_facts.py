@@ -16,10 +16,12 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError
 from aiokafka.structs import OffsetAndMetadata
 
+from consumers.stats.dead_letter_actions import ActionFollower
 from consumers.stats.dead_letter_counts import DeadLetters, count_dead_letters
 from consumers.stats.process_statuses import SilentProcess
 from schemas.clients import kafka_failures, started
-from schemas.topics import CALLBACKS, DEAD_LETTERS
+from schemas.topic_ids import topic_id_of
+from schemas.topics import ACTIONS, CALLBACKS, DEAD_LETTERS
 
 # Kafka must answer all questions in this time.
 KAFKA_S_MAX = 2.5
@@ -48,12 +50,18 @@ class KafkaFacts:
     dead_letters: DeadLetters | None = None
 
 
-async def ask_kafka(bootstrap_servers: str, groups: Collection[str]) -> KafkaFacts | SilentProcess:
-    """Return the state of the topics, and how far `groups` have read, within KAFKA_S_MAX."""
+async def ask_kafka(
+    bootstrap_servers: str, groups: Collection[str], follower: ActionFollower
+) -> KafkaFacts | SilentProcess:
+    """
+    Return the state of the topics, and how far `groups` have read, within KAFKA_S_MAX.
+
+    `follower` has the actions on dead letters that were read before, and gets the new ones.
+    """
     try:
         async with asyncio.timeout(KAFKA_S_MAX), _clients(bootstrap_servers) as (reader, admin):
             with kafka_failures():
-                return await _facts(reader, admin, groups)
+                return await _facts(reader, admin, groups, follower)
     except (KafkaError, TimeoutError):
         return SilentProcess()
 
@@ -76,7 +84,10 @@ async def _clients(
 
 
 async def _facts(
-    reader: AIOKafkaConsumer, admin: AIOKafkaAdminClient, groups: Collection[str]
+    reader: AIOKafkaConsumer,
+    admin: AIOKafkaAdminClient,
+    groups: Collection[str],
+    follower: ActionFollower,
 ) -> KafkaFacts:
     committed = await asyncio.gather(*(_committed(admin, group) for group in groups))
     partitions = await _partitions(reader, CALLBACKS.name)
@@ -92,7 +103,6 @@ async def _facts(
         }
         if positions:
             unread[group] = await _first_unread(reader, positions, ends)
-    dead = await _partitions(reader, DEAD_LETTERS.name)
     return KafkaFacts(
         partitions=len(partitions),
         retention_s=await _retention_s(admin, CALLBACKS.name),
@@ -100,8 +110,20 @@ async def _facts(
             sum(ends[one] - found.offset for one, found in then.items() if found is not None)
         ),
         unread_since=unread,
-        dead_letters=await count_dead_letters(reader, dead) if dead else None,
+        dead_letters=await _dead_letters(reader, follower),
     )
+
+
+async def _dead_letters(reader: AIOKafkaConsumer, follower: ActionFollower) -> DeadLetters | None:
+    """Return the dead letters that wait, None if that is not known."""
+    actions = await _partitions(reader, ACTIONS.name)
+    dead = await _partitions(reader, DEAD_LETTERS.name)
+    if not dead:
+        return None
+    topic_id = await topic_id_of(reader, DEAD_LETTERS.name) or ""
+    if not await follower.follow(reader, actions, topic_id):
+        return None
+    return await count_dead_letters(reader, dead, follower.actions)
 
 
 async def _committed(

@@ -21,6 +21,7 @@ from consumers.counters.server import answering
 from consumers.runtime.handler import Unavailable
 from consumers.runtime.status import ConsumerStatus
 from consumers.stats.addresses import Addresses
+from consumers.stats.dead_letter_actions import ActionFollower
 from consumers.stats.kafka_facts import KafkaFacts, ask_kafka
 from consumers.stats.process_statuses import (
     IngressStatus,
@@ -73,6 +74,7 @@ class Processes:
         self._kafka: KafkaFacts | SilentProcess | None = None
         self._asking_kafka: asyncio.Task[KafkaFacts | SilentProcess] | None = None
         self._kafka_asked_at = -math.inf
+        self._actions = ActionFollower()
         # When each address answered last, and Valkey as "".
         self._answered_at: dict[str, datetime] = {}
         # The answers of the last time, by address; an absent one was missed then.
@@ -132,7 +134,7 @@ class Processes:
         now = asyncio.get_running_loop().time()
         if self._asking_kafka is None and now - self._kafka_asked_at >= KAFKA_POLL_S:
             self._kafka_asked_at = now
-            asking = ask_kafka(self._watched.kafka, sorted(self._groups))
+            asking = ask_kafka(self._watched.kafka, sorted(self._groups), self._actions)
             self._asking_kafka = asyncio.create_task(asking)
         if self._asking_kafka is not None:
             if self._kafka is None:

@@ -36,11 +36,11 @@ from ops.audit.statistic_report import DaysReport
 from ops.audit.webhook_check import checks_of
 from ops.audit.webhook_log import LogReader
 from ops.audit.webhook_report import title
-from ops.dead_letters.actions import Action, ActionResult
 from ops.sequences import Sequences
 from ops.simulate.ledger import LedgerEntry
 from schemas.callback_record import CallbackRecord, NotACallback, parse_callback_record
 from schemas.dead_letter import CONNECT, GROUP, INGRESS, KAFKA_PRODUCE, STAGE
+from schemas.dead_letter_actions import Action, ActionResult
 from schemas.identity import IdentifyingParts, content_digest
 from schemas.topics import CALLBACKS as MAIN_TOPIC
 from schemas.topics import DEAD_LETTERS as DEAD_LETTER_TOPIC

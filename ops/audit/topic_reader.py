@@ -8,9 +8,9 @@ from aiokafka.structs import ConsumerRecord
 
 from ops.audit.sources import ReadAgain, SourceUnavailable
 from ops.audit.tally import Tally
-from ops.dead_letters.actions import decoded
 from ops.records.committed_records import KAFKA_TIMEOUT_S, TopicMissing, reader_of_existing
 from schemas.clients import kafka_failures
+from schemas.dead_letter_actions import decoded
 from schemas.topics import ACTIONS, CALLBACKS, DEAD_LETTERS, TOPICS
 
 

@@ -11,8 +11,9 @@ from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 from consumers.runtime.batch import Partition, Record
 from consumers.runtime.fetched_records import decode_as_records
 from ops.failure import Failure
-from ops.records.committed_records import TopicMissing, check_topics, topic_id_of
+from ops.records.committed_records import TopicMissing, check_topics
 from schemas.clients import kafka_failures, started
+from schemas.topic_ids import topic_id_of
 from schemas.topics import CALLBACKS
 
 # The time in which Kafka must connect.

@@ -6,9 +6,10 @@ from contextlib import asynccontextmanager
 
 from aiokafka import AIOKafkaProducer
 
-from ops.dead_letters.actions import ActionResult, Actions, action, encoded
+from ops.dead_letters.actions import action
 from ops.dead_letters.letter import DeadLetter
 from schemas.clients import started
+from schemas.dead_letter_actions import ActionResult, Actions, encoded
 from schemas.topics import ACTIONS
 
 START_S = 30.0

@@ -5,16 +5,16 @@ from contextlib import aclosing
 
 import click
 
-from ops.dead_letters.actions import Actions
 from ops.dead_letters.drop_command import drop
 from ops.dead_letters.filters import ID, LetterFilter, filter_options
 from ops.dead_letters.groups import Groups, LetterGroup
-from ops.dead_letters.letter import DeadLetter, RecordId
+from ops.dead_letters.letter import DeadLetter
 from ops.dead_letters.output import print_groups, print_letter
 from ops.dead_letters.reader import dead_letters, dead_letters_by_id, read_actions
 from ops.dead_letters.resend_command import resend
 from ops.failure import Failure
 from ops.terminal import bootstrap_option, json_option, reader_may_leave, run
+from schemas.dead_letter_actions import Actions, RecordId
 
 
 class NoSuchLetter(Failure):

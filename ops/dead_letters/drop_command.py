@@ -5,12 +5,12 @@ from contextlib import aclosing
 import click
 
 from ops.dead_letters.action_writer import writing_actions
-from ops.dead_letters.actions import ActionResult
 from ops.dead_letters.filters import LetterFilter, filter_options, operator_option, yes_option
 from ops.dead_letters.reader import kafka_answers
 from ops.dead_letters.selection import Selection, batches, confirmed, select
 from ops.terminal import bootstrap_option, run, say
 from schemas.clients import check_cancellation
+from schemas.dead_letter_actions import ActionResult
 
 
 @click.command()

@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 import click
 
 from ops.dead_letters.actions import default_operator
-from ops.dead_letters.letter import DeadLetter, RecordId, parse_id
+from ops.dead_letters.letter import DeadLetter, parse_id
+from schemas.dead_letter_actions import RecordId
 
 TIME = click.DateTime(formats=["%Y-%m-%d", "%Y-%m-%dT%H", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"])
 

@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from ops.dead_letters.actions import ActionResult, Actions
 from ops.dead_letters.letter import DeadLetter
+from schemas.dead_letter_actions import ActionResult, Actions
 
 # The number of groups; all further dead letters of a consumer are one group.
 GROUPS_MAX = 1000

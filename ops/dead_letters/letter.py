@@ -3,7 +3,6 @@
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import NamedTuple
 
 from aiokafka.structs import ConsumerRecord
 
@@ -17,6 +16,7 @@ from schemas.dead_letter import (
     STAGE,
     without_reason,
 )
+from schemas.dead_letter_actions import RecordId
 from schemas.outgoing_record import Headers
 
 # The consumer of a dead letter that neither an ingress nor a consumer of ours wrote.
@@ -24,17 +24,6 @@ UNKNOWN_CONSUMER = "(another program)"
 REASON_CHARACTERS_MAX = 200
 _NUMBER = re.compile(r"\b\d+\b")
 _ID = re.compile(r"(\d{1,9})/(\d{1,18})", re.ASCII)
-
-
-class RecordId(NamedTuple):
-    """The place of a record in its topic, written as PARTITION/OFFSET."""
-
-    partition: int
-    offset: int
-
-    def __str__(self) -> str:
-        """Return the id as commands print and read it."""
-        return f"{self.partition}/{self.offset}"
 
 
 def parse_id(text: str) -> RecordId | None:

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from ops.dead_letters.actions import ActionResult, Actions
 from ops.dead_letters.groups import LetterGroup
 from ops.dead_letters.letter import DeadLetter
 from ops.terminal import echo, new_table, print_json, show
+from schemas.dead_letter_actions import ActionResult, Actions
 
 
 def print_groups(groups: Sequence[LetterGroup], *, as_json: bool) -> None:

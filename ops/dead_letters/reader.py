@@ -8,17 +8,17 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 from aiokafka.structs import ConsumerRecord
 
-from ops.dead_letters.actions import Actions, decoded
-from ops.dead_letters.letter import DeadLetter, RecordId, dead_letter
+from ops.dead_letters.letter import DeadLetter, dead_letter
 from ops.failure import Failure
 from ops.records.committed_records import (
     KAFKA_TIMEOUT_S,
     TopicMissing,
     reader_of_existing,
-    topic_id_of,
 )
 from ops.terminal import measured_progress
 from schemas.clients import kafka_failures
+from schemas.dead_letter_actions import Actions, RecordId, decoded
+from schemas.topic_ids import topic_id_of
 from schemas.topics import ACTIONS, DEAD_LETTERS, Topic
 
 POLL_MS = 500

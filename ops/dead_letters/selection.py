@@ -9,12 +9,13 @@ from dataclasses import dataclass, field
 
 import click
 
-from ops.dead_letters.actions import LETTERS_PER_ACTION_MAX, ActionResult, Actions
+from ops.dead_letters.actions import LETTERS_PER_ACTION_MAX
 from ops.dead_letters.filters import LetterFilter
 from ops.dead_letters.letter import DeadLetter
 from ops.dead_letters.output import line
 from ops.dead_letters.reader import dead_letters, read_actions
 from ops.terminal import say
+from schemas.dead_letter_actions import ActionResult, Actions
 
 EXAMPLES_MAX = 5
 BATCH_BYTES_MAX = 4 << 20

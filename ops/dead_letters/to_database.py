@@ -14,10 +14,10 @@ from consumers.runtime.batch import Batch, Partition, Position, Record
 from consumers.runtime.handler import Elsewhere, Rejected, Stopped, Unavailable
 from consumers.sync.database import DatabaseHandler
 from ops.dead_letters.action_writer import ActionWriter
-from ops.dead_letters.actions import ActionResult
 from ops.dead_letters.letter import DeadLetter
 from ops.dead_letters.targets import RejectionLog, ResendCounts
 from ops.failure import Failure
+from schemas.dead_letter_actions import ActionResult
 from schemas.setting import Secret
 from schemas.topics import CALLBACKS, DEAD_LETTERS
 

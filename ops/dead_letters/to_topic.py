@@ -17,7 +17,7 @@ from aiokafka.errors import ProducerFenced
 from ingress.forward.batches import partition_of
 from ingress.forward.settle import settle
 from ingress.forward.transaction import REFUSALS, end_transaction, transactional_producer
-from ops.dead_letters.actions import Action, ActionResult, Actions, action, encoded
+from ops.dead_letters.actions import action
 from ops.dead_letters.letter import DeadLetter
 from ops.dead_letters.reader import read_actions
 from ops.dead_letters.repaired import repaired
@@ -25,6 +25,7 @@ from ops.dead_letters.targets import RejectionLog, ResendCounts
 from ops.failure import Failure
 from schemas.body import Malformed
 from schemas.client_parts import mark_retrieved
+from schemas.dead_letter_actions import Action, ActionResult, Actions, encoded
 from schemas.marker_check import MarkerCheck
 from schemas.outgoing_record import OutgoingRecord
 from schemas.topics import ACTIONS, CALLBACKS, EXTENDED_RECORD_BYTES_LIMIT
@@ -65,7 +66,7 @@ class ToTopic:
         rejected: defaultdict[str, list[DeadLetter]] = defaultdict(list)
         skipped = 0
         for letter in letters:
-            if not self.actions.is_open(letter.id) or self.actions.was_resent(letter):
+            if not self.actions.is_open(letter.id) or self._was_resent(letter):
                 skipped += 1
                 continue
             try:
@@ -82,6 +83,9 @@ class ToTopic:
             for reason, some in rejected.items():
                 self._rejections.note(some, reason)
         return sent + ResendCounts(rejected=sum(map(len, rejected.values())), skipped=skipped)
+
+    def _was_resent(self, letter: DeadLetter) -> bool:
+        return self.actions.was_resent(letter.consumer, letter.origin, letter.sequence)
 
     async def _send(self, records: list[tuple[DeadLetter, OutgoingRecord]]) -> ResendCounts:
         """Send all in one transaction; if the broker refuses one of several, send the others."""

@@ -3,11 +3,9 @@
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import KafkaError
+from aiokafka import AIOKafkaConsumer
 
 from schemas.clients import started
-from schemas.topic_ids import describe_topic
 
 # The time in which Kafka must connect, and in which it must send the next records.
 KAFKA_TIMEOUT_S = 30.0
@@ -69,17 +67,3 @@ def check_topics(
             f"Kafka at {bootstrap_servers} has no topic {' and no topic '.join(missing)}; create"
             " it with: hookline topics apply"
         )
-
-
-async def topic_id_of(client: AIOKafkaConsumer, topic: str) -> str | None:
-    """
-    Return Kafka's id of a topic, None if Kafka has no ids.
-
-    Raises:
-        KafkaError: the topic has no leader now, or Kafka does not answer.
-    """
-    network = client._client  # noqa: SLF001
-    leader = network.cluster.leader_for_partition(TopicPartition(topic, 0))
-    if leader is None or leader < 0:
-        raise KafkaError(f"topic {topic} has no leader now")
-    return (await describe_topic(network, leader, topic)).topic_id

@@ -82,7 +82,7 @@ def _dead_letters(report: Report) -> str:
         by_component[each.component] = by_component.get(each.component, 0) + each.count
     counts = ", ".join(f"{name} {count}" for name, count in by_component.items())
     more = "" if dead.is_complete else "at least "
-    return f"{more}{dead.total}: {counts}; {dead.recent} in the last 24 h"
+    return f"{more}{dead.total} wait: {counts}; {dead.recent} of the last 24 h"
 
 
 def replica_details(replica: IngressReport) -> str:

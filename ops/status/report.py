@@ -82,7 +82,7 @@ class ConsumerReport(Struct, frozen=True, kw_only=True):
 
 
 class DeadLetterCount(Struct, frozen=True, kw_only=True):
-    """How many dead letters a component sent because of an exception."""
+    """How many dead letters of a component wait, by the exception."""
 
     component: str
     reason: str
@@ -90,7 +90,11 @@ class DeadLetterCount(Struct, frozen=True, kw_only=True):
 
 
 class DeadLetterReport(Struct, frozen=True, kw_only=True):
-    """The dead letters in Kafka. `is_complete`: all were counted, not only the last ones."""
+    """
+    The dead letters in Kafka that were neither sent again nor dropped.
+
+    `is_complete`: all were counted, not only the last ones.
+    """
 
     total: int
     recent: int

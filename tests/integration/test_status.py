@@ -278,7 +278,7 @@ async def _brake(status: Status, broker: Broker) -> None:
     text = shown(report)
     assert "Database: The consumer sync has stopped" in text
     assert "sync would lose unread records in 6 d" in text
-    assert "Dead letters warning 1: counters 1; 1 in the last 24 h" in text
+    assert "Dead letters warning 1 wait: counters 1; 1 of the last 24 h" in text
 
 
 async def _killed(status: Status) -> None:

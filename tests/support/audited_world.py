@@ -13,8 +13,8 @@ from ops.audit.ends import Ends
 from ops.audit.message_counts import Statistics
 from ops.audit.report import Report
 from ops.audit.tally import Tally
-from ops.dead_letters.actions import Action
 from ops.simulate.ledger import LedgerEntry
+from schemas.dead_letter_actions import Action
 
 ORIGIN = "o" * 16
 OTHER = "p" * 16

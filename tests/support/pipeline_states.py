@@ -216,8 +216,7 @@ CASES: list[tuple[str, str, str, ProcessStatuses]] = [
         replace(WELL, gateway=Readiness(is_ready=False, text="")),
     ),
     ("dead_letters_ok", "dead_letters", "ok", with_kafka()),
-    ("dead_letters_old", "dead_letters", "ok", with_dead_letters(timedelta(days=3), 0)),
-    ("dead_letters_recent", "dead_letters", "warning", with_dead_letters(timedelta(hours=3), 1)),
+    ("dead_letters_wait", "dead_letters", "warning", with_dead_letters(timedelta(days=3), 0)),
     ("dead_letters_unknown", "dead_letters", "unknown", replace(WELL, kafka=SILENT)),
     (
         "statistics_ok",

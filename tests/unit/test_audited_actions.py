@@ -5,8 +5,8 @@ from support.audited_world import ORIGIN, AuditedWorld, a_callback
 from support.builders import P0
 
 from ops.audit.report import ARCHIVE, COUNTS, INGRESS_DEAD_LETTERS, KAFKA, POSTGRES
-from ops.dead_letters.actions import Action, ActionResult, Letter
 from schemas.dead_letter import GROUP, KAFKA_PRODUCE, STAGE
+from schemas.dead_letter_actions import Action, ActionResult, Letter
 
 RESENT, DROPPED = ActionResult.RESENT, ActionResult.DROPPED
 WITHOUT_2 = (1, 3)

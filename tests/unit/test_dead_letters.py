@@ -8,14 +8,15 @@ import pytest
 from aiokafka.structs import ConsumerRecord
 from support.builders import a_body, a_callback
 
-from ops.dead_letters.actions import Action, ActionResult, Actions, action, decoded, encoded
+from ops.dead_letters.actions import action
 from ops.dead_letters.filters import LetterFilter
 from ops.dead_letters.groups import GROUPS_MAX, OTHERS, Groups
-from ops.dead_letters.letter import UNKNOWN_CONSUMER, DeadLetter, RecordId, dead_letter, parse_id
+from ops.dead_letters.letter import UNKNOWN_CONSUMER, DeadLetter, dead_letter, parse_id
 from ops.dead_letters.repaired import repaired
 from ops.dead_letters.targets import CannotResend, check_can_resend
 from schemas.body import Malformed
 from schemas.dead_letter import COMPONENT, CONNECT, GROUP
+from schemas.dead_letter_actions import Action, ActionResult, Actions, RecordId, decoded, encoded
 from schemas.outgoing_record import (
     OutgoingRecord,
     main_topic_record,
@@ -100,7 +101,7 @@ def test_an_action_is_about_the_dead_letters_of_one_topic() -> None:
     assert not actions.is_open(letter.id)
     later = rejected("sync", "a rule", offset=6)
     assert actions.is_open(later.id)
-    assert actions.was_resent(later)
+    assert actions.was_resent(later.consumer, later.origin, later.sequence)
     assert decoded(b'{"of": "another program"}') is None
 
 

@@ -107,7 +107,7 @@ def test_the_slowest_group_is_named_with_the_time_until_it_would_lose_records() 
     ("what", "code", "verdict"),
     [
         (WELL, 0, "healthy"),
-        (with_dead_letters(timedelta(days=2), 0), 0, "healthy"),
+        (with_dead_letters(timedelta(days=2), 0), 5, "works, but look at: Dead letters"),
         (with_dead_letters(timedelta(hours=2), 1), 5, "works, but look at: Dead letters"),
         (replace(WELL, kafka=SILENT), 5, "works, but look at: Dead letters"),
         (measured(sync=[SILENT]), 6, "a person must act: Database"),
