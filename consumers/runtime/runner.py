@@ -21,6 +21,7 @@ from consumers.runtime.source import OutOfRange, Source
 from consumers.runtime.status import (
     ConsumerStatus,
     Fault,
+    Lag,
     measure_lag,
     set_gauges,
     sink_answers,
@@ -73,6 +74,8 @@ class Runner:
         self._source: Source | None = None
         self._started_at = self._round_ended_at = clock()
         self._lag_measured_at = -LAG_INTERVAL_S
+        # The receipt of the oldest callback that waited when the last workers ended, in Unix time.
+        self._left_waiting_since_s: float | None = None
 
     def assign(self, source: Source, partitions: Sequence[Partition]) -> None:
         """Begin a worker for each of `partitions`."""
@@ -192,7 +195,7 @@ class Runner:
             # Without Kafka, callbacks may have arrived that nobody here knows of. Those that are
             # known wait at least as long as they say.
             lag_offsets=None if kafka_fault else lag.offsets,
-            oldest_waiting_s=(lag.oldest_age_s or None) if kafka_fault else lag.oldest_age_s,
+            oldest_waiting_s=self._oldest_age_s(lag, stopped, kafka_fault),
             batch_age_s=self._parts.limits.age_s,
             rejected_lately=self._parts.brake.rejected_lately,
             stopped=stopped,
@@ -201,7 +204,17 @@ class Runner:
             sink_up=sink_answers(workers, now, answer_s_max),
         )
 
+    def _oldest_age_s(
+        self, lag: Lag, stopped: Fault | None, kafka_fault: Fault | None
+    ) -> float | None:
+        if stopped and self._left_waiting_since_s is not None:
+            return max(0.0, time.time() - self._left_waiting_since_s)
+        return (lag.oldest_age_s or None) if kafka_fault else lag.oldest_age_s
+
     def _end(self) -> list[asyncio.Task[None]]:
+        if self._workers:
+            oldest_s = measure_lag(self._workers.values(), self._source).oldest_age_s
+            self._left_waiting_since_s = time.time() - oldest_s if oldest_s else None
         tasks, self._tasks, self._workers = self._tasks, {}, {}
         self._source = None
         for worker, task in tasks.items():

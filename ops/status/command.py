@@ -1,33 +1,17 @@
 """`hookline status`: its options, its output and its exit code."""
 
-import asyncio
 import sys
 
 import click
-import msgspec
 
-from consumers.counters.server import VALKEY_URL
-from consumers.stats.addresses import is_admin_url
-from consumers.stats.sink_findings import STAGES
 from ops.postgres_option import postgres_option
-from ops.status.measure import Measurement, Parts, measuring
-from ops.status.report import Report
-from ops.status.screen import screen
-from ops.terminal import (
-    bootstrap_option,
-    echo_json,
-    json_option,
-    reader_may_leave,
-    refreshed,
-    run,
-    show,
-)
-
-INTERVAL_S = 2.0
+from ops.terminal import bootstrap_option, json_option, run
 
 
 def _urls(_: click.Context, option: click.Parameter, value: str | None) -> tuple[str, ...]:
     """Return the URLs in a text that separates them by commas."""
+    from consumers.stats.addresses import is_admin_url  # noqa: PLC0415
+
     urls = tuple(url.strip() for url in (value or "").split(",") if url.strip())
     for url in urls:
         if not is_admin_url(url):
@@ -43,6 +27,8 @@ def _url(context: click.Context, option: click.Parameter, value: str | None) -> 
 
 
 def _valkey(_: click.Context, option: click.Parameter, value: str | None) -> str | None:
+    from consumers.counters.server import VALKEY_URL  # noqa: PLC0415
+
     if value and not VALKEY_URL.allows(value):
         raise click.BadParameter(f"it must be {VALKEY_URL.form}", param=option)
     return value or None
@@ -52,6 +38,8 @@ def _consumers(
     context: click.Context, option: click.Parameter, value: str | None
 ) -> list[tuple[str, str]]:
     """Return the names and URLs in a text like NAME=URL,NAME=URL."""
+    from consumers.stats.sink_findings import STAGES  # noqa: PLC0415
+
     named = [one.strip().partition("=") for one in (value or "").split(",") if one.strip()]
     for name, _, url in named:
         if name not in STAGES:
@@ -128,35 +116,8 @@ def status(*, watch: bool, as_json: bool, **parts: str | None) -> None:
     Exit codes: 0 healthy, 5 a part needs attention or cannot be asked, 6 a person must act; 2 the
     command line is wrong, 130 Ctrl-C.
     """
-    run(_status(Parts(**parts), watch=watch, as_json=as_json))  # type: ignore[arg-type]
+    # Only now: what asks the parts takes half a second to import, and --help does not need it.
+    from ops.status.measure import Parts  # noqa: PLC0415
+    from ops.status.run import print_state  # noqa: PLC0415
 
-
-async def _status(parts: Parts, *, watch: bool, as_json: bool) -> None:
-    async with measuring(parts) as measurement:
-        if watch:
-            with reader_may_leave():
-                await _watch(measurement, as_json=as_json)
-        report = await measurement.report()
-    with reader_may_leave():
-        _print(report, as_json=as_json)
-    sys.exit(report.exit_code)
-
-
-async def _watch(measurement: Measurement, *, as_json: bool) -> None:
-    """Show the state until cancelled, or until nobody reads it."""
-    if as_json:
-        while True:
-            _print(await measurement.report(), as_json=True)
-            await asyncio.sleep(INTERVAL_S)
-    with refreshed() as update:
-        while True:
-            report = await measurement.report()
-            update(screen(report), screen(report, is_short=True))
-            await asyncio.sleep(INTERVAL_S)
-
-
-def _print(report: Report, *, as_json: bool) -> None:
-    if as_json:
-        echo_json(msgspec.json.encode(report))
-    else:
-        show(screen(report))
+    sys.exit(run(print_state(Parts(**parts), watch=watch, as_json=as_json)))  # type: ignore[arg-type]

@@ -1,16 +1,20 @@
 """The status of a consumer: it stays true while the sink, Kafka or the consumer is stopped."""
 
 import math
+import time
 
+import pytest
 from prometheus_client import generate_latest
-from support.builders import P0, P1, a_record
+from support.builders import P0, P1, a_record, a_stored_record
 from support.runner_bench import RunnerBench
 
 from consumers.runtime.backoff import WAIT_S, Backoff, RoundSignal
+from consumers.runtime.brake import Braked
 from consumers.runtime.handler import Rejected, Unavailable
 from consumers.runtime.kafka_availability import KafkaAvailability
 from consumers.runtime.positioning import RECHECK_INTERVAL_S
 from consumers.runtime.status import ConsumerStatus, Fault
+from schemas.callback_record import received_at_s
 from schemas.telemetry import CONSUMER
 
 
@@ -47,6 +51,28 @@ async def test_a_process_that_is_not_in_its_group_does_not_know_what_waits() -> 
     assert math.isnan(CONSUMER.get_sample_value("consumer_oldest_waiting_seconds") or 0.0)
     assert math.isnan(CONSUMER.get_sample_value("consumer_lag_offsets") or 0.0)
     assert b"consumer_oldest_waiting_seconds NaN" in generate_latest(CONSUMER)
+
+
+async def test_the_age_of_what_waits_grows_on_after_a_stop() -> None:
+    """It is that of the callback that stopped the consumer; how many wait is not known."""
+    bench = RunnerBench()
+    bench.topic.records[P0] = [a_stored_record(0)]
+    bench.runner = bench.a_runner(dead_letters_max=0)
+    bench.sink.rejects = {0}
+    bench.assign(P0)
+    with pytest.raises(Braked):
+        await bench.run_rounds()
+    await bench.runner.revoke_all()
+    assert status(bench).oldest_waiting_s is None
+    received_s = received_at_s(bench.topic.records[P0][0].headers)
+    assert received_s is not None
+    for _ in range(2):
+        at_least_s = time.time() - received_s
+        found = bench.runner.status(stopped=Fault(what="the brake", for_s=1.0))
+        assert found.oldest_waiting_s is not None
+        assert at_least_s <= found.oldest_waiting_s + 0.001
+        assert found.oldest_waiting_s <= time.time() - received_s + 0.001
+        assert found.lag_offsets is None
 
 
 async def test_a_sink_that_fails_is_a_fault_with_its_age_until_it_works_again() -> None:

@@ -15,9 +15,9 @@ from consumers.archive import new_segment
 from consumers.archive.lines import to_lines
 from consumers.archive.segment import Line, SegmentSummary, read_summary
 from consumers.runtime.batch import Position
-from ops.dead_letters.actions import Action, ActionResult, Letter, encoded
 from schemas.body import Malformed
 from schemas.dead_letter import KAFKA_PRODUCE, DeadLetterReason, reason_headers
+from schemas.dead_letter_actions import Action, ActionResult, Letter, encoded
 from schemas.outgoing_record import main_topic_record, malformed_record, refused_record, with_place
 
 ROOT = Path(__file__).parents[2]

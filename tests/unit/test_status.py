@@ -2,6 +2,8 @@
 
 import io
 import json
+import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
@@ -202,6 +204,13 @@ def test_foreign_text_controls_no_terminal() -> None:
     text = "\n".join(shown(report))
     assert not {"\x1b", "\x07", "\r", "\u202e"} & set(text)
     assert r"\x1b]0;x\x07[bold]x[/nosuch]\r\n\u202e" in "".join(text.split())
+
+
+def test_the_help_needs_no_client_library() -> None:
+    """Their imports take half a second of CPU time, also on a machine that is busy already."""
+    code = "import sys, ops.status.command as _; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True).stdout
+    assert not {b"aiohttp", b"aiokafka", b"psycopg", b"valkey", b"msgspec"} & set(loaded.split())
 
 
 def test_the_json_can_be_read_as_the_documented_type() -> None:

@@ -20,7 +20,7 @@ from ops.cli import SUBCOMMANDS, _show, main
 from ops.configuration import CLASSES
 from schemas.log_lines import JsonLines, TextLines
 from schemas.setting import Setting
-from schemas.settings import Faults, read_settings, settings_of
+from schemas.settings import Faults, read_settings, settings_as_json, settings_of
 from schemas.url_text import public_url, without_url_secrets
 
 SECRET = "S3cr3t"  # noqa: S105 - an example
