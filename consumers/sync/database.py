@@ -114,7 +114,8 @@ class DatabaseHandler:
         except _Refused as refused:
             if not batch.records:
                 raise _position_refused(batch.partition, refused) from refused
-            raise Rejected(None, f"PostgreSQL: {refused}") from refused
+            # The kind of the dead letter is that of the cause, such as CheckViolation.
+            raise Rejected(None, f"PostgreSQL: {refused}") from refused.__cause__
         except Unavailable as error:
             if len(batch.records) > 1 and isinstance(error.__cause__, errors.QueryCanceled):
                 # The same batch would always take too long again, so its halves are tried next.
