@@ -1,7 +1,7 @@
 """
 The benchmarks run and count correctly, in short runs; speed is not checked here.
 
-The quick commands that take more than 20 s of CPU time run only with --long.
+The quick commands that take more than 7 s of CPU time run only with --long.
 """
 
 import os
@@ -118,6 +118,7 @@ def test_kafka_connect_and_topics_of_several_sizes_are_measured_too() -> None:
     assert sizes == [("1,000", "1,000"), ("3,000", "3,000")]
 
 
+@pytest.mark.long
 @pytest.mark.timeout(600)
 def test_the_short_benchmark_of_the_latency_measures_every_place_at_every_rate() -> None:
     """It fails if a callback is not exactly once in Kafka, PostgreSQL and the counts."""
@@ -226,6 +227,7 @@ def test_the_short_benchmark_of_sync_writes_and_delivers_every_callback() -> Non
     assert "| deliveries/s / `bare_client`, 2 in flight | ≥ 0.7 |" in output
 
 
+@pytest.mark.long
 @pytest.mark.timeout(600)
 def test_the_short_benchmark_of_disk_measures_every_store() -> None:
     """It fails if a callback is not exactly once in every sink."""
