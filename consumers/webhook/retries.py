@@ -40,6 +40,15 @@ IDLE_S = 1.0
 FAILING_DIVISOR = 2
 
 
+# The whole place, by which another log's callback at the offset differs, and the time of the first
+# failure, by which the same callback differs if a dead letter of it was sent again.
+_ParkedId = tuple[tuple[int, str, int], int]
+
+
+def _id_of(parked: ParkedCallback) -> _ParkedId:
+    return offset_and_place(parked.record), parked.first_failed_at_ms
+
+
 def next_try_ms(attempts: int, outcome: Outcome, at_ms: int) -> int:
     """Return the time of the next attempt after `attempts` failed ones."""
     wait_s = min(RETRY_S * 2 ** min(attempts - 1, 20), RETRY_S_MAX)
@@ -68,8 +77,8 @@ class Retries:
         self._failing = 0
         self.clock_ms = clock_ms
         # The callbacks that are done, which the retry topic may not state yet: by partition and
-        # offset, with the whole place, by which another log's callback at the offset differs.
-        self._done: dict[tuple[int, int], tuple[int, str, int]] = {}
+        # offset, with what distinguishes them from another one that is parked there later.
+        self._done: dict[tuple[int, int], _ParkedId] = {}
 
     async def run(self, owned: RetryPartition) -> None:
         """
@@ -167,7 +176,7 @@ class Retries:
 
     async def _try(self, owned: RetryPartition, parked: ParkedCallback) -> Change:
         place = owned.number, parked.record.offset
-        if self._done.get(place) == offset_and_place(parked.record):
+        if self._done.get(place) == _id_of(parked):
             return FinishedCallback(parked.record.offset)
         outcome = await self._sender.send(parked.record)
         attempts, at_ms = parked.attempts + 1, self.clock_ms()
@@ -187,7 +196,7 @@ class Retries:
             )
         if outcome.kind is OutcomeKind.DELIVERED:
             self.rejections.note_delivered(parked.record)
-        self._done[place] = offset_and_place(parked.record)
+        self._done[place] = _id_of(parked)
         return FinishedCallback(parked.record.offset)
 
     async def _reject(

@@ -56,6 +56,10 @@ class RetryState:
         offsets = self._offsets.get(name)
         return self._parked[offsets[0]] if offsets else None
 
+    def parked(self, offset: int) -> ParkedCallback | None:
+        """Return the parked callback that is at `offset` of the main topic, None if none is."""
+        return self._parked.get(offset)
+
     def waiting(self, name: bytes) -> list[ParkedCallback]:
         """Return the parked callbacks of a conversation, in order."""
         return [self._parked[offset] for offset in self._offsets.get(name, ())]

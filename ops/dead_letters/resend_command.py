@@ -1,11 +1,12 @@
 """`hookline dead-letters resend`: send what was rejected to the consumer that rejected it."""
 
 from collections.abc import AsyncIterator
-from contextlib import aclosing, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 
 import click
 
 from ops.dead_letters.action_writer import writing_actions
+from ops.dead_letters.actions import LETTERS_PER_ACTION_MAX
 from ops.dead_letters.filters import LetterFilter, filter_options, operator_option, yes_option
 from ops.dead_letters.reader import kafka_answers
 from ops.dead_letters.selection import (
@@ -21,6 +22,8 @@ from ops.dead_letters.targets import (
     ResendCounts,
     ResendTarget,
     check_can_resend,
+    is_webhook,
+    target_name,
 )
 from ops.dead_letters.to_database import sending_to_database
 from ops.dead_letters.to_topic import sending_to_topic
@@ -28,6 +31,7 @@ from ops.failure import ExitCode, Failure
 from ops.postgres_option import postgres_option
 from ops.terminal import bootstrap_option, bounded, json_option, print_json, run, say
 from schemas.clients import check_cancellation
+from schemas.dead_letter import INGRESS
 
 RECORDS_PER_S_MAX = 1e6
 # Stop after so many that were rejected again, if none was accepted.
@@ -50,8 +54,8 @@ class StillRejected(Failure):
 @click.option(
     "--again",
     is_flag=True,
-    help="Also what was sent before; only for `sync`, whose database has each callback"
-    " once. Use it after the database was restored from an older copy.",
+    help="Also what was sent before; not for `ingress`. Use it after the database, or the"
+    " receiver of a webhook, was restored from an older copy.",
 )
 @click.option(
     "--records-per-s", default=500.0, show_default=True, help="Send at most so many a second."
@@ -75,27 +79,31 @@ def resend(
 
     CONSUMER is `sync`: the callbacks are written to its database. Or `ingress`: malformed callbacks
     that the present rules accept, and those that Kafka refused, go to the topic of callbacks, so to
-    all consumers.
+    all consumers. Or `webhook-NAME`: the callbacks go to the retry topic of this webhook alone; its
+    processes deliver them, in the order of each conversation.
 
     First the number and some examples are shown. The command may be cut at any moment and repeated:
     each callback comes once. What is rejected again stays open, and the exit code is 4.
     """
     bounded("--records-per-s", records_per_s, 0.1, RECORDS_PER_S_MAX)
-    is_sync = wanted.consumer == SYNC
-    check_can_resend(wanted.consumer or "")
+    consumer = wanted.consumer or ""
+    is_sync = consumer == SYNC
+    check_can_resend(consumer)
     if is_sync and not postgres:
         raise click.UsageError("resend sync needs --postgres or SYNC_POSTGRES")
-    if again and not is_sync:
+    if again and consumer == INGRESS:
         raise CannotResend(
-            "--again is for sync only: in the topic of callbacks, each would be there twice"
+            "--again is not for the ingress: in the topic of callbacks, each would be there twice"
         )
     selection = run(select(kafka, wanted, again=again))
-    target = "the database of sync" if is_sync else "the topic of callbacks"
-    if not confirmed(selection, f"send {selection.count} dead letters to {target}", yes=yes):
+    act = f"send {selection.count} dead letters to {target_name(consumer)}"
+    if not confirmed(selection, act, yes=yes):
         return
-    counts = run(
-        _send(kafka, selection, postgres if is_sync else None, operator, Throttle(records_per_s))
-    )
+    target = _target(kafka, selection, consumer, postgres or "", operator)
+    throttle = Throttle(records_per_s)
+    # Each claim of a webhook's partition interrupts its member, so there are few large batches.
+    batch_max = LETTERS_PER_ACTION_MAX if is_webhook(consumer) else throttle.batch_max
+    counts = run(_send(kafka, selection, target, throttle, batch_max))
     _report(counts, selection, as_json=as_json)
 
 
@@ -114,18 +122,22 @@ def _report(counts: ResendCounts, selection: Selection, *, as_json: bool) -> Non
 
 
 async def _send(
-    kafka: str, selection: Selection, postgres: str | None, operator: str, throttle: Throttle
+    kafka: str,
+    selection: Selection,
+    opening: AbstractAsyncContextManager[ResendTarget],
+    throttle: Throttle,
+    batch_max: int,
 ) -> ResendCounts:
     counts = ResendCounts()
     with kafka_answers(kafka, "run the command again; it continues"):
         async with (
-            _target(kafka, selection, postgres, operator) as target,
+            opening as target,
             aclosing(batches(kafka, selection)) as read,
         ):
             async for batch in read:
-                for at in range(0, len(batch), throttle.batch_max):
+                for at in range(0, len(batch), batch_max):
                     check_cancellation()
-                    some = batch[at : at + throttle.batch_max]
+                    some = batch[at : at + batch_max]
                     await throttle.wait(len(some))
                     counts += await target.send(some)
                     _check_accepted(counts)
@@ -134,17 +146,22 @@ async def _send(
 
 @asynccontextmanager
 async def _target(
-    kafka: str, selection: Selection, postgres: str | None, operator: str
+    kafka: str, selection: Selection, consumer: str, postgres: str, operator: str
 ) -> AsyncIterator[ResendTarget]:
-    if postgres is None:
+    if consumer == INGRESS:
         async with sending_to_topic(kafka, operator) as topic:
             yield topic
-    else:
-        async with (
-            writing_actions(kafka, selection.actions, operator) as writer,
-            sending_to_database(postgres, writer) as database,
-        ):
-            yield database
+        return
+    async with writing_actions(kafka, selection.actions, operator) as writer:
+        if consumer == SYNC:
+            async with sending_to_database(postgres, writer) as database:
+                yield database
+            return
+        # Only now: the package of the webhook needs libraries that no other target needs.
+        from ops.dead_letters.to_webhook import sending_to_webhook  # noqa: PLC0415
+
+        async with sending_to_webhook(kafka, consumer, writer) as webhook:
+            yield webhook
 
 
 def _check_accepted(counts: ResendCounts) -> None:

@@ -9,6 +9,7 @@ from ops.terminal import say
 from schemas.dead_letter import INGRESS
 
 SYNC = "sync"
+WEBHOOK_PREFIX = "webhook-"
 REJECTIONS_SHOWN_MAX = 20
 
 
@@ -61,6 +62,18 @@ class ResendTarget(Protocol):
         ...
 
 
+def is_webhook(consumer: str) -> bool:
+    """Return whether the name is that of a webhook's group."""
+    return consumer.startswith(WEBHOOK_PREFIX) and consumer != WEBHOOK_PREFIX
+
+
+def target_name(consumer: str) -> str:
+    """Return the place to which dead letters of a consumer are sent, for a question."""
+    if consumer == SYNC:
+        return "the database of sync"
+    return "the topic of callbacks" if consumer == INGRESS else f"the retry topic of {consumer}"
+
+
 def check_can_resend(consumer: str) -> None:
     """
     Check that dead letters of `consumer` can be sent again.
@@ -68,7 +81,7 @@ def check_can_resend(consumer: str) -> None:
     Raises:
         CannotResend: they cannot; the text says what to do.
     """
-    if consumer in (SYNC, INGRESS):
+    if consumer in (SYNC, INGRESS) or is_webhook(consumer):
         return
     if consumer == "archive":
         raise CannotResend("the archive rejects no record, so there is nothing to send again")
@@ -78,14 +91,8 @@ def check_can_resend(consumer: str) -> None:
             " meanwhile would be counted twice. Fix the cause, then count all callbacks again, also"
             " the rejected ones: hookline counters rebuild --yes"
         )
-    if consumer.startswith("webhook-"):
-        raise CannotResend(
-            f"dead letters of {consumer} cannot be sent again: their order within a conversation"
-            " would be lost. Send them yourself from `hookline dead-letters show --body --json`,"
-            " then note it: hookline dead-letters drop"
-        )
     raise CannotResend(
-        f"{consumer!r} is neither `sync` nor `ingress`. A consumer of another project reads its"
-        " dead letters from tim.callbacks.dead.v1 itself, see docs/contract.md; then note it:"
-        " hookline dead-letters drop"
+        f"{consumer!r} is neither `sync`, `ingress` nor `webhook-NAME`. A consumer of another"
+        " project reads its dead letters from tim.callbacks.dead.v1 itself, see docs/contract.md;"
+        " then note it: hookline dead-letters drop"
     )

@@ -11,9 +11,14 @@ from support.kafka.parts import in_topic, many, sequences
 from support.processes.killed_command import calls_counted, run_forked
 from support.rejected_world import RejectedWorld, a_rejected_world, malformed_before
 
+from consumers.runtime.batch import Position
+from consumers.webhook.retry_record import TargetBegin
+from consumers.webhook.retry_topic import RetryTopic
 from ops.demo.embedded.kafka import EmbeddedKafka
+from schemas.topics import record_bytes_max
 
 CONSUMERS = ("sync", "ingress")
+WEBHOOK = "webhook-crm"
 # A run sends so many dead letters at once.
 BATCH = 2
 RATE = str(10 * BATCH)
@@ -23,7 +28,11 @@ LAST = 3 * NEW
 # A half of the points is anywhere after the preview, the other one after the first batch has begun.
 STARTS = (
     ["ops.dead_letters.resend_command:_send"],
-    ["ops.dead_letters.to_database:send", "ops.dead_letters.to_topic:send"],
+    [
+        "ops.dead_letters.to_database:send",
+        "ops.dead_letters.to_topic:send",
+        "ops.dead_letters.to_webhook:send",
+    ],
 )
 
 
@@ -57,7 +66,7 @@ class Killed:
             ["dead-letters", "resend", self._consumer, "--yes", "--records-per-s", RATE, *options],
             self._world.env,
             self._log,
-            preload=["ops.dead_letters.command"],
+            preload=["ops.dead_letters.command", "ops.dead_letters.to_webhook"],
             counted_from=STARTS[start],
             kill_at=call,
         )
@@ -119,4 +128,36 @@ async def test_a_resend_killed_at_any_point_loses_and_doubles_nothing(
     say(
         f"{kills} kill points: 0 lost, 0 doubled of {2 * count};"
         f" {2 * count - left} were sent before the last run"
+    )
+
+
+@pytest.mark.timeout(600)
+async def test_a_killed_resend_to_a_webhook_parks_every_callback_once(
+    world: RejectedWorld, scaled: Callable[..., int], say: Callable[[str], None]
+) -> None:
+    """Each dead letter of a webhook is in its retry topic, once, and an action says so."""
+    kills = scaled(8, at_most=24)
+    count = 2 * (kills + len(STARTS)) * NEW
+    # All of one conversation, so of one partition.
+    await world.pipe.store(many(count, people=1))
+    await world.pipe.forward()
+    records = await in_topic(world.kafka, None)
+    await world.reject(records, consumer=WEBHOOK)
+    topic = RetryTopic(
+        bootstrap_servers=world.kafka, name="crm", record_bytes_max=record_bytes_max(1 << 20)
+    )
+    number = records[0].partition
+    async with topic.claim(number) as claimed:
+        await claimed.write([TargetBegin(Position(0)), Position(records[-1].offset + 1)])
+    killed = Killed(world, WEBHOOK, await world.open_ids(WEBHOOK))
+    assert len(await killed.kill(kills)) == kills
+    (group,) = await world.groups()
+    await world.hookline("resend", WEBHOOK, "--yes")
+    assert [(each["open"], each["resent"]) for each in await world.groups()] == [(0, count)]
+    async with topic.claim(number) as claimed:
+        assert claimed.state.parked_records == count
+        assert all(claimed.state.parked(each.offset) for each in records)
+    say(
+        f"{kills} kill points: 0 lost, 0 doubled of {count};"
+        f" {group['resent']} were sent before the last run"
     )

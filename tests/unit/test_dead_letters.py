@@ -161,13 +161,14 @@ def test_what_is_still_malformed_is_not_sent(body: bytes, fields: dict[str, str]
     [
         ("archive", "rejects no record"),
         ("counters", "hookline counters rebuild"),
-        ("webhook-crm", "hookline dead-letters drop"),
+        ("webhook-", "hookline dead-letters drop"),
         ("billing", "docs/contract.md"),
     ],
 )
 def test_an_error_says_what_to_do_with_other_dead_letters(consumer: str, remedy: str) -> None:
-    """Only sync and the ingress can get them again."""
+    """Only sync, the ingress and webhooks can get them again."""
     with pytest.raises(CannotResend, match=remedy):
         check_can_resend(consumer)
     check_can_resend("sync")
     check_can_resend("ingress")
+    check_can_resend("webhook-crm")

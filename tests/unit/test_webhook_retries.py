@@ -4,15 +4,18 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any, cast
 
+import pytest
 from support.builders import a_stored_record
 from support.fakes import ManualClock, MemoryDeadLetters
 
 from consumers.runtime.batch import Record
 from consumers.runtime.brake import Brake
+from consumers.webhook import retries
 from consumers.webhook.circuit import Circuit
 from consumers.webhook.outcome import Outcome, OutcomeKind
 from consumers.webhook.rejections import Rejections
 from consumers.webhook.retries import Retries
+from consumers.webhook.retry_partition import OwnershipLost
 from consumers.webhook.retry_record import Change, ParkedCallback
 from consumers.webhook.retry_state import RetryState
 
@@ -21,17 +24,24 @@ class MemoryRetryPartition:
     """A partition of the retry topic in memory, which no other member claims."""
 
     number = 0
-    is_lost = False
 
-    def __init__(self) -> None:
+    def __init__(self, *, loses: bool = False) -> None:
         self.state = RetryState()
         self.changed = asyncio.Event()
+        self.written = asyncio.Event()
+        self.is_lost = False
+        # True: the first write finds that another member has claimed it.
+        self._loses = loses
 
     async def write(self, changes: Sequence[Change]) -> None:
         """Apply the changes."""
+        if self._loses:
+            self.is_lost = True
+            raise OwnershipLost("another member has claimed it")
         for each in changes:
             self.state.apply(each)
         self.changed.set()
+        self.written.set()
 
     async def check_owned(self) -> None:
         """Find that it is owned."""
@@ -56,6 +66,48 @@ class HangingTarget:
         return Outcome(OutcomeKind.DELIVERED)
 
 
+class RefusingTarget:
+    """Refuses the first callback for good, and takes all others."""
+
+    def __init__(self) -> None:
+        self.sent = 0
+
+    async def send(self, _record: Record) -> Outcome:
+        """Answer."""
+        self.sent += 1
+        is_first = self.sent == 1
+        return Outcome(OutcomeKind.REFUSED if is_first else OutcomeKind.DELIVERED, "status 400")
+
+
+@pytest.mark.parametrize(("first_failed_at_ms", "sent"), [(1, 1), (2, 2)])
+async def test_a_callback_that_is_sent_again_is_not_taken_for_one_that_is_done(
+    first_failed_at_ms: int, sent: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A member that lost the partition before it noted the end of a callback remembers it."""
+    monkeypatch.setattr(retries, "RETRY_S", 0.0)
+    target = RefusingTarget()
+    running = Retries(
+        target,
+        Circuit("crm", ManualClock()),
+        Rejections(MemoryDeadLetters(), Brake(1)),
+        requests_max=4,
+    )
+    parked = ParkedCallback(a_stored_record(0), 1, 0, 1, "status 500")
+    lost, claimed_again = MemoryRetryPartition(loses=True), MemoryRetryPartition()
+    lost.state.apply(parked)
+    await running.run(cast("Any", lost))
+    assert (target.sent, lost.state.parked_records) == (1, 1)
+    claimed_again.state.apply(parked._replace(first_failed_at_ms=first_failed_at_ms))
+    task = asyncio.create_task(running.run(cast("Any", claimed_again)))
+    try:
+        async with asyncio.timeout(180):
+            await claimed_again.written.wait()
+    finally:
+        task.cancel()
+        await asyncio.wait((task,))
+    assert (target.sent, claimed_again.state.parked_records) == (sent, 0)
+
+
 async def test_conversations_that_fail_again_and_again_hold_half_of_the_slots() -> None:
     """Others are delivered meanwhile, although they are due later."""
     owned, target = MemoryRetryPartition(), HangingTarget()
@@ -63,13 +115,13 @@ async def test_conversations_that_fail_again_and_again_hold_half_of_the_slots() 
         name = b"%d" % offset if offset >= 10 else b"hanging-%d" % offset
         record = a_stored_record(offset)._replace(key=name)
         owned.state.apply(ParkedCallback(record, 2 if offset < 10 else 1, offset, 1, "500"))
-    retries = Retries(
+    delivering = Retries(
         target,
         Circuit("crm", ManualClock()),
         Rejections(MemoryDeadLetters(), Brake(1)),
         requests_max=4,
     )
-    running = asyncio.create_task(retries.run(cast("Any", owned)))
+    running = asyncio.create_task(delivering.run(cast("Any", owned)))
     try:
         async with asyncio.timeout(180):
             await target.has_all.wait()

@@ -1,0 +1,139 @@
+"""
+Send dead letters of a webhook to its target again, by its retry topic.
+
+The members of the webhook deliver what waits there, each conversation in order and later callbacks
+after it. So this command needs neither the URL nor the secret. It claims a partition as a member
+does; the member that had it claims it again within seconds, and continues.
+"""
+
+from collections import defaultdict
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+from consumers.runtime.batch import Record
+from consumers.runtime.handler import Stopped
+from consumers.runtime.source import KafkaUnavailable
+from consumers.webhook.retry_partition import OwnershipLost, RetryPartition
+from consumers.webhook.retry_record import ParkedCallback
+from consumers.webhook.retry_topic import RetryTopic, retry_topic
+from ops.dead_letters.action_writer import ActionWriter
+from ops.dead_letters.letter import DeadLetter
+from ops.dead_letters.targets import WEBHOOK_PREFIX, ResendCounts
+from ops.failure import Failure
+from ops.records.committed_records import reader_of_existing
+from schemas.clock import now_ms
+from schemas.dead_letter_actions import ActionResult
+from schemas.topics import EXTENDED_RECORD_BYTES_LIMIT, RECORD_OVERHEAD_BYTES
+
+# A member that has work claims its partition again at once, perhaps before anything was written.
+CLAIMS_MAX = 20
+# The reason of a parked callback that this command has parked, until its next attempt.
+SENT_AGAIN = "sent again by hookline dead-letters"
+
+
+class NotParked(Failure):
+    """Dead letters were not written to the retry topic; the text says why."""
+
+
+class ToWebhook:
+    """Use `sending_to_webhook`."""
+
+    def __init__(self, topic: RetryTopic, writer: ActionWriter) -> None:
+        self._topic = topic
+        self._writer = writer
+
+    async def send(self, letters: Sequence[DeadLetter]) -> ResendCounts:
+        """
+        Park callbacks that the target has refused, and note the actions.
+
+        A callback that waits in the retry topic already, or that the webhook has not reached yet,
+        is skipped: a member delivers it, or the target refuses it again.
+
+        Raises:
+            NotParked: some may have been parked; to send all of them again repeats them at most.
+            KafkaError, TimeoutError: an action may not have been noted.
+        """
+        by_partition: defaultdict[int, list[DeadLetter]] = defaultdict(list)
+        for letter in letters:
+            if letter.source is not None:
+                by_partition[letter.source.partition].append(letter)
+        resent = 0
+        for number, some in by_partition.items():
+            if parked := await self._park(number, some):
+                await self._writer.write(parked, ActionResult.RESENT)
+                resent += len(parked)
+        return ResendCounts(resent=resent, skipped=len(letters) - resent)
+
+    async def _park(self, number: int, letters: Sequence[DeadLetter]) -> list[DeadLetter]:
+        """Park the callbacks of a partition that can be parked; return their dead letters."""
+        for _ in range(CLAIMS_MAX):
+            try:
+                async with self._topic.claim(number) as claimed:
+                    return await _park(claimed, letters)
+            except OwnershipLost:
+                continue
+            except (KafkaUnavailable, Stopped) as error:
+                raise NotParked(f"{error}; run the command again, it continues") from error
+        raise NotParked(
+            f"members of the webhook claim {self._topic.topic}/{number} all the time; run the"
+            " command again, or stop them meanwhile"
+        )
+
+
+async def _park(claimed: RetryPartition, letters: Sequence[DeadLetter]) -> list[DeadLetter]:
+    position = claimed.state.position
+    if position is None:
+        raise NotParked(
+            f"the webhook has not begun in partition {claimed.number}, where dead letter"
+            f" {letters[0].id} comes from; start it first"
+        )
+    taken: list[DeadLetter] = []
+    parked: dict[int, ParkedCallback] = {}
+    for letter in letters:
+        assert letter.source is not None  # noqa: S101 - the caller has checked it
+        offset = letter.source.offset
+        waiting = claimed.state.parked(offset)
+        is_of_member = waiting is not None and waiting.reason != SENT_AGAIN
+        if offset >= position.next_offset or is_of_member:
+            continue
+        taken.append(letter)
+        if waiting is None:
+            parked[offset] = _parked(letter, offset)
+    if parked:
+        await claimed.write(list(parked.values()))
+    return taken
+
+
+def _parked(letter: DeadLetter, offset: int) -> ParkedCallback:
+    at_ms = now_ms()
+    return ParkedCallback(
+        record=Record(offset, letter.at_ms, letter.key, letter.value, tuple(letter.headers)),
+        attempts=0,
+        next_try_ms=at_ms,
+        # By this time, members distinguish it from the same callback when it was parked before.
+        first_failed_at_ms=at_ms,
+        reason=SENT_AGAIN,
+    )
+
+
+@asynccontextmanager
+async def sending_to_webhook(
+    kafka: str, consumer: str, writer: ActionWriter
+) -> AsyncIterator[ToWebhook]:
+    """
+    Yield the retry topic of a webhook, `webhook-NAME`, as a target.
+
+    Raises:
+        TopicMissing: the webhook has never run.
+        KafkaError, TimeoutError: Kafka does not answer.
+    """
+    name = consumer.removeprefix(WEBHOOK_PREFIX)
+    # A claim would create the topic of a webhook that does not exist.
+    async with reader_of_existing(kafka, retry_topic(name)):
+        pass
+    topic = RetryTopic(
+        bootstrap_servers=kafka,
+        name=name,
+        record_bytes_max=EXTENDED_RECORD_BYTES_LIMIT - RECORD_OVERHEAD_BYTES,
+    )
+    yield ToWebhook(topic, writer)

@@ -1,0 +1,120 @@
+"""What a webhook's target has refused goes to this target again, in order, and to nobody else."""
+
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from support.kafka.parts import ends_of, in_topic, many
+from support.processes.ingress import until
+from support.rejected_world import RejectedWorld, a_rejected_world
+from support.webhook.proof import prove
+from support.webhook.receiver import Arrival, receiving
+from support.webhook.world import a_world
+
+from consumers.runtime.batch import Position, Record
+from consumers.webhook.retry_record import ParkedCallback, TargetBegin
+from consumers.webhook.retry_topic import RetryTopic
+from ops.demo.embedded.kafka import EmbeddedKafka
+from ops.failure import ExitCode
+from schemas.topics import record_bytes_max
+
+CRM = "webhook-crm"
+
+
+async def refusing_user3(arrival: Arrival) -> int:
+    """Refuse the callbacks of one person for good."""
+    return 400 if arrival.person == "user3" else 204
+
+
+@pytest.fixture
+async def rejected(
+    own_kafka: EmbeddedKafka, conninfo: str, tmp_path: Path
+) -> AsyncIterator[RejectedWorld]:
+    """Yield a world without callbacks."""
+    async with a_rejected_world(own_kafka.address, conninfo, tmp_path) as made:
+        yield made
+
+
+@pytest.mark.timeout(600)
+async def test_a_target_gets_what_it_refused_before_later_callbacks(
+    own_kafka: EmbeddedKafka, conninfo: str, tmp_path: Path
+) -> None:
+    """Its members deliver it; the main topic, and so every other consumer, gets nothing."""
+    async with (
+        receiving() as receiver,
+        a_world(own_kafka.address, tmp_path, receiver) as world,
+        a_rejected_world(own_kafka.address, conninfo, tmp_path / "commands") as commands,
+    ):
+        consumer = f"webhook-{world.name}"
+        receiver.answer = refusing_user3
+        await world.send(60, people=6)
+        world.launch()
+        await receiver.has(50)
+
+        async def all_refused() -> bool:
+            return [each["open"] for each in await commands.groups("--consumer", consumer)] == [10]
+
+        await until(all_refused, "the dead letters of user3")
+        receiver.answer = _ok
+        before = await ends_of(world.kafka)
+        sent = await commands.hookline("resend", consumer, "--yes")
+        assert "10 selected: 10 sent" in sent
+        assert await ends_of(world.kafka) == before
+        await world.send(12, people=6)
+        await receiver.has(72)
+        world.check()
+        await prove(world)
+        again = await commands.hookline("resend", consumer, "--yes")
+        assert "no open dead letter is selected" in again
+
+
+async def _ok(_: Arrival) -> int:
+    return 204
+
+
+@pytest.mark.timeout(600)
+async def test_what_the_webhook_has_or_will_reach_by_itself_is_skipped(
+    rejected: RejectedWorld,
+) -> None:
+    """A retry topic is neither made for a webhook that never ran, nor written before it began."""
+    await rejected.pipe.store(many(8, people=1))
+    await rejected.pipe.forward()
+    records = await in_topic(rejected.kafka, None)
+    await rejected.reject(records, consumer=CRM)
+    text = await rejected.hookline("resend", CRM, "--yes", code=ExitCode.UNREADABLE)
+    assert "has no topic tim.callbacks.retry.crm.v1" in text
+    topic = RetryTopic(
+        bootstrap_servers=rejected.kafka, name="crm", record_bytes_max=record_bytes_max(1 << 20)
+    )
+    number = records[0].partition
+    async with topic.claim(number):
+        pass
+    text = await rejected.hookline("resend", CRM, "--yes", code=ExitCode.UNREADABLE)
+    assert "has not begun in partition" in text
+    first, begin = records[0], Position(records[0].offset)
+    waits = Record(first.offset, first.timestamp, first.key, first.value or b"", first.headers)
+    async with topic.claim(number) as claimed:
+        await claimed.write(
+            [
+                TargetBegin(begin),
+                ParkedCallback(waits, 1, 0, 0, "status 500"),
+                Position(records[6].offset),
+            ]
+        )
+    text = await rejected.hookline("resend", CRM, "--yes", "--json")
+    assert json.loads(text.splitlines()[-1]) == {"resent": 5, "rejected": 0, "skipped": 3}
+    async with topic.claim(number) as claimed:
+        parked = [claimed.state.parked(each.offset) for each in records]
+    assert [each and each.reason for each in parked] == [
+        "status 500",
+        *5 * ["sent again by hookline dead-letters"],
+        *2 * [None],
+    ]
+    assert all(
+        each is None
+        or (each.record.value, list(each.record.headers)) == (one.value, [*one.headers])
+        for each, one in zip(parked, records, strict=True)
+    )
+    text = await rejected.hookline("resend", CRM, "--yes")
+    assert "3 selected: 0 sent, 0 rejected again, 3 skipped" in text
