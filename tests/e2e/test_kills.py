@@ -45,6 +45,10 @@ def test_kill_9_of_each_part_in_turn_loses_and_doubles_nothing(
         # It has ended if killing the parts took long; then the next kill falls on an idle part.
         if traffic.poll() is None:
             stack.kill(service)
+        if service == "kafka":
+            # A forwarder that dies while it settles what the broker left open is a case that
+            # docs/decisions/0017-open-transactions.md names as not covered.
+            stack.until_forwarding()
     sent = json.loads(traffic.communicate(timeout=180 + seconds)[0])
     # While one replica is down the sender goes to the other; other parts cost no answer.
     assert sent["ok"] > 0.9 * sent["sent"], sent["not_ok"]

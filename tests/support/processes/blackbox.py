@@ -59,16 +59,17 @@ class Demo:
 
     def until_replicas_ready(self) -> None:
         """Return when every replica of the ingress takes callbacks."""
+        for admin in self.addresses["admins"]:
+            until(lambda url=f"{admin}/readyz": got(url) is not None, f"{admin} is ready")  # type: ignore[misc]
 
-        def ready(admin: str) -> bool:
-            try:
-                with urllib.request.urlopen(f"{admin}/readyz", timeout=2) as answer:  # noqa: S310 - our own URL
-                    return bool(answer.status == 200)
-            except OSError:
-                return False
+    def until_forwarding(self) -> None:
+        """Return when every replica of the ingress forwards to Kafka."""
+
+        def forwards(admin: str) -> bool:
+            return bool(json.loads(got(f"{admin}/status") or b"{}").get("forwarding"))
 
         for admin in self.addresses["admins"]:
-            until(lambda admin=admin: ready(admin), f"{admin} is ready")  # type: ignore[misc]
+            until(lambda admin=admin: forwards(admin), f"{admin} forwards")  # type: ignore[misc]
 
     @contextlib.contextmanager
     def frozen(self, service: str) -> Iterator[None]:
@@ -132,6 +133,15 @@ class Demo:
         )
         assert done.returncode in (0, 3), done.stdout + done.stderr
         return dict(json.loads(done.stdout))
+
+
+def got(url: str) -> bytes | None:
+    """Return the body of an answer 200, None if there is none."""
+    try:
+        with urllib.request.urlopen(url, timeout=2) as answer:  # noqa: S310 - our own URL
+            return bytes(answer.read()) if answer.status == 200 else None
+    except OSError:
+        return None
 
 
 def _each(option: str, values: list[str]) -> list[str]:
