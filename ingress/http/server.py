@@ -16,10 +16,12 @@ BACKLOG = 1024
 # Interval at which late connections are closed.
 CLOSE_INTERVAL_S = 0.1
 # While the port drains, requests under way have DRAIN_TIMEOUT_S to be answered. The port is drained
-# when no request is under way and none has come for QUIET_S: the kernel may hold one that was not
-# read yet.
+# when QUIET_CHECKS checks in a row find no request under way: the kernel may hold one that was not
+# read yet. They are counted, because time also passes while the process stands still and reads
+# nothing; each comes after a turn of the event loop, which reads.
 DRAIN_TIMEOUT_S = 5.0
-QUIET_S = 0.1
+QUIET_CHECKS = 100
+CHECK_INTERVAL_S = 0.005
 
 
 class PublicServer:
@@ -86,11 +88,11 @@ class PublicServer:
         read, and its callback stored.
         """
         self.open_connections.is_draining = True
-        quiet_since = began_at = self._loop.time()
-        while (now := self._loop.time()) < min(began_at + DRAIN_TIMEOUT_S, quiet_since + QUIET_S):
-            if not self.open_connections.is_quiet:
-                quiet_since = now
-            await asyncio.sleep(0.005)
+        deadline = self._loop.time() + DRAIN_TIMEOUT_S
+        quiet_checks = 0
+        while quiet_checks < QUIET_CHECKS and self._loop.time() < deadline:
+            await asyncio.sleep(CHECK_INTERVAL_S)
+            quiet_checks = quiet_checks + 1 if self.open_connections.is_quiet else 0
 
     def close(self) -> None:
         """Close all connections."""

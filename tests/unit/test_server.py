@@ -333,6 +333,28 @@ async def test_answers_of_a_stopping_process_close_the_connection(port: PublicPo
     writer.close()
 
 
+def test_a_request_that_comes_while_the_draining_process_stands_still_is_answered(
+    tmp_path: Path,
+) -> None:
+    """Unlike asyncio's own loop, uvloop runs timers that are due before it reads."""
+
+    async def drain_and_stand_still() -> None:
+        async with public_port(tmp_path) as port:
+            reader, writer = await asyncio.open_connection(port.host, port.port)
+            writer.write(a_request(a_body(MsgKey="before")))
+            assert await one_answer(reader) == OK
+            draining = asyncio.create_task(port.server.drain())
+            await asyncio.sleep(0.02)
+            writer.write(a_request(a_body(MsgKey="after")))
+            time.sleep(1)  # noqa: ASYNC251 - the process stands still
+            await draining
+            port.server.close()
+            assert await one_answer(reader) == OK
+            writer.close()
+
+    uvloop.run(drain_and_stand_still())
+
+
 def sent(address: tuple[str, int], pieces: list[bytes], count: int, pauses_s: list[float]) -> bytes:
     """Send the pieces as another process would, and return `count` answers."""
     received = b""
