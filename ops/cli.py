@@ -22,6 +22,7 @@ SUBCOMMANDS = {
     "dead-letters": "ops.dead_letters.command:dead_letters_command",
     "demo": "ops.demo.command:demo",
     "find": "ops.find.command:find",
+    "replay": "ops.replay.command:replay_command",
     "simulate": "ops.simulate.command:simulate",
     "spool": "ops.spool:spool",
     "status": "ops.status.command:status",

@@ -65,7 +65,7 @@ async def read_state(bootstrap_servers: str, name: str) -> TargetState:
                 if topic not in await client.topics():
                     raise NotAudited(
                         f"Kafka at {bootstrap_servers} has no topic {topic}, so no webhook with the"
-                        f" name {name} has run; correct --webhook"
+                        f" name {name} has run; correct the name"
                     )
             async with reader_of(bootstrap_servers, topic) as client:
                 return await _read(client)

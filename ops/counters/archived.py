@@ -1,16 +1,16 @@
 """Read the records of a partition from the archive, from a given offset on."""
 
 import asyncio
-import base64
 import contextlib
 from collections.abc import AsyncGenerator
 from datetime import datetime
 
 from consumers.archive import segment_name
-from consumers.archive.segment import Line, SegmentSummary, decode_line, read_lines, read_summary
+from consumers.archive.segment import SegmentSummary, decode_line, read_lines, read_summary
 from consumers.archive.store import SegmentStore
 from consumers.runtime.batch import Partition, Record
 from ops.archive.segments import in_order, naming
+from ops.records.archived import record_of
 
 
 async def first_offset(
@@ -69,13 +69,4 @@ async def _names(store: SegmentStore, partition: Partition, offset: int) -> Asyn
 
 def _records(content: bytes, offset: int) -> tuple[SegmentSummary, list[Record]]:
     lines = map(decode_line, read_lines(content))
-    return read_summary(content), [_record(line) for line in lines if line.offset >= offset]
-
-
-def _record(line: Line) -> Record:
-    if line.key_base64 is not None:
-        key: bytes | None = base64.b64decode(line.key_base64)
-    else:
-        key = None if line.key is None else line.key.encode()
-    headers = [(name, value.encode()) for name, value in line.headers.items() if value is not None]
-    return Record(line.offset, line.timestamp, key, line.value, headers)
+    return read_summary(content), [record_of(line) for line in lines if line.offset >= offset]

@@ -22,8 +22,8 @@ from ops.counters.generations import Generations
 from ops.counters.lock import only_rebuild
 from ops.counters.plan import Part, plan
 from ops.counters.rebuild import Rebuild
-from ops.counters.topic import reading_topic
 from ops.failure import Failure
+from ops.records.callbacks_topic import reading_topic
 from ops.terminal import bootstrap_option, bounded, measured_progress, new_table, run, say, show
 from schemas.settings import Faults, read_settings
 

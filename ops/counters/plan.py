@@ -7,8 +7,8 @@ from consumers.archive.store import SegmentStore
 from consumers.runtime.batch import Partition
 from ops.counters import archived
 from ops.counters.generations import Generations
-from ops.counters.topic import CallbacksTopic, OffsetRange
 from ops.failure import Failure
+from ops.records.callbacks_topic import CallbacksTopic, OffsetRange
 
 
 class Incomplete(Failure):

@@ -19,8 +19,8 @@ from consumers.runtime.handler import Elsewhere, Rejected, Stopped, Unavailable
 from ops.counters import archived
 from ops.counters.generations import Generations
 from ops.counters.plan import Part
-from ops.counters.topic import KAFKA_S_MAX, CallbacksTopic, OffsetRange, TopicUnreadable
 from ops.failure import Failure
+from ops.records.callbacks_topic import KAFKA_S_MAX, CallbacksTopic, OffsetRange, TopicUnreadable
 from schemas.callback_record import place
 from schemas.clients import check_cancellation
 

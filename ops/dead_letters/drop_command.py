@@ -4,8 +4,9 @@ from contextlib import aclosing
 
 import click
 
+from ops.confirmation import yes_option
 from ops.dead_letters.action_writer import writing_actions
-from ops.dead_letters.filters import LetterFilter, filter_options, operator_option, yes_option
+from ops.dead_letters.filters import LetterFilter, filter_options, operator_option
 from ops.dead_letters.reader import kafka_answers
 from ops.dead_letters.selection import Selection, batches, confirmed, select
 from ops.terminal import bootstrap_option, run, say

@@ -9,9 +9,8 @@ import click
 
 from ops.dead_letters.actions import default_operator
 from ops.dead_letters.letter import DeadLetter, parse_id
+from ops.records.options import command_option, since_option, until_option
 from schemas.dead_letter_actions import RecordId
-
-TIME = click.DateTime(formats=["%Y-%m-%d", "%Y-%m-%dT%H", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"])
 
 
 class _Id(click.ParamType[RecordId]):
@@ -36,9 +35,6 @@ operator_option = click.option(
     default=default_operator,
     show_default="user@host",
     help="Name in the topic of actions.",
-)
-yes_option = click.option(
-    "--yes", is_flag=True, help="Do not ask. Without a terminal, nothing is done else."
 )
 
 
@@ -96,9 +92,9 @@ def filter_options(command: Callable[..., None]) -> Callable[..., None]:
     decorated = with_filter
     for option in (
         click.option("--id", "ids", type=ID, multiple=True, help="Only this one; may be repeated."),
-        click.option("--until", type=TIME, help="Exclusive end of the time (UTC) of rejection."),
-        click.option("--since", type=TIME, help="First time (UTC) of rejection."),
-        click.option("--command", "callback_command", help="Only callbacks of this command."),
+        until_option("Exclusive end of the time (UTC) of rejection."),
+        since_option("First time (UTC) of rejection."),
+        command_option,
         click.option("--reason", help="Only reasons that contain this text."),
     ):
         decorated = option(decorated)

@@ -5,13 +5,13 @@ from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanage
 
 import click
 
+from ops.confirmation import yes_option
 from ops.dead_letters.action_writer import writing_actions
 from ops.dead_letters.actions import LETTERS_PER_ACTION_MAX
-from ops.dead_letters.filters import LetterFilter, filter_options, operator_option, yes_option
+from ops.dead_letters.filters import LetterFilter, filter_options, operator_option
 from ops.dead_letters.reader import kafka_answers
 from ops.dead_letters.selection import (
     Selection,
-    Throttle,
     batches,
     confirmed,
     select,
@@ -30,10 +30,10 @@ from ops.dead_letters.to_topic import sending_to_topic
 from ops.failure import ExitCode, Failure
 from ops.postgres_option import postgres_option
 from ops.terminal import bootstrap_option, bounded, json_option, print_json, run, say
+from ops.throttle import RECORDS_PER_S_MAX, Throttle, rate_option
 from schemas.clients import check_cancellation
 from schemas.dead_letter import INGRESS
 
-RECORDS_PER_S_MAX = 1e6
 # Stop after so many that were rejected again, if none was accepted.
 REJECTED_MAX = 100
 
@@ -57,9 +57,7 @@ class StillRejected(Failure):
     help="Also what was sent before; not for `ingress`. Use it after the database, or the"
     " receiver of a webhook, was restored from an older copy.",
 )
-@click.option(
-    "--records-per-s", default=500.0, show_default=True, help="Send at most so many a second."
-)
+@rate_option
 @operator_option
 @yes_option
 @json_option

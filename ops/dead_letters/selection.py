@@ -1,14 +1,10 @@
 """The dead letters that a command acts on: a preview, a confirmation, then one batch at a time."""
 
-import asyncio
-import sys
-import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, field
 
-import click
-
+from ops.confirmation import agreed
 from ops.dead_letters.actions import LETTERS_PER_ACTION_MAX
 from ops.dead_letters.filters import LetterFilter
 from ops.dead_letters.letter import DeadLetter
@@ -75,12 +71,7 @@ def confirmed(selection: Selection, act: str, *, yes: bool) -> bool:
     if not selection.count:
         say("no open dead letter is selected; nothing was done")
         return False
-    if yes:
-        return True
-    if sys.stdin.isatty() and click.confirm(f"{act}?", err=True):
-        return True
-    say(f"nothing was done; to {act}, run the command again with --yes")
-    return False
+    return agreed(act, yes=yes)
 
 
 async def batches(kafka: str, selection: Selection) -> AsyncGenerator[list[DeadLetter]]:
@@ -99,21 +90,3 @@ async def batches(kafka: str, selection: Selection) -> AsyncGenerator[list[DeadL
             if batch:
                 yield batch
                 batch, batch_bytes = [], 0
-
-
-class Throttle:
-    """Lets at most so many records through in a second; after a pause, not more at once."""
-
-    def __init__(self, records_per_s: float) -> None:
-        self._records_per_s = records_per_s
-        self._due_at = time.monotonic()
-
-    @property
-    def batch_max(self) -> int:
-        """The size of a batch that takes about a tenth of a second."""
-        return max(1, int(self._records_per_s / 10))
-
-    async def wait(self, records: int) -> None:
-        """Wait until `records` more may be sent."""
-        self._due_at = max(self._due_at, time.monotonic()) + records / self._records_per_s
-        await asyncio.sleep(max(0.0, self._due_at - time.monotonic()))

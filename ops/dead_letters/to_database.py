@@ -8,29 +8,21 @@ before the action was noted, changes nothing. So the write comes first, then the
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
-import psycopg
-
 from consumers.runtime.batch import Batch, Partition, Position, Record
-from consumers.runtime.handler import Elsewhere, Rejected, Stopped, Unavailable
+from consumers.runtime.handler import Elsewhere, Rejected
 from consumers.sync.database import DatabaseHandler
 from ops.dead_letters.action_writer import ActionWriter
 from ops.dead_letters.letter import DeadLetter
 from ops.dead_letters.targets import RejectionLog, ResendCounts
-from ops.failure import Failure
+from ops.sync.writing import DatabaseNotWritten, writing_to_sync
 from schemas.dead_letter_actions import ActionResult
-from schemas.setting import Secret
 from schemas.topics import CALLBACKS, DEAD_LETTERS
 
-CONNECT_TIMEOUT_S = 10
 # Another command may send at the same moment; each of them then continues after the other.
 MOVED_MAX = 20
 # The row of hookline.positions that these writes move. Its offset is the number of callbacks that
 # were sent again, so that two commands never write at the same moment.
 _RESENT = Partition(DEAD_LETTERS.name, 0)
-
-
-class DatabaseNotWritten(Failure):
-    """The database cannot be used, or does not answer; the text says what to do."""
 
 
 class ToDatabase:
@@ -136,29 +128,7 @@ async def sending_to_database(postgres: str, writer: ActionWriter) -> AsyncItera
     Raises:
         DatabaseNotWritten: it does not answer, has no tables of sync, or refuses.
     """
-    database = DatabaseHandler(Secret(postgres))
-    try:
-        await _check_tables(postgres)
+    async with writing_to_sync(postgres) as database:
         target = ToDatabase(database, writer)
         await target.begin()
         yield target
-    except (Unavailable, psycopg.Error) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise DatabaseNotWritten(f"{reason}; run the command again, it continues") from error
-    except Stopped as stopped:
-        raise DatabaseNotWritten(str(stopped)) from stopped
-    finally:
-        await database.close()
-
-
-async def _check_tables(postgres: str) -> None:
-    # A sink makes its tables where there are none; this command must not.
-    async with await psycopg.AsyncConnection.connect(
-        postgres, connect_timeout=CONNECT_TIMEOUT_S, application_name="hookline-dead-letters"
-    ) as connection:
-        cursor = await connection.execute("select to_regclass('hookline.positions') is not null")
-        if await cursor.fetchone() != (True,):
-            raise DatabaseNotWritten(
-                "the database has no tables of sync, so it is not the one that rejected the"
-                " callbacks. Check --postgres"
-            )

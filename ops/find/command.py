@@ -14,6 +14,14 @@ from ops.find.ranges import FindRequest
 from ops.find.search import Answer, Search
 from ops.find.sources import Sources
 from ops.postgres_option import postgres_option
+from ops.records.options import (
+    ACCOUNTS_MAX,
+    app_option,
+    group_option,
+    since_option,
+    until_option,
+    users_option,
+)
 from ops.terminal import (
     bootstrap_option,
     bounded,
@@ -28,7 +36,6 @@ from ops.terminal import (
 )
 
 LIMIT_MAX = 1000
-MINUTE = click.DateTime(formats=["%Y-%m-%d", "%Y-%m-%dT%H", "%Y-%m-%dT%H:%M"])
 
 
 @click.command("find")
@@ -36,22 +43,12 @@ MINUTE = click.DateTime(formats=["%Y-%m-%d", "%Y-%m-%dT%H", "%Y-%m-%dT%H:%M"])
 @click.option(
     "--as", "kind", type=click.Choice(KINDS), help="Take ID for this. Without it, its form decides."
 )
-@click.option(
-    "--user",
-    "users",
-    multiple=True,
-    metavar="ACCOUNT",
-    help="A sender or recipient. Given twice: callbacks between the two.",
-)
-@click.option("--group", metavar="GROUP", help="A group or live room.")
-@click.option("--app", metavar="SDKAPPID", help="Only callbacks of this app.")
+@users_option
+@group_option
+@app_option
 @click.option("--at", metavar="TIME", help="Received in this day, hour, minute or second (UTC).")
-@click.option(
-    "--since", type=MINUTE, metavar="TIME", help="Search from here on, by Kafka's time (UTC)."
-)
-@click.option(
-    "--until", type=MINUTE, metavar="TIME", help="Search until before here, by Kafka's time (UTC)."
-)
+@since_option("Search from here on, by Kafka's time (UTC).")
+@until_option("Search until before here, by Kafka's time (UTC).")
 @click.option("--limit", default=20, show_default=True, help="Callbacks that are shown.")
 @click.option("--body", "with_body", is_flag=True, help="Show bodies: private messages of people.")
 @bootstrap_option
@@ -190,7 +187,7 @@ def _question(
     question = replace(
         question, accounts=(*question.accounts, *users), group=group or question.group
     )
-    if len(question.accounts) > 2:
+    if len(question.accounts) > ACCOUNTS_MAX:
         raise click.UsageError("name at most two users")
     if not str(replace(question, app=None)):
         raise click.UsageError("name an ID, or --user, --group or --at; see hookline find --help")

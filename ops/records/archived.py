@@ -6,6 +6,7 @@ hour. So the segments of the range's hours have all of its records, as far as th
 brokers differ by less than CLOCK_SLACK.
 """
 
+import base64
 import contextlib
 import hashlib
 from collections.abc import AsyncGenerator, Iterator
@@ -14,8 +15,9 @@ import zstandard
 
 from consumers.archive import segment_name
 from consumers.archive.decompression import LINE_BYTES_MAX, WINDOW_BYTES_MAX
-from consumers.archive.segment import DamagedSegment, SegmentSummary, summary_size
+from consumers.archive.segment import DamagedSegment, Line, SegmentSummary, summary_size
 from consumers.archive.store import SegmentStore
+from consumers.runtime.batch import Record
 from ops.records.time_range import TimeRange
 
 # Large enough that the search in a block takes longer than to get the block.
@@ -79,3 +81,13 @@ def _unpacked(frames: memoryview) -> Iterator[bytes]:
             yield block
     except zstandard.ZstdError as error:
         raise DamagedSegment(f"the segment cannot be decompressed: {error}") from error
+
+
+def record_of(line: Line) -> Record:
+    """Return the record that a line of a segment was made of."""
+    if line.key_base64 is not None:
+        key: bytes | None = base64.b64decode(line.key_base64)
+    else:
+        key = None if line.key is None else line.key.encode()
+    headers = [(name, value.encode()) for name, value in line.headers.items() if value is not None]
+    return Record(line.offset, line.timestamp, key, line.value, headers)

@@ -174,9 +174,7 @@ async def test_every_command_in_the_docs_works(
             line = (await asyncio.wait_for(reader.stdout.readline(), 180)).decode()
             assert re.match(r"\d{4}-\d\d-\d\dT\S+Z \S+ \S+\n", line)
         await shell.run(audit_block())
-        assert "no dead letters" in await shell.run(the_block("dead-letters ls"))
-        assert "nothing was done" in await shell.run(the_block("resend ingress"))
-        assert "nothing was done" in await shell.run(the_block("dead-letters drop"))
+        await nothing_to_send_again(shell)
         await the_statistics(shell)
         # Of the consumers, only the port of the archive differs from that in the docs.
         assert "Receiving" in await shell.run(the_block("hookline status"))
@@ -225,6 +223,17 @@ def pytest_block() -> str:
 def tokens_file(folder: Path) -> Path:
     """Return where docs/start.md puts the apps' tokens."""
     return folder / "deploy" / "secrets" / "tokens.toml"
+
+
+async def nothing_to_send_again(shell: Shell) -> None:
+    """Ask for dead letters, and for callbacks to replay: every sink has everything."""
+    assert "no dead letters" in await shell.run(the_block("dead-letters ls"))
+    assert "nothing was done" in await shell.run(the_block("resend ingress"))
+    assert "nothing was done" in await shell.run(the_block("dead-letters drop"))
+    assert "no callback is selected" in await shell.run(the_block("replay sync --since"))
+    replayed = await shell.run(the_block("hookline replay sync --postgres"))
+    assert "a replay would change nothing" in replayed
+    assert re.search(r"· 0 callbacks written, [0-9]+ were there and are unchanged", replayed)
 
 
 async def the_statistics(shell: Shell) -> None:

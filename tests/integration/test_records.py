@@ -3,12 +3,17 @@
 import random
 import secrets
 from collections.abc import Callable
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from support.kafka.parts import Pipe, in_topic, many
 
+from ops.demo.embedded.kafka import EmbeddedKafka
+from ops.records.callbacks_topic import reading_topic
 from ops.records.topic import TopicUnreadable, records_between
 
 BEGINS = datetime(2026, 1, 31, 8, tzinfo=UTC)
@@ -65,6 +70,27 @@ async def test_every_record_of_a_range_is_read(kafka: str, scaled: Callable[...,
         assert expected <= read.keys()
         far = timedelta(minutes=15)
         assert all(at > since - far and (is_open or at < until + far) for at in read.values())
+
+
+async def test_the_offsets_of_a_time_are_exact_between_transactions(
+    empty_kafka: EmbeddedKafka, tmp_path: Path
+) -> None:
+    """In the topic of callbacks, whose times are Kafka's and whose last offsets are markers."""
+    with closing(Pipe(empty_kafka.address, tmp_path / "spool")) as pipe:
+        for number in range(6):
+            await pipe.store(many(15, first=1 + 15 * number))
+            await pipe.forward()
+    found = await in_topic(empty_kafka.address, None)
+    times = sorted({record.timestamp for record in found})
+    async with reading_topic(empty_kafka.address) as topic:
+        ranges = await topic.ranges()
+        for at_ms in sorted({at + shift for at in times for shift in (-1, 0, 1)}):
+            at = datetime.fromtimestamp(0, UTC) + timedelta(milliseconds=at_ms)
+            for partition, first in (await topic.offsets_at(ranges, at)).items():
+                offset = ranges[partition].end if first is None else first
+                records = [each for each in found if each.partition == partition.number]
+                assert all((each.offset >= offset) == (each.timestamp >= at_ms) for each in records)
+    assert len(times) > 1
 
 
 async def test_a_topic_that_is_missing_is_named(kafka: str) -> None:

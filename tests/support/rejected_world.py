@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psycopg
 from aiokafka import AIOKafkaProducer
 from aiokafka.structs import ConsumerRecord
 from support.builders import a_body, a_callback, reached
@@ -47,10 +48,11 @@ class RejectedWorld:
     pipe: Pipe
     conninfo: str
     archive: Path
+    subcommand: str = "dead-letters"
 
     def command(self, *arguments: str) -> list[str]:
-        """Return the command line of `hookline dead-letters`."""
-        return [sys.executable, "-m", "ops.cli", "dead-letters", *arguments]
+        """Return the command line of the subcommand of `hookline`."""
+        return [sys.executable, "-m", "ops.cli", self.subcommand, *arguments]
 
     @property
     def env(self) -> dict[str, str]:
@@ -58,11 +60,12 @@ class RejectedWorld:
         return os.environ | {
             "HOOKLINE_BOOTSTRAP_SERVERS": self.kafka,
             "SYNC_POSTGRES": self.conninfo,
+            "ARCHIVE_URL": str(self.archive),
             "COLUMNS": "200",
         }
 
     async def start(self, *arguments: str) -> asyncio.subprocess.Process:
-        """Start `hookline dead-letters`."""
+        """Start the subcommand."""
         return await asyncio.create_subprocess_exec(
             *self.command(*arguments),
             env=self.env,
@@ -72,7 +75,7 @@ class RejectedWorld:
         )
 
     async def hookline(self, *arguments: str, code: int = 0) -> str:
-        """Run `hookline dead-letters`, check its exit code, and return its output."""
+        """Run the subcommand, check its exit code, and return its output."""
         process = await self.start(*arguments)
         output = (await asyncio.wait_for(process.communicate(), 180))[0].decode()
         assert process.returncode == code, output
@@ -130,6 +133,12 @@ class RejectedWorld:
                 if letter.consumer == consumer and actions.is_open(letter.id)
             ]
 
+    @asynccontextmanager
+    async def changing(self) -> AsyncIterator[psycopg.AsyncConnection]:
+        """Yield a connection of the database's owner."""
+        async with await psycopg.AsyncConnection.connect(self.conninfo, autocommit=True) as owner:
+            yield owner
+
     async def sync_passes_all(self) -> None:
         """Have the database's positions be at the end of the topic, without its rows."""
         async with self.database() as database:
@@ -158,9 +167,13 @@ class RejectedWorld:
                     )
                 )
 
+    async def archive_all(self) -> None:
+        """Have the archive hold all callbacks of the main topic."""
+        await self.apply(Archive(open_store(str(self.archive), create_directory=True)))
+
     async def audited(self) -> Report:
         """Archive everything, and return the report of an audit without counts."""
-        await self.apply(Archive(open_store(str(self.archive), create_directory=True)))
+        await self.archive_all()
         sources = Sources(
             bootstrap_servers=self.kafka, archive=str(self.archive), postgres=self.conninfo
         )

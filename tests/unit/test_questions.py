@@ -4,7 +4,7 @@ import re
 
 from support.docs_blocks import ROOT, blocks
 
-QUESTIONS = 15
+QUESTIONS = 16
 
 
 def test_each_question_has_a_command_of_a_block() -> None:

@@ -76,6 +76,10 @@ class CallbacksTopic:
         for tp, offset in tps.items():
             self._client.seek(tp, offset)
 
+    def stop_reading(self, partition: Partition) -> None:
+        """Have `fetch` return no more records of a partition."""
+        self._client.pause(TopicPartition(*partition))
+
     async def fetch(self) -> list[PartitionRecords] | None:
         """Return the next records, None if Kafka does not have the next ones any more."""
         fetched: Mapping[TopicPartition, Sequence[Record]]

@@ -1,0 +1,33 @@
+"""The options that select callbacks, with the same names and meanings in all commands."""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import click
+
+TIME = click.DateTime(formats=["%Y-%m-%d", "%Y-%m-%dT%H", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"])
+ACCOUNTS_MAX = 2
+Command = TypeVar("Command", bound=Callable[..., object])
+
+users_option = click.option(
+    "--user",
+    "users",
+    multiple=True,
+    metavar="ACCOUNT",
+    help="A sender or recipient. Given twice: callbacks between the two.",
+)
+group_option = click.option("--group", metavar="GROUP", help="A group or live room.")
+app_option = click.option("--app", metavar="SDKAPPID", help="Only callbacks of this app.")
+command_option = click.option(
+    "--command", "callback_command", help="Only callbacks of this command."
+)
+
+
+def since_option(text: str) -> Callable[[Command], Command]:
+    """Return the option of the first time; `text` is its help, which says which time counts."""
+    return click.option("--since", type=TIME, metavar="TIME", help=text)
+
+
+def until_option(text: str) -> Callable[[Command], Command]:
+    """Return the option of the exclusive end; `text` is its help, which says which time counts."""
+    return click.option("--until", type=TIME, metavar="TIME", help=text)

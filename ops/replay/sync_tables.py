@@ -1,0 +1,152 @@
+"""Read what the database of sync has, and the positions of replays in it."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, LiteralString
+
+import psycopg
+from psycopg import AsyncConnection
+
+from consumers.runtime.batch import Partition, Position, Record
+from consumers.runtime.handler import Unavailable
+from consumers.sync.queryable import as_text
+from ops.find.topic_search import texts
+from ops.replay.target import RecordState
+from ops.sync.writing import CONNECT_TIMEOUT_S, NO_TABLES, DatabaseNotWritten
+from schemas.callback_record import place
+from schemas.outgoing_record import ID
+from schemas.topics import CALLBACKS
+
+# For each callback by its number in the arrays: whether it was deleted as expired. Only of those
+# that lack their receipt or their row.
+_LACKING = """
+    with new as (
+        select * from unnest(%s::text[], %s::bigint[], %s::text[])
+            with ordinality as new (origin, sequence, ce_id, number)
+    ), lacking as (
+        select * from new
+        where not exists (
+            select from hookline.receipts as r
+            where r.origin = new.origin and r.sequence = new.sequence
+        ) or not (
+            exists (select from hookline.messages as m where m.ce_id = new.ce_id)
+            or exists (select from hookline.events as e where e.ce_id = new.ce_id)
+        )
+    )
+    select number, exists (
+        select from hookline.expired_receipts as x
+        where x.origin = lacking.origin
+            and lacking.sequence between x.first_sequence and x.last_sequence
+    )
+    from lacking"""
+
+
+class SyncTables:
+    """The tables in one database. Connects when it is asked, and again after a failure."""
+
+    def __init__(self, postgres: str) -> None:
+        self._postgres = postgres
+        self._connection: AsyncConnection | None = None
+
+    async def positions(self, topic: str) -> Mapping[int, Position]:
+        """
+        Return the positions of a topic, or of a replay, by partition.
+
+        Raises:
+            DatabaseNotWritten: there are no tables of this release.
+            Unavailable: the database does not answer.
+        """
+        rows = await self._rows(
+            "select partition, next_offset, topic_id from hookline.positions where topic = %s",
+            (topic,),
+        )
+        return {
+            number: Position(next_offset, None, topic_id) for number, next_offset, topic_id in rows
+        }
+
+    async def drop_positions(self, topic: str) -> None:
+        """
+        Delete the positions of a replay.
+
+        Raises:
+            Unavailable: the database does not answer.
+        """
+        await self._rows(
+            "delete from hookline.positions where topic = %s returning partition", (topic,)
+        )
+
+    async def lacking(self, records: Sequence[Record]) -> Mapping[int, RecordState]:
+        """
+        Return the state of the records that the database lacks, by their index.
+
+        Raises:
+            Unavailable: the database does not answer.
+        """
+        if not records:
+            return {}
+        places = [place(each.headers) for each in records]
+        ids = [as_text(texts(each.headers).get(ID, "")) for each in records]
+        columns = [as_text(origin) for origin, _ in places], [at for _, at in places], ids
+        return {
+            number - 1: RecordState.EXPIRED if is_expired else RecordState.LACKING
+            for number, is_expired in await self._rows(_LACKING, columns)
+        }
+
+    async def aclose(self) -> None:
+        """Close the connection."""
+        if self._connection:
+            await self._connection.close()
+            self._connection = None
+
+    async def _rows(self, query: LiteralString, values: Sequence[object]) -> list[tuple[Any, ...]]:
+        try:
+            if self._connection is None:
+                self._connection = await _connect(self._postgres)
+            return await (await self._connection.execute(query, values)).fetchall()
+        except psycopg.Error as error:
+            await self.aclose()
+            raise Unavailable(f"PostgreSQL: {(str(error).splitlines() or ['?'])[0]}") from error
+
+
+async def _connect(postgres: str) -> AsyncConnection:
+    connection = await AsyncConnection.connect(
+        postgres,
+        connect_timeout=CONNECT_TIMEOUT_S,
+        application_name="hookline-replay",
+        autocommit=True,
+        prepare_threshold=None,
+        client_encoding="utf8",
+    )
+    cursor = await connection.execute(
+        "select to_regclass('hookline.positions') is not null,"
+        " to_regclass('hookline.expired_receipts') is not null"
+    )
+    has_positions, is_present = await cursor.fetchone() or (False, False)
+    if is_present:
+        return connection
+    await connection.close()
+    raise DatabaseNotWritten(
+        "the tables of sync are those of an earlier release; start sync of this release first,"
+        " which migrates them"
+        if has_positions
+        else NO_TABLES
+    )
+
+
+def passed_in(
+    positions: Mapping[int, Position], partition: Partition, topic_id: str | None
+) -> int | None:
+    """
+    Return the offset before which sync has read the records of a partition.
+
+    None if they are of an earlier topic with this name, of which sync reads nothing more.
+
+    Raises:
+        DatabaseNotWritten: sync has no position there.
+    """
+    position = positions.get(partition.number)
+    if position is None:
+        raise DatabaseNotWritten(
+            f"the database has no position of sync in {CALLBACKS.name}/{partition.number}: it is"
+            " not the database of this sync, or sync has not begun there. Check --postgres"
+        )
+    return position.next_offset if position.may_continue_in(topic_id) else None

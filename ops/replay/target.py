@@ -1,0 +1,90 @@
+"""The interface of the consumers that callbacks can be replayed to, and what happened to each."""
+
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from typing import NamedTuple, Protocol
+
+from consumers.runtime.batch import Partition, Record
+from ops.failure import Failure
+from ops.replay.source import Part
+from ops.terminal import say
+
+REJECTIONS_SHOWN_MAX = 20
+
+
+class CannotReplay(Failure):
+    """A consumer gets nothing from a replay; the text says what to do in place of it."""
+
+
+class RecordState(StrEnum):
+    """
+    The state of a record, by which a replay decides.
+
+    LACKING: the consumer lacks the callback. EXPIRED: so, because `hookline sync expire` deleted
+    it. THERE: the consumer has had it. UNREAD: the consumer has not read the record yet, so the
+    replay leaves it to the consumer. UNWANTED: the consumer's settings leave it out.
+    """
+
+    LACKING = "lacking"
+    EXPIRED = "expired"
+    THERE = "there"
+    UNREAD = "unread"
+    UNWANTED = "unwanted"
+
+
+class ReplayCounts(NamedTuple):
+    """
+    The numbers of records of a replay, by result.
+
+    `written`: in the database, or sent to a target. `unchanged` were there, `unread` were left to
+    the consumer.
+    """
+
+    written: int = 0
+    unchanged: int = 0
+    rejected: int = 0
+    unread: int = 0
+
+    def __add__(self, other: object) -> "ReplayCounts":
+        """Return the sum of two results."""
+        if not isinstance(other, ReplayCounts):
+            return NotImplemented
+        return ReplayCounts(*(a + b for a, b in zip(self, other, strict=True)))
+
+
+class RejectionLog:
+    """Prints the first reasons why records were rejected."""
+
+    def __init__(self) -> None:
+        self._left = REJECTIONS_SHOWN_MAX
+
+    def note(self, partition: Partition, record: Record, reason: str) -> None:
+        """Print that `record` was rejected."""
+        if self._left:
+            self._left -= 1
+            say(f"{partition} offset {record.offset} was rejected: {reason}")
+
+
+class ReplayTarget(Protocol):
+    """One consumer that gets callbacks again."""
+
+    async def positions(self) -> Mapping[Partition, int]:
+        """Return the offsets that an interrupted replay of the same selection has reached."""
+        ...
+
+    async def states(self, part: Part) -> Sequence[RecordState]:
+        """Return the state of each record; nothing is changed."""
+        ...
+
+    async def write(self, part: Part) -> ReplayCounts:
+        """
+        Apply the records and store the position after them.
+
+        Raises:
+            Failure: some may have been applied; the same command continues.
+        """
+        ...
+
+    async def finish(self) -> None:
+        """Remove the positions: the same selection begins again next time."""
+        ...

@@ -1,0 +1,216 @@
+"""
+Send callbacks to the target of a webhook again, signed and with the ids that they had before.
+
+The callbacks of a conversation are sent one after the other. The position of the replay is the
+committed offset of a group of its own, and moves after the target has answered: a replay that was
+killed sends the last ones again, which the receiver drops by their ids.
+"""
+
+import asyncio
+import contextlib
+import os
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from consumers.runtime.batch import Partition, Record
+from consumers.webhook.callback_filter import callback_filter
+from consumers.webhook.outcome import OutcomeKind
+from consumers.webhook.retry_record import conversation
+from consumers.webhook.sender import Sender, open_sender
+from consumers.webhook.settings import WebhookSettings
+from ops.audit.sources import SourceUnavailable
+from ops.audit.webhook_state import TargetState, read_state
+from ops.dead_letters.reader import kafka_answers
+from ops.failure import Failure
+from ops.replay.source import Part
+from ops.replay.target import CannotReplay, RecordState, RejectionLog, ReplayCounts
+from ops.terminal import say
+from schemas.clients import check_cancellation, started
+from schemas.settings import Faults, read_settings
+from schemas.tokens_file import UnusableFile
+from schemas.topics import CALLBACKS
+
+START_S = 30.0
+# A position is stored without records after so many offsets, so that little is read again.
+OFFSETS_UNSAVED_MAX = 50_000
+# Waits for a target that does not answer or fails, growing up to the second one.
+WAIT_S = 1.0
+WAIT_S_MAX = 30.0
+# The same failure is printed so often at most.
+FAILURE_INTERVAL_S = 10.0
+
+
+class TargetGone(Failure):
+    """The target answered that it wants no more callbacks."""
+
+
+class ToWebhook:
+    """Use `replaying_to_webhook`."""
+
+    def __init__(
+        self,
+        sender: Sender,
+        is_wanted: Callable[[Record], bool],
+        state: TargetState,
+        positions: AIOKafkaConsumer,
+    ) -> None:
+        self._sender = sender
+        self._is_wanted = is_wanted
+        # When the command began: the webhook itself delivers the callbacks after its positions.
+        self._state = state
+        self._positions = positions
+        self._rejections = RejectionLog()
+        self._at: dict[Partition, int] = {}
+        self._failure_due_at = 0.0
+
+    async def positions(self) -> Mapping[Partition, int]:
+        """Return the positions of an interrupted replay."""
+        found: dict[Partition, int] = {}
+        for tp in self._positions.assignment():
+            # Kafka cannot forget a position at once: 0 stands for none.
+            if at := await self._positions.committed(tp):
+                found[Partition(*tp)] = at
+        self._at = dict(found)
+        return found
+
+    async def states(self, part: Part) -> Sequence[RecordState]:
+        """Return which records would be sent."""
+        return [self._state_of(part.partition, each) for each in part.records]
+
+    async def write(self, part: Part) -> ReplayCounts:
+        """
+        Send the records that the webhook has delivered before, then store the position after all.
+
+        Wait while the target does not answer, or fails.
+
+        Raises:
+            TargetGone: the target wants no more callbacks; some may have been sent.
+            KafkaError, TimeoutError: the position may not have been stored.
+        """
+        states = await self.states(part)
+        wanted = [
+            record
+            for record, state in zip(part.records, states, strict=True)
+            if state is RecordState.THERE
+        ]
+        counts = ReplayCounts(unread=states.count(RecordState.UNREAD))
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                sent = [
+                    tasks.create_task(self._send_all(part.partition, records))
+                    for records in _conversations(wanted)
+                ]
+        except ExceptionGroup as failed:
+            raise failed.exceptions[0] from None
+        for task in sent:
+            counts += task.result()
+        if wanted or part.next_offset - self._at.get(part.partition, 0) >= OFFSETS_UNSAVED_MAX:
+            await self._positions.commit({TopicPartition(*part.partition): part.next_offset})
+            self._at[part.partition] = part.next_offset
+        return counts
+
+    async def finish(self) -> None:
+        """Have the same selection begin again."""
+        await self._positions.commit(dict.fromkeys(self._positions.assignment(), 0))
+
+    def _state_of(self, partition: Partition, record: Record) -> RecordState:
+        is_passed = record.offset < self._state.positions.get(partition.number, 0)
+        if not is_passed or record.offset in self._state.parked.get(partition.number, {}):
+            return RecordState.UNREAD
+        return RecordState.THERE if self._is_wanted(record) else RecordState.UNWANTED
+
+    async def _send_all(self, partition: Partition, records: Iterable[Record]) -> ReplayCounts:
+        counts = ReplayCounts()
+        for record in records:
+            counts += await self._send(partition, record)
+        return counts
+
+    async def _send(self, partition: Partition, record: Record) -> ReplayCounts:
+        wait_s = WAIT_S
+        while True:
+            check_cancellation()
+            outcome = await self._sender.send(record)
+            match outcome.kind:
+                case OutcomeKind.DELIVERED:
+                    return ReplayCounts(written=1)
+                case OutcomeKind.REFUSED:
+                    self._rejections.note(partition, record, outcome.reason)
+                    return ReplayCounts(rejected=1)
+                case OutcomeKind.GONE:
+                    raise TargetGone(
+                        f"{outcome.reason}: it wants no more callbacks. Correct the target or"
+                        " WEBHOOK_URL, then run the command again; it continues"
+                    )
+            self._say_failure(outcome.reason)
+            await asyncio.sleep(max(wait_s, outcome.retry_after_s))
+            wait_s = min(2 * wait_s, WAIT_S_MAX)
+
+    def _say_failure(self, reason: str) -> None:
+        if time.monotonic() >= self._failure_due_at:
+            self._failure_due_at = time.monotonic() + FAILURE_INTERVAL_S
+            say(f"{reason}; waiting for the target")
+
+
+def _conversations(records: Iterable[Record]) -> Iterable[Sequence[Record]]:
+    """Return the records of each conversation, in order."""
+    by_key: dict[bytes, list[Record]] = {}
+    for record in records:
+        by_key.setdefault(conversation(record), []).append(record)
+    return by_key.values()
+
+
+def webhook_settings(consumer: str) -> WebhookSettings:
+    """
+    Return the settings of the webhook `consumer`, from WEBHOOK_* as for its process.
+
+    Raises:
+        CannotReplay: they cannot be used, or are those of another target.
+    """
+    settings: WebhookSettings
+    try:
+        (settings,) = read_settings({"WEBHOOK_": WebhookSettings}, os.environ)
+    except Faults as faults:
+        raise CannotReplay(
+            f"set the variables WEBHOOK_* as for the process of {consumer}:"
+            f" {'; '.join(faults.args)}"
+        ) from None
+    if consumer != f"webhook-{settings.name}":
+        raise CannotReplay(f"WEBHOOK_NAME is {settings.name}, so name webhook-{settings.name}")
+    return settings
+
+
+@asynccontextmanager
+async def replaying_to_webhook(kafka: str, consumer: str, name: str) -> AsyncIterator[ToWebhook]:
+    """
+    Yield the target of a webhook as the target of the replay `name`.
+
+    Raises:
+        CannotReplay: its settings cannot be used.
+        NotAudited: no webhook with this name has run.
+        Unreadable: Kafka does not answer.
+    """
+    settings = webhook_settings(consumer)
+    try:
+        state = await read_state(kafka, settings.name)
+    except SourceUnavailable as unavailable:
+        raise CannotReplay(f"{unavailable}; run the command again") from unavailable
+    client = AIOKafkaConsumer(
+        bootstrap_servers=kafka,
+        group_id=f"hookline-replay-{consumer}-{name}",
+        enable_auto_commit=False,
+    )
+    async with contextlib.AsyncExitStack() as opened:
+        try:
+            sender = await opened.enter_async_context(open_sender(settings))
+        except UnusableFile as unusable:
+            raise CannotReplay(f"WEBHOOK_SECRETS_FILE: {unusable}") from unusable
+        opened.enter_context(kafka_answers(kafka, "run the command again; it continues"))
+        await opened.enter_async_context(started(client, START_S))
+        await client._client.set_topics([CALLBACKS.name])  # noqa: SLF001
+        numbers = client.partitions_for_topic(CALLBACKS.name) or set()
+        client.assign([TopicPartition(CALLBACKS.name, number) for number in sorted(numbers)])
+        is_wanted = callback_filter(sdkappids=settings.sdkappids, commands=settings.commands)
+        yield ToWebhook(sender, is_wanted, state, client)

@@ -1,0 +1,34 @@
+"""A limit on the records that a command sends in a second."""
+
+import asyncio
+import time
+
+import click
+
+RECORDS_PER_S_MAX = 1e6
+
+rate_option = click.option(
+    "--records-per-s",
+    "--rate",
+    default=500.0,
+    show_default=True,
+    help="Send at most so many a second.",
+)
+
+
+class Throttle:
+    """Lets at most so many records through in a second; after a pause, not more at once."""
+
+    def __init__(self, records_per_s: float) -> None:
+        self._records_per_s = records_per_s
+        self._due_at = time.monotonic()
+
+    @property
+    def batch_max(self) -> int:
+        """The size of a batch that takes about a tenth of a second."""
+        return max(1, int(self._records_per_s / 10))
+
+    async def wait(self, records: int) -> None:
+        """Wait until `records` more may be sent."""
+        self._due_at = max(self._due_at, time.monotonic()) + records / self._records_per_s
+        await asyncio.sleep(max(0.0, self._due_at - time.monotonic()))
