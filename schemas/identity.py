@@ -49,20 +49,24 @@ def callback_id(parts: IdentifyingParts, document: Mapping[str, Any]) -> str:
     return _digest(_identifying(parts, document, by_message=identifies_message))
 
 
-def content_digest(parts: IdentifyingParts) -> bytes:
+def content_digest(parts: IdentifyingParts, parsed: Mapping[str, Any] | None = None) -> bytes:
     """
     Return the digest (16 bytes) of the content that all records with one `ce_id` have in common.
 
     Two records with one `ce_id` and different digests are different callbacks under one id, which
     is a fault. Records of one message whose bodies differ only in VOLATILE fields are repeats, with
     one digest. `parts` has the record's headers ce_sdkappid, ce_type, ce_clientip and
-    ce_optplatform, "" for an absent one, and its value, which may be any bytes.
+    ce_optplatform, "" for an absent one, and its value, which may be any bytes. `parsed` is the
+    value as a JSON object, if the caller has parsed it.
     """
     document: Mapping[str, Any] = {}
     # If the whole request identifies the callback, the bytes of the body count: no need to parse.
     if COMMANDS.get(parts.command, UNKNOWN).identity == "key":
-        with contextlib.suppress(Malformed):
-            document = parse(parts.body)
+        if parsed is not None:
+            document = parsed
+        else:
+            with contextlib.suppress(Malformed):
+                document = parse(parts.body)
     identifies_message = _identifies_message(document)
     return bytes.fromhex(_digest(_identifying(parts, document, by_message=identifies_message)))
 

@@ -7,7 +7,7 @@ import click
 from click.core import ParameterSource
 
 from ops.audit import output
-from ops.audit.audit import audit
+from ops.audit.audit import audit, collect_garbage_rarely
 from ops.audit.ends import Ends
 from ops.audit.report import Report
 from ops.audit.sources import Sources
@@ -144,6 +144,7 @@ def audit_command(
         webhooks=webhook_sources(webhook_logs, webhook_sdkappids, webhook_commands),
     )
     urls = _ingress_urls(admin_urls, directory)
+    collect_garbage_rarely()
     report = run(_audit(sources, urls, directory, ledger_paths, wait_s))
     _print(report, as_json=as_json)
     sys.exit(report.exit_code)

@@ -1,262 +1,126 @@
 """
-Find every `ce_id`, and every (origin, sequence), that has two different contents. Does no I/O.
+Find every `ce_id`, and every (origin, sequence), that has two different contents.
 
 All copies of one sequence, in the topics and in the archive, must be equal byte for byte. All
 callbacks of one `ce_id` must have the same content, which schemas/identity.py defines.
 
-Bodies are not kept, only digests of 64 bits, and 80 bits of each id: 16 bytes for each sequence, 28
-for each `ce_id`, some 150 for each repeat whose body differs from the first one, and 10 MB for
-65,536 buckets.
+Bodies are not kept, only digests of 64 bits. Each callback, and each further copy of it, is a row
+in a bucket that its `ce_id` chooses (bucket_file.py). So the memory has one bucket at a time, and
+all rows of one `ce_id` are in it. `groups` leaves out everything that needs no closer look: a
+callback whose `ce_id` is there once, and a copy that is equal to its callback.
 """
 
-import hashlib
-from array import array
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import NamedTuple
+from collections import defaultdict
+from collections.abc import Iterator
 
-from schemas.topics import CALLBACKS, DEAD_LETTERS
+from pyroaring import BitMap64
 
-# Marks of a `ce_id`, see `mark`.
-COUNTED, UP_TO_END, ROW, ROW_MATCHES = 1, 2, 4, 8
-
-# The sequences of an origin are kept in blocks, so that sequences far apart need little memory.
-BLOCK = 256
-# An entry of 28 bytes for each `ce_id`, in the bucket of the first two bytes of its key:
-#
-#     0      8        12              20       28
-#     | key  | origin | m | sequence  | content |     m: 4 bits of marks, then 60 bits of sequence
-#
-# `origin` and `sequence` are the place where the `ce_id` was seen first.
-_KEY_BYTES = 8
-_CONTENT_BYTES = 8
-_MARKS_AT = _KEY_BYTES + 4
-_CONTENT_AT = _KEY_BYTES + 12
-_ENTRY_BYTES = _CONTENT_AT + _CONTENT_BYTES
-_SEQUENCE_BITS = 60
-# Topic, partition and offset in 64 bits. They are only shown to people, so large ones may be cut.
-_TOPICS = (CALLBACKS.name, DEAD_LETTERS.name, "another topic")
-_PARTITION_BITS = 14
-_OFFSET_BITS = 48
-
-
-class Location(NamedTuple):
-    """The origin and the sequence of a callback, and the record in which it was seen."""
-
-    origin: str
-    sequence: int
-    topic: str
-    partition: int
-    offset: int
-
-    def __str__(self) -> str:
-        """Return the location as people read it."""
-        where = (
-            self.topic if self.offset < 0 else f"{self.topic}/{self.partition} offset {self.offset}"
-        )
-        return f"origin {self.origin} sequence {self.sequence} ({where})"
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """
-    Two contents that should be one.
-
-    `ce_id` is the id that both locations share; "" if they have the same origin and sequence. A
-    location in the database has no partition and no offset: they are -1.
-    """
-
-    ce_id: str
-    first: Location
-    second: Location
-
-    def __str__(self) -> str:
-        """Return the difference as people read it."""
-        if self.ce_id:
-            return f"different callbacks under one id, {self.ce_id}: {self.first} and {self.second}"
-        return f"different content under one sequence: {self.first} and {self.second}"
-
-
-class Differences:
-    """Counts differences, and keeps the first of them."""
-
-    def __init__(self, *, listed_max: int) -> None:
-        self._listed_max = listed_max
-        self.count = 0
-        self.listed: list[Difference] = []
-
-    def add(self, difference: Difference) -> None:
-        """Count a difference."""
-        self.count += 1
-        if len(self.listed) < self._listed_max:
-            self.listed.append(difference)
+from consumers.runtime.batch import Partition
+from ops.audit.block_sums import BlockSums
+from ops.audit.bucket_file import BucketFile
+from ops.audit.difference import Location
+from ops.audit.entries import CHECK, EntryRows, Group, Kind
+from ops.audit.grouping import Grouping, locations
 
 
 class Contents:
-    """The digest of every callback's body, and the content and first place of every `ce_id`."""
+    """The callbacks, with the digests of their bodies and contents, and the copies of them."""
 
-    def __init__(self, differs: Callable[[Difference], None]) -> None:
-        self._differs = differs
-        self._origins: list[str] = []
-        self._origin_numbers: dict[str, int] = {}
-        # By origin and block of sequences: BLOCK digests of bodies (0: not seen), BLOCK records.
-        self._blocks: dict[int, array[int]] = {}
-        # Origin and sequence of repeats whose body is not that of the first place of their `ce_id`.
-        self._varied: set[tuple[int, int]] = set()
-        # By the first two bytes of a key, the entries of the keys that begin with them.
-        self._buckets: dict[bytes, bytearray] = {}
-
-    def add(
-        self, ce_id: str, body: bytes, location: Location, content: Callable[[], bytes]
-    ) -> bool:
-        """
-        Add a callback; return True if its `ce_id` was seen at another sequence before.
-
-        A copy of a callback may be added again, from another topic or the archive. `content`
-        returns a digest that all callbacks of one `ce_id` must share.
-        """
-        origin = self._origin_number(location.origin)
-        digest = _digest(body)
-        block, index = self._block(origin, location.sequence), location.sequence % BLOCK
-        if block[index]:
-            # A copy must also have the id of the callback.
-            if block[index] != digest or not self.is_of(ce_id, location.origin, location.sequence):
-                self._differs(Difference("", self._location(origin, location.sequence), location))
-            return False
-        block[index], block[BLOCK + index] = digest, _packed(location)
-        key, shared = _key(ce_id), content()[:_CONTENT_BYTES]
-        bucket, entry = self._find(key)
-        if entry < 0:
-            stored = origin.to_bytes(4, "big") + location.sequence.to_bytes(8, "big")
-            bucket += key[2:] + stored + shared
-            return False
-        first = self._first(bucket, entry)
-        if self._block(*first)[first[1] % BLOCK] != digest:
-            self._varied.add((origin, location.sequence))
-        if bucket[entry + _CONTENT_AT : entry + _ENTRY_BYTES] != shared:
-            self._differs(Difference(ce_id, self._location(*first), location))
-        return True
-
-    def mark(self, ce_id: str, mark: int) -> bool:
-        """Mark a `ce_id` that was added; return True if it did not have this mark."""
-        bucket, entry = self._find(_key(ce_id))
-        if entry < 0 or bucket[entry + _MARKS_AT] >> 4 & mark:
-            return False
-        bucket[entry + _MARKS_AT] |= mark << 4
-        return True
-
-    def is_of(self, ce_id: str, origin: str, sequence: int) -> bool:
-        """Return whether the callback that was added at this sequence may have this `ce_id`."""
-        bucket, entry = self._find(_key(ce_id))
-        if entry < 0:
-            return False
-        place, first = (self._origin_numbers[origin], sequence), self._first(bucket, entry)
-        return (
-            place == first
-            or place in self._varied
-            or self._block(*place)[sequence % BLOCK] == self._block(*first)[first[1] % BLOCK]
-        )
-
-    def is_marked(self, ce_id: str, mark: int) -> bool:
-        """Return whether a `ce_id` has a mark."""
-        bucket, entry = self._find(_key(ce_id))
-        return entry >= 0 and bool(bucket[entry + _MARKS_AT] >> 4 & mark)
-
-    def row_matches(self, sha256: bytes, origin: str, sequence: int) -> bool | None:
-        """
-        Return whether a row of the database has the body that was added at this sequence.
-
-        Return None if no callback was added there.
-        """
-        stored = self._digest_at(origin, sequence)
-        return stored == _first_64_bits(sha256) if stored else None
+    def __init__(self) -> None:
+        self._rows = EntryRows()
+        self._files = {kind: BucketFile() for kind in Kind}
+        self._block_sums = BlockSums()
+        # By origin, the sequences of callbacks, and of dead letters.
+        self._sequences: defaultdict[str, BitMap64] = defaultdict(BitMap64)
+        self._dead_letters: defaultdict[str, BitMap64] = defaultdict(BitMap64)
 
     def has(self, origin: str, sequence: int) -> bool:
-        """Return whether a callback was added at this sequence."""
-        return self._digest_at(origin, sequence) != 0
-
-    def first_place(self, ce_id: str) -> tuple[str, int] | None:
-        """Return origin and sequence of the first callback with a `ce_id`, None if none has it."""
-        bucket, entry = self._find(_key(ce_id))
-        if entry < 0:
-            return None
-        origin, sequence = self._first(bucket, entry)
-        return self._origins[origin], sequence
-
-    def _digest_at(self, origin: str, sequence: int) -> int:
-        number = self._origin_numbers.get(origin)
-        block = None if number is None else self._blocks.get(_block_key(number, sequence))
-        return block[sequence % BLOCK] if block else 0
-
-    def location(self, origin: str, sequence: int) -> Location:
-        """Return the record in which a callback was seen first."""
-        return self._location(self._origin_numbers[origin], sequence)
-
-    def _first(self, bucket: bytearray, entry: int) -> tuple[int, int]:
-        """Return the origin's number and the sequence of an entry's first place."""
-        stored = int.from_bytes(bucket[entry + _KEY_BYTES : entry + _CONTENT_AT], "big")
-        return stored >> 64, stored & (1 << _SEQUENCE_BITS) - 1
-
-    def _find(self, key: bytes) -> tuple[bytearray, int]:
-        """Return the bucket of `key`, and the index of its entry there, -1 if it has none."""
-        bucket, rest = self._buckets.get(key[:2]), key[2:]
-        if bucket is None:
-            bucket = self._buckets[key[:2]] = bytearray()
-        entry = bucket.find(rest)
-        while entry >= 0 and entry % _ENTRY_BYTES:  # bytes that span two entries or fields
-            entry = bucket.find(rest, entry + 1)
-        return bucket, entry
-
-    def _origin_number(self, origin: str) -> int:
-        number = self._origin_numbers.setdefault(origin, len(self._origins))
-        if number == len(self._origins):
-            self._origins.append(origin)
-        return number
-
-    def _block(self, origin: int, sequence: int) -> "array[int]":
-        key = _block_key(origin, sequence)
-        block = self._blocks.get(key)
-        if block is None:
-            block = self._blocks[key] = array("Q", bytes(16 * BLOCK))
-        return block
-
-    def _location(self, origin: int, sequence: int) -> Location:
-        packed = self._block(origin, sequence)[BLOCK + sequence % BLOCK]
-        return Location(
-            self._origins[origin],
-            sequence,
-            _TOPICS[packed >> _PARTITION_BITS + _OFFSET_BITS],
-            packed >> _OFFSET_BITS & (1 << _PARTITION_BITS) - 1,
-            packed & (1 << _OFFSET_BITS) - 1,
+        """Return whether a callback or a dead letter was added with this sequence."""
+        return self.has_callback(origin, sequence) or (
+            origin in self._dead_letters and sequence in self._dead_letters[origin]
         )
 
+    def has_callback(self, origin: str, sequence: int) -> bool:
+        """Return whether a callback was added with this sequence."""
+        return origin in self._sequences and sequence in self._sequences[origin]
 
-def _block_key(origin: int, sequence: int) -> int:
-    return origin << _SEQUENCE_BITS | sequence // BLOCK
+    def add(
+        self, ce_id: str, body_sha256: bytes, location: Location, content: bytes, mark: int
+    ) -> None:
+        """
+        Add a callback whose sequence has none yet.
 
+        `content` is a digest that all callbacks of one `ce_id` must share.
+        """
+        self._sequences[location.origin].add(location.sequence)
+        check = self._add(Kind.FIRST, ce_id, body_sha256, location, content=content, mark=mark)
+        self._note(location, check)
 
-def _packed(location: Location) -> int:
-    topic = _TOPICS.index(location.topic) if location.topic in _TOPICS else len(_TOPICS) - 1
-    partition = location.partition & (1 << _PARTITION_BITS) - 1
-    offset = location.offset & (1 << _OFFSET_BITS) - 1
-    return (topic << _PARTITION_BITS | partition) << _OFFSET_BITS | offset
+    def add_copy(self, ce_id: str, body_sha256: bytes, location: Location) -> None:
+        """Add a copy of a callback that was added, in the topic."""
+        self._note(location, self._add(Kind.COPY, ce_id, body_sha256, location))
 
+    def _note(self, location: Location, check: int) -> None:
+        partition = Partition(location.topic, location.partition)
+        self._block_sums.add_record(partition, location.offset, check)
 
-def _digest(body: bytes) -> int:
-    # The database can compute SHA-256 of its bodies, too.
-    return _first_64_bits(hashlib.sha256(body).digest())
+    def add_archived_copy(self, ce_id: str, body_sha256: bytes, location: Location) -> None:
+        """Add a copy of a callback that was added, in the archive, in the order of offsets."""
+        row = self._rows.row(ce_id, body_sha256, location)
+        partition = Partition(location.topic, location.partition)
+        for to_compare in self._block_sums.add_archived(
+            partition, location.offset, row[1 + CHECK], row
+        ):
+            self._files[Kind.COPY].add(*to_compare)
 
+    def add_dead_letter(
+        self, ce_id: str, body_sha256: bytes, location: Location, content: bytes
+    ) -> None:
+        """Add a dead letter: a copy of a callback that may come later, or the callback itself."""
+        self._dead_letters[location.origin].add(location.sequence)
+        self._add(Kind.DEAD_LETTER, ce_id, body_sha256, location, content=content)
 
-def _first_64_bits(sha256: bytes) -> int:
-    # 0 means that no callback was seen, so it is not used as a digest.
-    return int.from_bytes(sha256[:8], "big") or 1
+    def add_row(self, ce_id: str, body_sha256: bytes, origin: str, sequence: int) -> None:
+        """Add a receipt of the database, with the digest of its row."""
+        location = Location(origin, sequence, "", 0, 0)
+        self._add(Kind.ROW, ce_id, body_sha256, location)
 
+    def forget_rows(self) -> None:
+        """Forget the rows of the database, before they are read again."""
+        self._files[Kind.ROW] = BucketFile()
 
-def _key(ce_id: str) -> bytes:
-    # An ingress writes 128 bits of a digest in hex; other producers write any text.
-    if len(ce_id) == 32:
-        try:
-            return bytes.fromhex(ce_id)[: 2 + _KEY_BYTES]
-        except ValueError:
-            pass
-    return hashlib.blake2b(ce_id.encode(), digest_size=2 + _KEY_BYTES).digest()
+    def add_delivery(
+        self, ce_id: str, body_sha256: bytes | None, place: tuple[str, int] | None, mark: int
+    ) -> None:
+        """Add a delivery to a webhook; what its receiver has not noted is None."""
+        location = Location(*(place or ("", 0)), "", 0, 0)
+        self._add(Kind.DELIVERY, ce_id, body_sha256, location, mark=mark)
+
+    def _add(
+        self,
+        kind: Kind,
+        ce_id: str,
+        body_sha256: bytes | None,
+        location: Location,
+        *,
+        content: bytes = b"",
+        mark: int = 0,
+    ) -> int:
+        """Add a row; return its check."""
+        row = self._rows.row(ce_id, body_sha256, location, content=content, mark=mark)
+        self._files[kind].add(*row)
+        return row[1 + CHECK]
+
+    def groups(self) -> Iterator[Group]:
+        """
+        Yield each id that several sequences have, or an entry that equals no callback.
+
+        An equal entry has the same id, origin, sequence and body.
+        """
+        for row in self._block_sums.close_all():
+            self._files[Kind.COPY].add(*row)
+        return Grouping(self._rows, self._files, self.has_callback).groups()
+
+    def locations(self, places: set[tuple[str, int]]) -> dict[tuple[str, int], Location]:
+        """Return the records in which callbacks were seen first, by origin and sequence."""
+        return locations(self._rows, self._files, places)

@@ -8,13 +8,15 @@ missing or doubled explains number and sum, that is the fault. Otherwise only th
 faults is known.
 """
 
-from array import array
-from dataclasses import dataclass, field
-from itertools import accumulate
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from itertools import accumulate, islice
 
 from pyroaring import BitMap64
 
 from consumers.counters.layout import SUM_MODULUS
+from ops.audit.report import LISTED_MAX
+from ops.audit.sequence_order import SequenceOrder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,7 +24,8 @@ class CountFaults:
     """
     The faults of a partition's counts.
 
-    A list is empty if number and sum do not show which sequences are missing or doubled.
+    A list has the first LISTED_MAX sequences; it is empty if number and sum do not show which ones
+    are missing or doubled.
     `counted_lost` has a sequence that was counted before Kafka lost it.
     """
 
@@ -34,7 +37,7 @@ class CountFaults:
 
 
 def faults_of(
-    sequences: "array[int]",
+    sequences: SequenceOrder,
     count: int,
     counted_sum: int,
     *,
@@ -49,47 +52,51 @@ def faults_of(
     the lost ones.
     """
 
-    def required_after(index: int) -> list[int]:
-        return [sequence for sequence in sequences[index:] if sequence <= last_sequence]
+    def missing_after(index: int) -> CountFaults:
+        return missing_of(
+            sequence for sequence in sequences.after(index) if sequence <= last_sequence
+        )
 
     def sum_above_first(number: int) -> int:
-        return (counted_sum - sum(sequences[:number])) % SUM_MODULUS
+        return (counted_sum - sequences.sum_of_first(number)) % SUM_MODULUS
 
     size = len(sequences)
     if count <= size and not sum_above_first(count):
-        return _missing(required_after(count))
+        return missing_after(count)
     if 0 < count <= size + 1:
         # If the counts have the first `count - 1` sequences and one more, this is that one.
         extra = sum_above_first(count - 1)
         if extra in lost_from_kafka:
-            missing = required_after(count - 1)
-            return CountFaults(missing=len(missing), missing_listed=missing, counted_lost=[extra])
-        if extra in sequences[: count - 1] and not required_after(count - 1):
+            return replace(missing_after(count - 1), counted_lost=[extra])
+        if not missing_after(count - 1).missing and sequences.has_within_first(count - 1, extra):
             return CountFaults(doubled=1, doubled_listed=[extra])
     if count < size:
         # If the counts have the first `count + 1` sequences except one, this is that one.
         omitted = -sum_above_first(count + 1) % SUM_MODULUS
-        if omitted in sequences[: count + 1] and not required_after(count + 1):
-            return _missing([omitted])
-        return CountFaults(missing=len(required_after(count)) or 1)
+        if not missing_after(count + 1).missing and sequences.has_within_first(count + 1, omitted):
+            return missing_of([omitted])
+        return CountFaults(missing=missing_after(count).missing or 1)
     # With as many sequences as the partition but another sum, at least one is missing and one is
     # doubled. With more, at least those above the partition's number are doubled.
     return CountFaults(missing=int(count == size), doubled=count - size or 1)
 
 
-def _missing(sequences: list[int]) -> CountFaults:
-    return CountFaults(missing=len(sequences), missing_listed=sequences)
+def missing_of(sequences: Iterable[int]) -> CountFaults:
+    """Return that `sequences` are missing; there may be more than the memory can hold."""
+    missing = iter(sequences)
+    listed = list(islice(missing, LISTED_MAX))
+    return CountFaults(missing=len(listed) + sum(1 for _ in missing), missing_listed=listed)
 
 
-def without_dead_letters(sequences: "array[int]", dead_letters: BitMap64) -> "array[int]":
+def without_dead_letters(sequences: SequenceOrder, dead_letters: BitMap64) -> SequenceOrder:
     """Return `sequences`, in their order, without those in `dead_letters`."""
     if not dead_letters:
         return sequences
-    return array("Q", (sequence for sequence in sequences if sequence not in dead_letters))
+    return SequenceOrder(sequence for sequence in sequences if sequence not in dead_letters)
 
 
 def counted_dead_letters(
-    sequences: "array[int]", dead_letters: BitMap64, count: int, counted_sum: int
+    sequences: SequenceOrder, dead_letters: BitMap64, count: int, counted_sum: int
 ) -> BitMap64:
     """
     Return the dead letters that the counts of a partition include all the same.
@@ -99,11 +106,16 @@ def counted_dead_letters(
     `skipped + count` of `sequences`, except the first `skipped` dead letters. Their sum shows which
     `skipped` it is. If no `skipped` has that sum, none of the dead letters is taken as counted.
     """
-    indexes = [index for index, sequence in enumerate(sequences) if sequence in dead_letters]
-    sums = array("Q", (total % SUM_MODULUS for total in accumulate(sequences, initial=0)))
-    skipped_sums = list(accumulate((sequences[index] for index in indexes), initial=0))
-    for skipped in range(len(indexes), -1, -1):
-        end = skipped + count
-        if end < len(sums) and (sums[end] - skipped_sums[skipped] - counted_sum) % SUM_MODULUS == 0:
-            return BitMap64(sequences[index] for index in indexes[skipped:] if index < end)
+    skipped = [
+        (index, sequence) for index, sequence in enumerate(sequences) if sequence in dead_letters
+    ]
+    skipped_sums = list(accumulate((sequence for _, sequence in skipped), initial=0))
+    after = islice(sequences.after(count), len(skipped))
+    sums = list(accumulate(after, initial=sequences.sum_of_first(count)))
+    for number in range(len(skipped), -1, -1):
+        end = number + count
+        if end > len(sequences):
+            continue
+        if (sums[number] - skipped_sums[number] - counted_sum) % SUM_MODULUS == 0:
+            return BitMap64(sequence for index, sequence in skipped[number:] if index < end)
     return BitMap64()

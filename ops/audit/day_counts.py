@@ -6,13 +6,14 @@ of the counters: by the time of the event, in the app's own zone, each `ce_id` o
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from consumers.counters.layout import QUARTER_S
 from consumers.counters.slots import slots_to_search
 from consumers.counters.zones import DEFAULT_ZONE_NAME, date_of
+from ops.audit.counted import NO_SLOT, NOT_COUNTED, Counted, DayRecords, Slot
 from ops.audit.report import LISTED_MAX
 from ops.audit.sources import ReadAgain
 from ops.audit.statistic_report import DayReport, DaysNotJudged, DaysReport, StatisticReport
@@ -46,31 +47,16 @@ class ShownDays:
     numbers: Mapping[str, Numbers]
 
 
-@dataclass(slots=True)
-class _DayRecords:
-    """The records of a day: `least` must be counted in it, `most` may be."""
-
-    least_messages: int = 0
-    least_callbacks: int = 0
-    most_messages: int = 0
-    most_callbacks: int = 0
-
-
-@dataclass(slots=True)
-class _AppDays:
-    zone: str
-    days: defaultdict[str, _DayRecords] = field(default_factory=lambda: defaultdict(_DayRecords))
-    # The number of repeats that may be of another day than the first callback of their `ce_id`.
-    # The audit does not remember which day that is, so any day may lack this many.
-    unsure_repeats: int = 0
-
-
 class DayCounts:
     """Counts the messages and callbacks of the records by app and day, and compares them."""
 
     def __init__(self) -> None:
         self._shown: Mapping[str, ShownDays] | None = None
-        self._apps: dict[str, _AppDays] = {}
+        # By app, the zone of its days.
+        self._zones: dict[str, str] = {}
+        # The slots with their numbers, in order, and the number of callbacks in each.
+        self._slots = {NO_SLOT: NOT_COUNTED}
+        self._counts = [0]
         self._expired_until_s = 0
 
     def note_shown(self, shown_days: Mapping[str, ShownDays]) -> None:
@@ -81,10 +67,10 @@ class DayCounts:
             ReadAgain: records were counted by days of another zone than the app has now.
         """
         self._shown = shown_days
-        for name, app in self._apps.items():
-            if app.zone != self._zone(name):
+        for name, zone in self._zones.items():
+            if zone != self._zone(name):
                 raise ReadAgain(
-                    f"the days of app {name} are those of {self._zone(name)}, not of {app.zone}"
+                    f"the days of app {name} are those of {self._zone(name)}, not of {zone}"
                 )
 
     def note_expired(self, last_timestamp_ms: int) -> None:
@@ -99,32 +85,35 @@ class DayCounts:
         callback: CallbackRecord,
         document: Mapping[str, Any],
         *,
-        messages: int,
-        is_new: bool,
-        is_newly_up_to_end: bool,
-        is_repeat: bool,
-    ) -> None:
-        """
-        Count a record with a parsed body; `messages` is 1 if it is a message, else 0.
+        is_message: bool,
+        is_up_to_end: bool,
+    ) -> int:
+        """Count a callback with a parsed body; return the number of its slot, not NOT_COUNTED."""
+        received_s = int(callback.received_at.timestamp() // 1)
+        app = callback.sdkappid
+        zone = self._zones.get(app)
+        if zone is None:
+            zone = self._zones[app] = self._zone(app)
+        slot = Slot(
+            app,
+            date_of(zone, counted_at_s(document, received_s) // QUARTER_S),
+            is_message,
+            is_up_to_end,
+            not _has_certain_time(callback.command, document, received_s),
+        )
+        number = self._slots.setdefault(slot, len(self._counts))
+        if number == len(self._counts):
+            self._counts.append(0)
+        self._counts[number] += 1
+        return number
 
-        It is the first with its `ce_id` (`is_new`), or the first up to the end of its origin
-        (`is_newly_up_to_end`), or repeats another one (`is_repeat`).
-        """
-        received_s = int(callback.received_at.replace(microsecond=0).timestamp())
-        if callback.sdkappid not in self._apps:
-            self._apps[callback.sdkappid] = _AppDays(self._zone(callback.sdkappid))
-        app = self._apps[callback.sdkappid]
-        day = app.days[date_of(app.zone, counted_at_s(document, received_s) // QUARTER_S)]
-        is_unsure = is_repeat and not _has_certain_time(callback.command, document, received_s)
-        app.unsure_repeats += is_unsure
-        if is_new or is_unsure:
-            day.most_messages += messages
-            day.most_callbacks += 1
-        if is_newly_up_to_end:
-            day.least_messages += messages
-            day.least_callbacks += 1
+    def counted(self) -> Counted:
+        """Return what was counted so far; repeats are to be left out."""
+        return Counted(self._slots, self._counts)
 
-    def compare(self, *, expired: int, unread: int, dead_lettered: int) -> DaysReport | None:
+    def compare(
+        self, counted: Counted, *, expired: int, unread: int, dead_lettered: int
+    ) -> DaysReport | None:
         """
         Return the result for all days, None if no statistics were noted.
 
@@ -135,14 +124,18 @@ class DayCounts:
         if self._shown is None:
             return None
         compared = missing = doubled = different = 0
+        records = counted.days()
         listed: list[DayReport] = []
         reasons: dict[tuple[str, str], list[str]] = defaultdict(list)
-        for name, day in self._names_and_days():
+        for name, day in self._names_and_days(records):
             if reason := self._not_judged(name, day, has_expired=expired > 0):
                 reasons[name, reason].append(day)
                 continue
             compared += 1
-            report = self._day(name, day, unread=unread, dead_lettered=dead_lettered)
+            may_lack = counted.unsure_repeats(name) + dead_lettered
+            report = self._day(
+                name, day, records.get((name, day), DayRecords()), unread=unread, may_lack=may_lack
+            )
             missing += report.missing
             doubled += report.doubled
             if report.missing or report.doubled:
@@ -161,14 +154,9 @@ class DayCounts:
             ],
         )
 
-    def _names_and_days(self) -> Iterator[tuple[str, str]]:
-        shown_days = self._shown or {}
-        for name in sorted(shown_days.keys() | self._apps.keys()):
-            days = set(self._apps[name].days) if name in self._apps else set()
-            if name in shown_days:
-                days.update(shown_days[name].numbers)
-            for day in sorted(days):
-                yield name, day
+    def _names_and_days(self, records: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+        shown = ((name, day) for name, days in (self._shown or {}).items() for day in days.numbers)
+        return sorted({*records, *shown})
 
     def _not_judged(self, name: str, day: str, *, has_expired: bool) -> str:
         """Return why a day is not judged, "" if it is compared."""
@@ -182,15 +170,14 @@ class DayCounts:
             return NOT_KEPT
         return IN_FUTURE if day > shown_days.last else ""
 
-    def _day(self, name: str, day: str, *, unread: int, dead_lettered: int) -> DayReport:
+    def _day(
+        self, name: str, day: str, records: DayRecords, *, unread: int, may_lack: int
+    ) -> DayReport:
         of_app = (self._shown or {}).get(name)
         shown_numbers = of_app.numbers.get(day, Numbers(0, 0)) if of_app else Numbers(0, 0)
-        app = self._apps.get(name, _AppDays(self._zone(name)))
-        records = app.days[day] if day in app.days else _DayRecords()
-        may_lack = app.unsure_repeats + dead_lettered
         return DayReport(
             app=name,
-            zone=app.zone,
+            zone=self._zones.get(name) or self._zone(name),
             day=day,
             messages=StatisticReport(
                 shown=shown_numbers.messages,

@@ -1,12 +1,12 @@
 """The sequences of an origin by the source that has them, and the end up to which each must be."""
 
-from array import array
 from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from pyroaring import BitMap64
 
+from ops.audit.sequence_order import SequenceOrder
 from ops.sequences import SequenceRange, Sequences, highest
 
 
@@ -23,8 +23,8 @@ class OriginEnd(NamedTuple):
     is_known: bool
 
 
-def _no_order() -> "defaultdict[int, array[int]]":
-    return defaultdict(lambda: array("Q"))
+def _no_order() -> defaultdict[int, SequenceOrder]:
+    return defaultdict(SequenceOrder)
 
 
 @dataclass(slots=True)
@@ -59,8 +59,8 @@ class Evidence:
     expired_from_postgres: list[SequenceRange] = field(default_factory=list)
     # By partition, the sequences in the order of offsets: first those that only the archive has,
     # then those of the topic. Only counts, which cannot name sequences, need an order.
-    order_below_log_start: "defaultdict[int, array[int]]" = field(default_factory=_no_order)
-    order_in_topic: "defaultdict[int, array[int]]" = field(default_factory=_no_order)
+    order_below_log_start: defaultdict[int, SequenceOrder] = field(default_factory=_no_order)
+    order_in_topic: defaultdict[int, SequenceOrder] = field(default_factory=_no_order)
     # The highest sequence that was not added because it is too high.
     highest_ignored: int = 0
 
@@ -80,6 +80,6 @@ class Evidence:
         """The partitions that have sequences of the origin."""
         return self.order_below_log_start.keys() | self.order_in_topic.keys()
 
-    def in_order(self, partition: int) -> "array[int]":
+    def in_order(self, partition: int) -> SequenceOrder:
         """Return the sequences of a partition in the order of their offsets."""
         return self.order_below_log_start[partition] + self.order_in_topic[partition]

@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from ops.audit.contents import COUNTED, UP_TO_END, Contents
+from ops.audit.counted import NOT_COUNTED, Counted
 from ops.audit.day_counts import DayCounts
 from ops.audit.statistic_report import StatisticReport
 from schemas.additions import additions_of
-from schemas.body import Malformed, parse
 from schemas.callback_record import CallbackRecord
 from schemas.figures import ACTIVE, GROUP_MESSAGES, ONE_TO_ONE_MESSAGES
 
@@ -36,62 +36,55 @@ class MessageCounts:
     lower and an upper bound.
     """
 
-    def __init__(self, contents: Contents) -> None:
-        self._contents = contents
+    def __init__(self) -> None:
         self.days = DayCounts()
-        self._messages = 0
-        self._messages_up_to_end = 0
-        # By app and account, True if a record up to its origin's end names this person.
-        self._people: dict[tuple[str, str], bool] = {}
+        # Hashes of app and account: of all people, and of those whom a record up to its origin's
+        # end names. Names would take three times the memory.
+        self._people: set[int] = set()
+        self._people_up_to_end: set[int] = set()
 
-    def add(self, callback: CallbackRecord, *, is_up_to_end: bool, is_repeat: bool) -> None:
+    def add(
+        self,
+        callback: CallbackRecord,
+        document: Mapping[str, Any] | None,
+        *,
+        is_up_to_end: bool,
+        with_people: bool,
+    ) -> int:
         """
-        Count a record.
+        Count a callback that was not counted before; return the number that `DayCounts.add` has.
 
-        `is_up_to_end`: its sequence is not above the end of its origin. `is_repeat`: its `ce_id`
-        was seen at another sequence before.
+        `document` is the parsed body, None if it is malformed: no ingress wrote such a record, and
+        no consumer counts it. `is_up_to_end`: its sequence is not above the end of its origin.
         """
-        is_new = self._contents.mark(callback.id, COUNTED)
-        is_newly_up_to_end = is_up_to_end and self._contents.mark(callback.id, UP_TO_END)
-        if not (is_new or is_newly_up_to_end or is_repeat):
-            return
-        try:
-            document = parse(callback.body)
-        except Malformed:
-            return  # no ingress wrote it, and no consumer counts it
+        if document is None:
+            return NOT_COUNTED
         additions = additions_of(callback.command, callback.opt_platform, document)
         numbers = additions.sums.numbers
         is_message = ONE_TO_ONE_MESSAGES in numbers or GROUP_MESSAGES in numbers
-        self.days.add(
-            callback,
-            document,
-            messages=int(is_message),
-            is_repeat=not is_new and is_repeat,
-            is_new=is_new,
-            is_newly_up_to_end=is_newly_up_to_end,
-        )
-        if not is_message or not (is_new or is_newly_up_to_end):
-            return
-        self._messages += is_new
-        self._messages_up_to_end += is_newly_up_to_end
-        for account in additions.accounts(ACTIVE):
-            person = (callback.sdkappid, account)
-            self._people[person] = self._people.get(person, False) or is_up_to_end
+        if is_message and with_people:
+            people = self._people_up_to_end if is_up_to_end else self._people
+            people.update(
+                hash((callback.sdkappid, account)) for account in additions.accounts(ACTIVE)
+            )
+        return self.days.add(callback, document, is_message=is_message, is_up_to_end=is_up_to_end)
 
     def compare(
-        self, statistics: Statistics, *, expired: int, dead_lettered: int
+        self, statistics: Statistics, counted: Counted, *, expired: int, dead_lettered: int
     ) -> dict[str, StatisticReport]:
         """
         Return the numbers of the statistics with their bounds, by name.
 
-        `expired`: the number of callbacks that have expired everywhere. `dead_lettered`: the number
-        that the counters sent to the dead-letter topic, so that they need not be counted.
+        `counted`: what `DayCounts` has counted. `expired`: the number of callbacks that have
+        expired everywhere. `dead_lettered`: the number that the counters sent to the dead-letter
+        topic, so that they need not be counted.
         """
+        least, most = counted.messages()
         reports = {
             "messages": StatisticReport(
                 shown=statistics.messages,
-                least=max(0, self._messages_up_to_end - dead_lettered),
-                most=self._messages + expired,
+                least=max(0, least - dead_lettered),
+                most=most + expired,
             )
         }
         if statistics.people is not None:
@@ -99,7 +92,7 @@ class MessageCounts:
             # people.
             reports["people"] = StatisticReport(
                 shown=statistics.people,
-                least=max(0, sum(self._people.values()) - 2 * dead_lettered),
-                most=len(self._people) + 2 * expired,
+                least=max(0, len(self._people_up_to_end) - 2 * dead_lettered),
+                most=len(self._people | self._people_up_to_end) + 2 * expired,
             )
         return reports

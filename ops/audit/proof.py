@@ -30,8 +30,8 @@ and only a number below the sequences that are left, or above these and the expi
 is a fault: other wrong counts are not noticed.
 """
 
-from array import array
 from collections.abc import Mapping
+from dataclasses import replace
 from itertools import chain
 
 from pyroaring import BitMap64
@@ -40,10 +40,12 @@ from ops.audit.count_faults import (
     CountFaults,
     counted_dead_letters,
     faults_of,
+    missing_of,
     without_dead_letters,
 )
 from ops.audit.evidence import Evidence, OriginEnd
 from ops.audit.report import COUNTS, INGRESS_DEAD_LETTERS, LISTED_MAX, POSTGRES, SinkReport
+from ops.audit.sequence_order import SequenceOrder
 from ops.sequences import Sequences, sequence_bitmap, union
 
 _NONE = BitMap64()
@@ -168,7 +170,10 @@ class OriginProof:
             all_faults.append(partition_faults)
         # A sequence that Kafka has lost is not counted either, unless the sum shows that it is.
         missing = sorted(
-            [*lost, *chain.from_iterable(faults.missing_listed for faults in all_faults)]
+            [
+                *lost[:LISTED_MAX],
+                *chain.from_iterable(faults.missing_listed for faults in all_faults),
+            ]
         )
         doubled = sorted(chain.from_iterable(faults.doubled_listed for faults in all_faults))
         return SinkReport(
@@ -183,16 +188,17 @@ class OriginProof:
         )
 
     def _faults_beside_expired(
-        self, partition: int, sequences: "array[int]", count: int
+        self, partition: int, sequences: SequenceOrder, count: int
     ) -> CountFaults:
         """Compare the counts of a partition that include an unknown part of expired sequences."""
-        missing = [
-            sequence for sequence in sequences[count:] if sequence <= self._end.last_sequence
-        ]
+        last_sequence = self._end.last_sequence
+        missing = missing_of(
+            sequence for sequence in sequences.after(count) if sequence <= last_sequence
+        )
         surplus = max(0, count - len(sequences))
         expired = len(self._in_ranges(partition) & self.expired)
         doubled = max(0, surplus - expired) if self._end.is_known else 0
-        return CountFaults(missing=len(missing), doubled=doubled, missing_listed=missing)
+        return replace(missing, doubled=doubled)
 
 
 def _sink_report(

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 
-from ops.audit.contents import Difference
+from ops.audit.difference import Difference
 from ops.audit.statistic_report import DaysReport, StatisticReport
 from ops.audit.webhook_report import WebhookReport
 from ops.failure import ExitCode

@@ -1,47 +1,30 @@
 """
-Collect every callback that a source has, compare them, and report. Does no I/O.
+Collect every callback that a source has. Does no I/O but on temporary files.
 
-There are five comparisons: the sequences of each origin with its end (proof.py), the contents of
-callbacks with each other (contents.py, row_check.py), the ledger of sent callbacks with the sinks
-(ledger_check.py), the statistics with the records (message_counts.py, day_counts.py), and the logs
-of webhooks' receivers with the callbacks that are for them (webhook_check.py).
+reporting.py compares what was collected, and makes the report.
 """
 
 from collections.abc import Iterable, Mapping
-from functools import partial
 from types import MappingProxyType
 
 from consumers.archive.segment import Line
 from consumers.webhook.callback_filter import CallbackFilter
-from ops.audit.contents import Contents, Differences, Location
+from ops.audit.collected import nothing_collected
+from ops.audit.collected_callbacks import CollectedCallbacks
 from ops.audit.day_counts import ShownDays
+from ops.audit.difference import Location
 from ops.audit.ends import Ends
-from ops.audit.ledger_check import LedgerCheck
-from ops.audit.message_counts import MessageCounts, Statistics
-from ops.audit.origins import Origins
-from ops.audit.proof import OriginProof
-from ops.audit.report import (
-    ARCHIVE,
-    COUNTS,
-    INGRESS_DEAD_LETTERS,
-    KAFKA,
-    LISTED_MAX,
-    POSTGRES,
-    OriginReport,
-    Report,
-    SinkReport,
-)
-from ops.audit.row_check import RowCheck
-from ops.audit.statistic_report import DaysReport
-from ops.audit.webhook_check import checks_of
+from ops.audit.message_counts import Statistics
+from ops.audit.report import ARCHIVE, COUNTS, INGRESS_DEAD_LETTERS, KAFKA, POSTGRES, Report
+from ops.audit.reporting import report_of
+from ops.audit.webhook_check import WebhookCheck
 from ops.audit.webhook_log import LogReader
 from ops.audit.webhook_report import title
 from ops.sequences import Sequences
 from ops.simulate.ledger import LedgerEntry
-from schemas.callback_record import CallbackRecord, NotACallback, parse_callback_record
+from schemas.callback_record import CallbackRecord
 from schemas.dead_letter import CONNECT, GROUP, INGRESS, KAFKA_PRODUCE, STAGE
 from schemas.dead_letter_actions import Action, ActionResult
-from schemas.identity import IdentifyingParts, content_digest
 from schemas.topics import CALLBACKS as MAIN_TOPIC
 from schemas.topics import DEAD_LETTERS as DEAD_LETTER_TOPIC
 
@@ -68,22 +51,27 @@ class Tally:
     ) -> None:
         self.records = 0
         self.lines = 0
-        self.origins = Origins(ends)
-        self._differences = Differences(listed_max=LISTED_MAX)
-        self._contents = Contents(self._differences.add)
-        self._rows = RowCheck(self._contents)
-        self._ledger = LedgerCheck(ledger, audits_postgres=audits_postgres)
-        self._audits_postgres = audits_postgres
-        self._audits_counts = audits_counts
-        self._statistics = Statistics(messages=0, people=None, applied={})
-        self._message_counts = MessageCounts(self._contents)
-        self.webhooks = checks_of(webhooks, self._contents, self._differences.add)
+        self.receipts = 0
+        self._collected = nothing_collected(
+            ends,
+            ledger,
+            audits_postgres=audits_postgres,
+            audits_counts=audits_counts,
+            webhooks=webhooks,
+        )
+        self.origins = self._collected.origins
+        self._contents = self._collected.contents
+        self._callbacks = CollectedCallbacks(self._collected)
+        self._ledger = self._collected.ledger
         self._sink_of_group = SINK_OF_GROUP | {f"webhook-{name}": title(name) for name in webhooks}
         # By partition of the main topic: its lowest offset now, and when it was read first.
         self._log_starts: dict[int, int] = {}
         self._first_log_starts: dict[int, int] = {}
-        self._foreign_count = 0
-        self._repeat_count = 0
+
+    @property
+    def webhooks(self) -> Mapping[str, WebhookCheck]:
+        """The targets that are audited, by name."""
+        return self._collected.webhooks
 
     @property
     def ledger_ids_without_row(self) -> list[str]:
@@ -91,82 +79,13 @@ class Tally:
         return self._ledger.ids_without_row
 
     def report(self, logs: Mapping[str, LogReader] = MappingProxyType({})) -> Report:
-        """Return the result of everything that was added so far; `logs` has those of webhooks."""
-        proofs = {
-            origin: OriginProof(self.origins.evidence(origin), self.origins.end(origin))
-            for origin in self.origins.names()
-        }
-        expired = sum(len(proof.expired) for proof in proofs.values())
-        audited = {POSTGRES: self._audits_postgres, COUNTS: self._audits_counts}
-        webhook_sinks = {check.title: check.sinks(proofs) for check in self.webhooks.values()}
-        origins = [
-            self._origin_report(origin, proof, webhook_sinks) for origin, proof in proofs.items()
-        ]
-        webhooks = {
-            name: check.report(logs[name], may_be_gone=bool(expired or self._foreign_count))
-            for name, check in self.webhooks.items()
-        }
-        counts = [origin.sinks[COUNTS] for origin in origins if self._audits_counts]
-        dead_lettered = sum(sink.dead_lettered + sink.dropped for sink in counts)
-        return Report(
-            origins=origins,
-            ledger=self._ledger.report(
-                lambda origin, sequence: sequence in proofs[origin].expired_from_postgres
-            ),
-            statistics=self._message_counts.compare(
-                self._statistics, expired=expired, dead_lettered=dead_lettered
-            )
-            if self._audits_counts
-            else {},
-            days=self._days_report(origins, expired, dead_lettered),
-            repeats=self._repeat_count,
-            foreign=self._foreign_count,
-            different=self._differences.count + self._rows.different,
-            different_listed=[*self._differences.listed, *self._rows.listed()][:LISTED_MAX],
-            doubts=self.origins.doubts()
-            | {
-                title(name): f"{title(name)}: {'; '.join(webhook.doubts)}"
-                for name, webhook in webhooks.items()
-                if webhook.doubts
-            },
-            quarantined=self.origins.quarantined,
-            not_audited=[sink for sink, is_audited in audited.items() if not is_audited],
-            webhooks=webhooks,
-        )
+        """
+        Return the result of everything that was added so far; `logs` has those of webhooks.
 
-    def _days_report(
-        self, origins: list[OriginReport], expired: int, dead_lettered: int
-    ) -> DaysReport | None:
-        if not self._audits_counts:
-            return None
-        # Counters may have counted a record before Kafka lost it, and foreign records as well.
-        lost = sum(origin.sinks[KAFKA].missing for origin in origins)
-        return self._message_counts.days.compare(
-            expired=expired,
-            unread=lost + self._foreign_count,
-            dead_lettered=dead_lettered,
-        )
-
-    def _origin_report(
-        self, origin: str, proof: OriginProof, webhook_sinks: Mapping[str, Mapping[str, SinkReport]]
-    ) -> OriginReport:
-        evidence = self.origins.evidence(origin)
-        sinks = {
-            KAFKA: proof.kafka(),
-            INGRESS_DEAD_LETTERS: proof.ingress_dead_letters(),
-            ARCHIVE: proof.sink(ARCHIVE, evidence.archive),
-        }
-        if self._audits_postgres:
-            sinks[POSTGRES] = proof.postgres()
-        if self._audits_counts:
-            sinks[COUNTS] = proof.counts(self._statistics.applied.get(origin, {}))
-        sinks |= {name: by_origin[origin] for name, by_origin in webhook_sinks.items()}
-        return OriginReport(
-            origin=origin,
-            last_sequence=self.origins.last_sequence(origin),
-            sinks=sinks,
-            expired=len(proof.expired),
-        )
+        Raises:
+            NotAudited: temporary files cannot be read.
+        """
+        return report_of(self._collected, logs)
 
     def note_later_ends(self, completed_ends: Ends, later_ends: Ends) -> None:
         """Note the ends that were asked for after everything was read, see `Origins`."""
@@ -182,18 +101,18 @@ class Tally:
     ) -> None:
         """Add a record of the main topic, in the order of its partition."""
         self.records += 1
-        callback = self._parse(value, headers, is_copy=False)
+        callback = self._callbacks.parse(value, headers, is_copy=False)
         if callback is None:
             return
         evidence = self.origins.evidence(callback.origin)
         evidence.topic.add(callback.sequence)
-        if self._audits_counts:
+        if self._collected.audits_counts:
             evidence.order_in_topic[partition].append(callback.sequence)
-        is_repeat = self._compare_content(callback, MAIN_TOPIC.name, partition, offset)
+        location = _location(callback, MAIN_TOPIC.name, partition, offset)
+        self._callbacks.add_record(callback, location)
         for check in self.webhooks.values():
             check.add_callback(callback, partition, offset, in_topic=True)
         self._ledger.match(callback, KAFKA)
-        self._count(callback, is_repeat=is_repeat)
 
     def add_dead_letter(
         self, partition: int, offset: int, headers: Iterable[tuple[str, bytes]], value: bytes
@@ -202,15 +121,16 @@ class Tally:
         self.records += 1
         by_name = dict(headers)
         group = by_name.get(GROUP)
-        callback = self._parse(value, by_name.items(), is_copy=group is not None)
+        callback = self._callbacks.parse(value, by_name.items(), is_copy=group is not None)
         if callback is None:
             return
         if group is None and CONNECT + "offset" in by_name:
             # Another tool wrote this dead letter: it came from a topic, but has no group of ours.
-            self._foreign_count += 1
+            self._collected.foreign_count += 1
             return
         evidence = self.origins.evidence(callback.origin)
-        self._compare_content(callback, DEAD_LETTER_TOPIC.name, partition, offset)
+        location = _location(callback, DEAD_LETTER_TOPIC.name, partition, offset)
+        self._callbacks.add_dead_letter(callback, location)
         if group is not None:
             if sink := self._sink_of_group.get(group.decode("utf-8", "replace")):
                 self._add_dead_letter_of(callback, sink)
@@ -247,20 +167,20 @@ class Tally:
         self.lines += 1
         headers = [(name, (header or "").encode()) for name, header in line.headers.items()]
         was_in_topic = line.offset >= self._first_log_starts.get(line.partition, 0)
-        callback = self._parse(line.value, headers, is_copy=was_in_topic)
+        callback = self._callbacks.parse(line.value, headers, is_copy=was_in_topic)
         if callback is None:
             return
         evidence = self.origins.evidence(callback.origin)
         evidence.archive.add(callback.sequence)
         if line.offset < self._log_starts.get(line.partition, 0):
             evidence.below_log_start.add(callback.sequence)
-        if self._audits_counts and not was_in_topic:
+        if self._collected.audits_counts and not was_in_topic:
             evidence.order_below_log_start[line.partition].append(callback.sequence)
-        is_repeat = self._compare_content(callback, line.topic, line.partition, line.offset)
+        location = _location(callback, line.topic, line.partition, line.offset)
+        self._callbacks.add_archived(callback, location)
         for check in self.webhooks.values():
             check.add_callback(callback, line.partition, line.offset, in_topic=was_in_topic)
         self._ledger.match(callback, ARCHIVE)
-        self._count(callback, is_repeat=is_repeat)
 
     def note_expired(
         self, partition: int, origins: Mapping[str, tuple[int, int]], *, last_timestamp_ms: int
@@ -271,7 +191,7 @@ class Tally:
         `last_timestamp_ms` is Kafka's time of the last record that has expired.
         """
         if origins:
-            self._message_counts.days.note_expired(last_timestamp_ms)
+            self._collected.message_counts.days.note_expired(last_timestamp_ms)
         for origin, expired in origins.items():
             self.origins.add_origin(origin)
             ranges = self.origins.evidence(origin).expired_ranges
@@ -279,7 +199,8 @@ class Tally:
 
     def forget_receipts(self) -> None:
         """Forget all receipts and rows of the database, before they are read again."""
-        self._rows.forget()
+        self._contents.forget_rows()
+        self.receipts = 0
         for origin in self.origins.names():
             evidence = self.origins.evidence(origin)
             evidence.postgres = Sequences()
@@ -288,11 +209,12 @@ class Tally:
     def add_receipts(self, receipts: Iterable[tuple[str, int, str, bytes]]) -> None:
         """Add receipts of the database: origin, sequence, `ce_id`, SHA-256 of the row's body."""
         for origin, sequence, ce_id, sha256 in receipts:
+            self.receipts += 1
             self.origins.add_origin(origin)
             # A row of a foreign record may have a sequence that no spool gives.
             if sequence > 0 and self.origins.add_origin_and_check(origin, sequence):
                 self.origins.evidence(origin).postgres.add(sequence)
-                self._rows.compare(ce_id, sha256, origin, sequence)
+                self._contents.add_row(ce_id, sha256, origin, sequence)
 
     def add_expired_receipts(self, ranges: Iterable[tuple[str, int, int]]) -> None:
         """Add ranges that `hookline sync expire` has deleted: origin, first and last sequence."""
@@ -306,7 +228,7 @@ class Tally:
 
     def note_statistics(self, statistics: Statistics) -> None:
         """Note the statistics. They must be read before the records of the same round."""
-        self._statistics = statistics
+        self._collected.statistics = statistics
         for origin in statistics.applied:
             self.origins.add_origin(origin)
 
@@ -317,53 +239,8 @@ class Tally:
         Raises:
             ReadAgain: the zone of an app's days is another one than before.
         """
-        self._message_counts.days.note_shown(shown_days)
+        self._collected.message_counts.days.note_shown(shown_days)
 
-    def _parse(
-        self, value: bytes, headers: Iterable[tuple[str, bytes]], *, is_copy: bool
-    ) -> CallbackRecord | None:
-        """
-        Return a record as a callback, None if it is not one, or is not added.
 
-        A foreign record counts once: not if it `is_copy` of a record that the audit also reads.
-        """
-        try:
-            callback = parse_callback_record(value, headers)
-        except NotACallback:
-            callback = None
-        if callback is None or callback.sequence < 1:
-            self._foreign_count += not is_copy
-            return None
-        return (
-            callback
-            if self.origins.add_origin_and_check(callback.origin, callback.sequence)
-            else None
-        )
-
-    def _compare_content(
-        self, callback: CallbackRecord, topic: str, partition: int, offset: int
-    ) -> bool:
-        """Compare the content; return whether another sequence had this `ce_id` before."""
-        location = Location(callback.origin, callback.sequence, topic, partition, offset)
-        parts = IdentifyingParts(
-            callback.sdkappid,
-            callback.command,
-            callback.client_ip,
-            callback.opt_platform,
-            callback.body,
-        )
-        is_repeat = self._contents.add(
-            callback.id, callback.body, location, partial(content_digest, parts)
-        )
-        self._repeat_count += is_repeat
-        if is_repeat:
-            for check in self.webhooks.values():
-                check.add_repeat(callback)
-        return is_repeat
-
-    def _count(self, callback: CallbackRecord, *, is_repeat: bool) -> None:
-        if self._audits_counts:
-            last_sequence = self.origins.last_sequence(callback.origin) or 0
-            self._message_counts.add(
-                callback, is_up_to_end=callback.sequence <= last_sequence, is_repeat=is_repeat
-            )
+def _location(callback: CallbackRecord, topic: str, partition: int, offset: int) -> Location:
+    return Location(callback.origin, callback.sequence, topic, partition, offset)

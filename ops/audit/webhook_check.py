@@ -7,13 +7,15 @@ which of them came.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from pyroaring import BitMap64
 
 from consumers.webhook.callback_filter import CallbackFilter
-from ops.audit.contents import Contents, Difference, Location
+from ops.audit.contents import Contents
+from ops.audit.difference import Differences, Location
+from ops.audit.entries import Entry, Group
 from ops.audit.proof import OriginProof
 from ops.audit.report import LISTED_MAX, SinkReport
 from ops.audit.webhook_log import LoggedDelivery, LogReader
@@ -46,18 +48,28 @@ class WebhookCheck:
         name: str,
         callback_filter: CallbackFilter,
         contents: Contents,
-        differs: Callable[[Difference], None],
+        number: int,
     ) -> None:
         self.title = title(name)
         self._callback_filter = callback_filter
         self._contents = contents
-        self._differs = differs
+        self._number = number
         self._state = TargetState()
         self._origins: defaultdict[str, _Origin] = defaultdict(_Origin)
-        # By the first callback with an id, the later ones with the same id.
-        self._repeats: defaultdict[Place, list[Place]] = defaultdict(list)
-        self._lines = self._repeated = self._samples = self._with_body = self._unknown = 0
-        self._unknown_listed: list[str] = []
+        self._lines = self._samples = self._with_body = 0
+        # The deliveries whose line has origin and sequence.
+        self._named_repeats = 0
+        self._named_unknown: list[str] = []
+        self._named_unknown_count = 0
+        self.begin_report()
+
+    def begin_report(self) -> None:
+        """Forget what `compare` has found, before it is called for all ids again."""
+        self._repeated, self._unknown = self._named_repeats, self._named_unknown_count
+        self._unknown_listed = self._named_unknown[:]
+        self._unsure: set[Place] = set()
+        for of_origin in self._origins.values():
+            of_origin.by_id = BitMap64()
 
     def note_state(self, state: TargetState) -> None:
         """Note the state of the target in the retry topic."""
@@ -75,12 +87,6 @@ class WebhookCheck:
         ):
             self._origins[callback.origin].not_for_it.add(callback.sequence)
 
-    def add_repeat(self, callback: CallbackRecord) -> None:
-        """Add a callback whose id an earlier one has, too."""
-        first = self._contents.first_place(callback.id)
-        if first is not None:
-            self._repeats[first].append((callback.origin, callback.sequence))
-
     def add_delivery(self, delivered: LoggedDelivery) -> None:
         """Add a line of the log."""
         if delivered.origin == SAMPLE_ORIGIN:
@@ -88,51 +94,60 @@ class WebhookCheck:
             return
         self._lines += 1
         self._with_body += delivered.sha256 is not None
+        place: Place | None = None
         if delivered.origin is not None and delivered.sequence is not None:
-            self._add_named(delivered, delivered.origin, delivered.sequence)
-            return
-        first = self._contents.first_place(delivered.id)
-        if first is None:
-            self._add_unknown(delivered)
-            return
-        if not self._has_body(delivered, [first, *self._repeats.get(first, ())]):
-            self._differs(self._difference(delivered, first))
-        self._repeated += first[1] in self._origins[first[0]].by_id
-        self._origins[first[0]].by_id.add(first[1])
+            place = delivered.origin, delivered.sequence
+            if not self._contents.has(*place):
+                self._named_unknown_count += 1
+                if len(self._named_unknown) < LISTED_MAX:
+                    self._named_unknown.append(delivered.id)
+                return
+            named = self._origins[place[0]].named
+            self._named_repeats += place[1] in named
+            named.add(place[1])
+        digest = None if delivered.sha256 is None else bytes.fromhex(delivered.sha256)
+        self._contents.add_delivery(delivered.id, digest, place, self._number)
 
-    def _add_named(self, delivered: LoggedDelivery, origin: str, sequence: int) -> None:
-        place = origin, sequence
-        if not self._contents.has(*place):
-            self._add_unknown(delivered)
-            return
-        if not self._contents.is_of(delivered.id, *place) or not self._has_body(delivered, [place]):
-            self._differs(self._difference(delivered, place))
-        self._repeated += sequence in self._origins[origin].named
-        self._origins[origin].named.add(sequence)
+    def compare(self, group: Group, differences: Differences) -> None:
+        """Compare the deliveries of one id that are not equal to a callback."""
+        deliveries = [each for each in group.deliveries if each.mark == self._number]
+        for delivered in deliveries:
+            if delivered.sequence:
+                self._compare_named(delivered, group, differences)
+            elif not group.callbacks:
+                self._unknown += 1
+                if len(self._unknown_listed) < LISTED_MAX:
+                    self._unknown_listed.append(group.ce_id)
+            else:
+                self._compare_by_id(delivered, group, differences)
 
-    def _add_unknown(self, delivered: LoggedDelivery) -> None:
-        self._unknown += 1
-        if len(self._unknown_listed) < LISTED_MAX:
-            self._unknown_listed.append(delivered.id)
+    def _compare_named(self, delivered: Entry, group: Group, differences: Differences) -> None:
+        callback = next((each for each in group.callbacks if each.place == delivered.place), None)
+        if callback is None or delivered.digest not in (0, callback.digest):
+            first = callback and callback.location
+            differences.add(group.ce_id, first, self._location(delivered.place))
 
-    def _has_body(self, delivered: LoggedDelivery, places: Iterable[Place]) -> bool:
-        """Return whether a callback at one of the places has the body; True if it is not known."""
-        if delivered.sha256 is None:
-            return True
-        digest = bytes.fromhex(delivered.sha256)
-        return any(self._contents.row_matches(digest, *place) for place in places)
+    def _compare_by_id(self, delivered: Entry, group: Group, differences: Differences) -> None:
+        first = group.callbacks[0]
+        if delivered.digest not in (0, *(callback.digest for callback in group.callbacks)):
+            differences.add(group.ce_id, first.location, self._location(first.place))
+        by_id = self._origins[first.origin].by_id
+        self._repeated += first.sequence in by_id
+        by_id.add(first.sequence)
+        # The log has the id, but perhaps that of another callback.
+        places = [each.place for each in group.callbacks if self._is_for_it(each.place)]
+        if len(places) > 1:
+            self._unsure.update(
+                place for place in places if place[1] not in self._origins[place[0]].named
+            )
 
-    def _difference(self, delivered: LoggedDelivery, place: Place) -> Difference:
-        return Difference(
-            delivered.id,
-            self._contents.location(*place),
-            Location(*place, topic=self.title, partition=-1, offset=-1),
-        )
+    def _location(self, place: Place) -> Location:
+        return Location(*place, topic=self.title, partition=-1, offset=-1)
 
     def sinks(self, proofs: Mapping[str, OriginProof]) -> dict[str, SinkReport]:
         """Return the numbers of the target, by origin."""
         not_known: defaultdict[str, BitMap64] = defaultdict(BitMap64)
-        for origin, sequence in (*self._unsure(), *self._parked()):
+        for origin, sequence in (*self._unsure, *self._parked()):
             not_known[origin].add(sequence)
         return {
             origin: proof.webhook(
@@ -151,15 +166,6 @@ class WebhookCheck:
             for origin, sequence in waiting.values()
             if sequence > 0 and sequence not in self._origins[origin].named
         }
-
-    def _unsure(self) -> Iterator[Place]:
-        """Yield the callbacks of which the log has the id, but perhaps that of another one."""
-        for first, repeats in self._repeats.items():
-            if first[1] not in self._origins[first[0]].by_id:
-                continue
-            places = [each for each in (first, *repeats) if self._is_for_it(each)]
-            if len(places) > 1:
-                yield from (each for each in places if each[1] not in self._origins[each[0]].named)
 
     def _is_for_it(self, place: Place) -> bool:
         return place[1] not in self._origins[place[0]].not_for_it
@@ -188,7 +194,7 @@ class WebhookCheck:
                 f"{waiting} callbacks wait in the retry topic, because the target fails for their"
                 " conversations; correct the target, and wait until it has them (--wait)"
             )
-        if unsure := sum(1 for _ in self._unsure()):
+        if unsure := len(self._unsure):
             yield (
                 f"{unsure} callbacks have the ce_id of another one, and the log does not say which"
                 " of them came; have the receiver log ce-origin and ce-sequence, too"
@@ -212,11 +218,9 @@ class WebhookCheck:
             )
 
 
-def checks_of(
-    filters: Mapping[str, CallbackFilter], contents: Contents, differs: Callable[[Difference], None]
-) -> dict[str, WebhookCheck]:
+def checks_of(filters: Mapping[str, CallbackFilter], contents: Contents) -> dict[str, WebhookCheck]:
     """Return a check for each target, by its name."""
     return {
-        name: WebhookCheck(name, callback_filter, contents, differs)
-        for name, callback_filter in filters.items()
+        name: WebhookCheck(name, callback_filter, contents, number)
+        for number, (name, callback_filter) in enumerate(filters.items())
     }

@@ -28,6 +28,7 @@ from consumers.webhook.callback_filter import CallbackFilter
 from consumers.webhook.retry_record import TargetBegin, retry_record
 from consumers.webhook.retry_topic import retry_topic
 from consumers.webhook.retry_topic_setup import ensure_topic
+from ops.audit import bucket_file
 from ops.audit.audit import audit
 from ops.audit.ends import Ends
 from ops.audit.report import Report
@@ -227,7 +228,14 @@ async def audited(sources: Sources, seeds: list[Seeded]) -> Report:
     return await audit(ends, sources, ledger=[], wait_s=0, progress=lambda _: None)
 
 
+@pytest.fixture
+def _contents_on_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have most contents in temporary files, as those of millions of callbacks."""
+    monkeypatch.setattr(bucket_file, "BUFFER_BYTES_MAX", 64 << 10)
+
+
 @pytest.mark.timeout(600)
+@pytest.mark.usefixtures("_contents_on_disk")
 async def test_each_of_a_thousand_faults_is_named_exactly(
     empty_kafka: EmbeddedKafka,
     conninfo: str,

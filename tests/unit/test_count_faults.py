@@ -1,13 +1,12 @@
 """Counts have a number and a sum of sequences; one fault of a partition is named from them."""
 
-from array import array
-
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from pyroaring import BitMap64
 
 from consumers.counters.layout import SUM_MODULUS
 from ops.audit.count_faults import CountFaults, faults_of
+from ops.audit.sequence_order import SequenceOrder
 
 orders = st.lists(st.integers(1, 10**15), unique=True, min_size=1, max_size=30)
 
@@ -17,7 +16,7 @@ def faults(
 ) -> CountFaults:
     """Return the faults of counts that have counted these sequences of a partition."""
     return faults_of(
-        array("Q", order),
+        SequenceOrder(order),
         len(counted),
         sum(counted) % SUM_MODULUS,
         last_sequence=max(order) if last is None else last,

@@ -1,0 +1,57 @@
+"""Everything that an audit has collected from all sources. Does no I/O."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from consumers.webhook.callback_filter import CallbackFilter
+from ops.audit.contents import Contents
+from ops.audit.ends import Ends
+from ops.audit.ledger_check import LedgerCheck
+from ops.audit.message_counts import MessageCounts, Statistics
+from ops.audit.origins import Origins
+from ops.audit.webhook_check import WebhookCheck, checks_of
+from ops.simulate.ledger import LedgerEntry
+
+
+@dataclass(slots=True, kw_only=True)
+class Collected:
+    """
+    What a `Tally` adds to, and a report is made of (reporting.py).
+
+    `audits_postgres` and `audits_counts` are False for a sink that is not audited. `webhooks` has
+    the targets that are, by name. `foreign_count`: the records that no ingress wrote.
+    """
+
+    audits_postgres: bool
+    audits_counts: bool
+    origins: Origins
+    contents: Contents
+    ledger: LedgerCheck
+    message_counts: MessageCounts
+    webhooks: Mapping[str, WebhookCheck]
+    statistics: Statistics = field(
+        default_factory=lambda: Statistics(messages=0, people=None, applied={})
+    )
+    foreign_count: int = 0
+
+
+def nothing_collected(
+    ends: Ends,
+    ledger: Iterable[LedgerEntry],
+    *,
+    audits_postgres: bool,
+    audits_counts: bool,
+    webhooks: Mapping[str, CallbackFilter] = MappingProxyType({}),
+) -> Collected:
+    """Return what is collected before the first source is read."""
+    contents = Contents()
+    return Collected(
+        audits_postgres=audits_postgres,
+        audits_counts=audits_counts,
+        origins=Origins(ends),
+        contents=contents,
+        ledger=LedgerCheck(ledger, audits_postgres=audits_postgres),
+        message_counts=MessageCounts(),
+        webhooks=checks_of(webhooks, contents),
+    )

@@ -1,0 +1,92 @@
+"""The number of callbacks that the counters must and may have counted, by app and day. No I/O."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+# The number of no slot: the counters do not count the callback.
+NOT_COUNTED = 0
+
+
+class Slot(NamedTuple):
+    """
+    What callbacks must have in common to be counted together.
+
+    `is_unsure`: a repeat of the callback may be of another day. The audit does not know which of
+    them the counters have counted, so any day of the app may lack as many as it has such repeats.
+    """
+
+    app: str
+    day: str
+    is_message: bool
+    is_up_to_end: bool
+    is_unsure: bool
+
+
+NO_SLOT = Slot("", "", is_message=False, is_up_to_end=False, is_unsure=False)
+
+
+@dataclass(slots=True)
+class DayRecords:
+    """The records of a day: `least` must be counted in it, `most` may be."""
+
+    least_messages: int = 0
+    least_callbacks: int = 0
+    most_messages: int = 0
+    most_callbacks: int = 0
+
+
+class Counted:
+    """The number of callbacks in each slot, without those that repeat another one."""
+
+    def __init__(self, slots: Mapping[Slot, int], counts: Sequence[int]) -> None:
+        self._slots = list(slots)
+        self._counts = counts
+        # By number of a slot, the callbacks that came after another one of their id, and those of
+        # them that need not be counted, because another one must be.
+        self._repeats = Counter[int]()
+        self._settled_repeats = Counter[int]()
+
+    def leave_out_repeats(self, numbers: Iterable[int]) -> None:
+        """Leave out the repeats of one id; `numbers` are those of its callbacks, in order."""
+        first, *repeats = [number for number in numbers if number != NOT_COUNTED] or [NOT_COUNTED]
+        is_settled = first != NOT_COUNTED and self._slots[first].is_up_to_end
+        for number in repeats:
+            self._repeats[number] += 1
+            self._settled_repeats[number] += is_settled and self._slots[number].is_up_to_end
+            is_settled = is_settled or self._slots[number].is_up_to_end
+
+    def messages(self) -> tuple[int, int]:
+        """Return the least and the greatest number of messages."""
+        least = most = 0
+        for number, slot in enumerate(self._slots):
+            if slot.is_message:
+                most += self._counts[number] - self._repeats[number]
+                least += self._least(number)
+        return least, most
+
+    def _least(self, number: int) -> int:
+        is_up_to_end = self._slots[number].is_up_to_end
+        return self._counts[number] - self._settled_repeats[number] if is_up_to_end else 0
+
+    def days(self) -> dict[tuple[str, str], DayRecords]:
+        """Return the records of each app and day."""
+        days: defaultdict[tuple[str, str], DayRecords] = defaultdict(DayRecords)
+        for number, slot in enumerate(self._slots[1:], 1):
+            day = days[slot.app, slot.day]
+            # An unsure repeat may be counted in its day, in place of the first callback of its id.
+            most = self._counts[number] - (0 if slot.is_unsure else self._repeats[number])
+            day.most_callbacks += most
+            day.most_messages += most * slot.is_message
+            day.least_callbacks += self._least(number)
+            day.least_messages += self._least(number) * slot.is_message
+        return days
+
+    def unsure_repeats(self, app: str) -> int:
+        """Return the number of repeats that may be of another day than their first callback."""
+        return sum(
+            self._repeats[number]
+            for number, slot in enumerate(self._slots)
+            if slot.app == app and slot.is_unsure
+        )

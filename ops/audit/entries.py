@@ -1,0 +1,167 @@
+"""
+The entries of an audit, as rows of integers: callbacks, copies, rows of the database, deliveries.
+
+A row begins with 64 bits of the `ce_id`, then comes a check of everything that is compared: two
+entries with one check have the same id, origin, sequence and body.
+"""
+
+import hashlib
+import tempfile
+import weakref
+from array import array
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import NamedTuple, TypeAlias
+
+from ops.audit.bucket_file import BUCKETS, COLUMNS
+from ops.audit.difference import Location, unpacked
+
+# The number of a bucket, and the columns of a row.
+BucketRow: TypeAlias = tuple[int, ...]
+
+_64_BITS = (1 << 64) - 1
+_BUCKET_BITS = BUCKETS.bit_length() - 1
+_REST_BITS = 128 - 64 - _BUCKET_BITS
+# Spreads the last bits of an id over all others.
+_ODD = 0x9E37_79B9_7F4A_7C15_F39D
+# The rest of an id that is not 128 bits in hex: where its text is in the file of texts.
+_IS_TEXT = 1 << 63
+# The columns of a row: 64 bits of the id, a digest of the next fields, and the fields.
+KEY, CHECK, _ORIGIN_AND_MARK, SEQUENCE, _DIGEST, _CONTENT, _LOCATION, _REST = range(COLUMNS)
+_MARK_BITS = 32
+
+
+class Kind(IntEnum):
+    """A file of rows: callbacks, what has an equal copy of one, and what should have."""
+
+    FIRST = 0
+    DEAD_LETTER = 1
+    COPY = 2
+    ROW = 3
+    DELIVERY = 4
+
+
+class Entry(NamedTuple):
+    """
+    A callback, a copy of it, a row of the database, or a delivery to a webhook.
+
+    `digest` is that of the body, 0 if it is not known. `content`: see `Contents.add`. `mark` is any
+    number of the caller. `sequence` is 0 if origin and sequence are not known.
+    """
+
+    origin: str
+    sequence: int
+    digest: int
+    content: int
+    mark: int
+    packed_location: int
+    rest: int
+
+    @property
+    def place(self) -> tuple[str, int]:
+        """Origin and sequence."""
+        return self.origin, self.sequence
+
+    @property
+    def location(self) -> Location:
+        """The record in which a callback or a copy was seen."""
+        return unpacked(self.origin, self.sequence, self.packed_location)
+
+
+@dataclass(slots=True)
+class Group:
+    """
+    The entries of one `ce_id`.
+
+    `callbacks` has each sequence once. The others have only entries that are not equal to one of
+    them.
+    """
+
+    ce_id: str = ""
+    callbacks: list[Entry] = field(default_factory=list)
+    copies: list[Entry] = field(default_factory=list)
+    rows: list[Entry] = field(default_factory=list)
+    deliveries: list[Entry] = field(default_factory=list)
+
+
+class EntryRows:
+    """Makes rows of entries, and entries of rows. Origins and odd ids are kept beside the rows."""
+
+    def __init__(self) -> None:
+        self._origins: list[str] = []
+        self._origin_numbers: dict[str, int] = {}
+        self._texts = tempfile.SpooledTemporaryFile(max_size=1 << 20)  # noqa: SIM115 - closed below
+        weakref.finalize(self, self._texts.close)
+
+    def row(
+        self,
+        ce_id: str,
+        body_sha256: bytes | None,
+        location: Location,
+        *,
+        content: bytes = b"",
+        mark: int = 0,
+    ) -> BucketRow:
+        """Return the number of the bucket, and the columns."""
+        bucket, key, rest = self._key(ce_id)
+        number = self._origin_numbers.setdefault(location.origin, len(self._origins))
+        if number == len(self._origins):
+            self._origins.append(location.origin)
+        # 0 means that the body is not known, so it is not used as a digest.
+        digest = (int.from_bytes(body_sha256[:8], "big") or 1) if body_sha256 else 0
+        # Tuples of integers that nobody has chosen have the same hash by chance only.
+        check = hash((key, number, location.sequence, digest)) & _64_BITS
+        return (
+            bucket,
+            key,
+            check,
+            number << _MARK_BITS | mark,
+            location.sequence,
+            digest,
+            int.from_bytes(content[:8], "big"),
+            location.packed(),
+            rest,
+        )
+
+    def _key(self, ce_id: str) -> tuple[int, int, int]:
+        """Return the bucket of an id, 64 bits of it, and what else names it."""
+        # An ingress writes 128 bits of a digest in hex; other producers write any text.
+        if len(ce_id) == 32:
+            try:
+                bits = bytes.fromhex(ce_id)
+            except ValueError:
+                bits = b""
+            if len(bits) == 16 and bits.hex() == ce_id:
+                return _mixed(int.from_bytes(bits, "big"))
+        number = int.from_bytes(hashlib.blake2b(ce_id.encode(), digest_size=16).digest(), "big")
+        text = ce_id.encode()
+        at = self._texts.seek(0, 2)
+        self._texts.write(len(text).to_bytes(4, "big") + text)
+        return number >> 64 + _REST_BITS, number >> _REST_BITS & _64_BITS, _IS_TEXT | at
+
+    def ce_id(self, bucket: int, key: int, rest: int) -> str:
+        """Return the id of entries with this bucket, key and rest."""
+        if rest & _IS_TEXT:
+            self._texts.seek(rest ^ _IS_TEXT)
+            return self._texts.read(int.from_bytes(self._texts.read(4), "big")).decode()
+        return f"{_unmixed(bucket, key, rest):032x}"
+
+    def entry(self, row: "array[int]") -> Entry:
+        """Return the entry of a row without the number of its bucket."""
+        origin = self._origins[row[_ORIGIN_AND_MARK] >> _MARK_BITS]
+        mark = row[_ORIGIN_AND_MARK] & (1 << _MARK_BITS) - 1
+        return Entry(
+            origin, row[SEQUENCE], row[_DIGEST], row[_CONTENT], mark, row[_LOCATION], row[_REST]
+        )
+
+
+def _mixed(number: int) -> tuple[int, int, int]:
+    """Return bucket, key and rest of an id of 128 bits, also of ids that differ in few bits."""
+    rest = number & (1 << _REST_BITS) - 1
+    high = number >> _REST_BITS ^ rest * _ODD & (1 << _BUCKET_BITS + 64) - 1
+    return high >> 64, high & _64_BITS, rest
+
+
+def _unmixed(bucket: int, key: int, rest: int) -> int:
+    high = (bucket << 64 | key) ^ rest * _ODD & (1 << _BUCKET_BITS + 64) - 1
+    return high << _REST_BITS | rest

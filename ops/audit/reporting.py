@@ -1,0 +1,170 @@
+"""
+Compare everything that was collected, and make the report. Does no I/O but on temporary files.
+
+There are five comparisons: the sequences of each origin with its end (proof.py), the contents of
+callbacks with each other (content_check.py, row_check.py), the ledger of sent callbacks with the
+sinks (ledger_check.py), the statistics with the records (message_counts.py, day_counts.py), and the
+logs of webhooks' receivers with the callbacks that are for them (webhook_check.py).
+"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from ops.audit.collected import Collected
+from ops.audit.content_check import ContentCheck
+from ops.audit.counted import Counted
+from ops.audit.difference import Differences
+from ops.audit.proof import OriginProof
+from ops.audit.report import (
+    ARCHIVE,
+    COUNTS,
+    INGRESS_DEAD_LETTERS,
+    KAFKA,
+    LISTED_MAX,
+    POSTGRES,
+    OriginReport,
+    Report,
+    SinkReport,
+)
+from ops.audit.row_check import RowCheck
+from ops.audit.statistic_report import DaysReport, StatisticReport
+from ops.audit.webhook_log import LogReader
+from ops.audit.webhook_report import WebhookReport, title
+
+_NO_LOGS: Mapping[str, LogReader] = MappingProxyType({})
+
+
+def report_of(collected: Collected, logs: Mapping[str, LogReader] = _NO_LOGS) -> Report:
+    """
+    Return the result of everything that was collected so far; `logs` has those of webhooks.
+
+    Raises:
+        NotAudited: temporary files cannot be read.
+    """
+    return _Reporting(collected).report(logs)
+
+
+class _Reporting:
+    """Makes one report."""
+
+    def __init__(self, collected: Collected) -> None:
+        self._collected = collected
+        origins = collected.origins
+        self._proofs = {
+            origin: OriginProof(origins.evidence(origin), origins.end(origin))
+            for origin in origins.names()
+        }
+        self._expired = sum(len(proof.expired) for proof in self._proofs.values())
+        self._differences = Differences(listed_max=LISTED_MAX)
+        self._contents = ContentCheck(self._differences)
+        self._counted = collected.message_counts.days.counted()
+        self._compare_contents(self._counted)
+
+    def _compare_contents(self, counted: Counted) -> None:
+        rows = RowCheck(self._collected.contents, self._differences)
+        webhooks = self._collected.webhooks.values()
+        for webhook in webhooks:
+            webhook.begin_report()
+        for group in self._collected.contents.groups():
+            self._contents.compare(group)
+            rows.compare(group)
+            counted.leave_out_repeats(callback.mark for callback in group.callbacks)
+            for webhook in webhooks:
+                webhook.compare(group, self._differences)
+
+    def report(self, logs: Mapping[str, LogReader]) -> Report:
+        """Return the result."""
+        collected = self._collected
+        webhook_sinks = {
+            check.title: check.sinks(self._proofs) for check in collected.webhooks.values()
+        }
+        origins = [
+            self._origin(origin, proof, webhook_sinks) for origin, proof in self._proofs.items()
+        ]
+        counts = [origin.sinks[COUNTS] for origin in origins if collected.audits_counts]
+        dead_lettered = sum(sink.dead_lettered + sink.dropped for sink in counts)
+        webhooks = self._webhooks(logs)
+        contents = collected.contents
+        return Report(
+            origins=origins,
+            ledger=collected.ledger.report(
+                lambda origin, sequence: sequence in self._proofs[origin].expired_from_postgres
+            ),
+            statistics=self._statistics(dead_lettered),
+            days=self._days(origins, dead_lettered),
+            repeats=self._contents.repeats,
+            foreign=collected.foreign_count,
+            different=self._differences.count,
+            different_listed=self._differences.listed(
+                contents.locations(self._differences.not_located)
+            ),
+            doubts=collected.origins.doubts() | _doubts(webhooks),
+            quarantined=collected.origins.quarantined,
+            not_audited=[
+                sink
+                for sink, is_audited in (
+                    (POSTGRES, collected.audits_postgres),
+                    (COUNTS, collected.audits_counts),
+                )
+                if not is_audited
+            ],
+            webhooks=webhooks,
+        )
+
+    def _webhooks(self, logs: Mapping[str, LogReader]) -> dict[str, WebhookReport]:
+        may_be_gone = bool(self._expired or self._collected.foreign_count)
+        return {
+            name: check.report(logs[name], may_be_gone=may_be_gone)
+            for name, check in self._collected.webhooks.items()
+        }
+
+    def _statistics(self, dead_lettered: int) -> dict[str, StatisticReport]:
+        if not self._collected.audits_counts:
+            return {}
+        return self._collected.message_counts.compare(
+            self._collected.statistics,
+            self._counted,
+            expired=self._expired,
+            dead_lettered=dead_lettered,
+        )
+
+    def _days(self, origins: list[OriginReport], dead_lettered: int) -> DaysReport | None:
+        if not self._collected.audits_counts:
+            return None
+        # Counters may have counted a record before Kafka lost it, and foreign records as well.
+        lost = sum(origin.sinks[KAFKA].missing for origin in origins)
+        return self._collected.message_counts.days.compare(
+            self._counted,
+            expired=self._expired,
+            unread=lost + self._collected.foreign_count,
+            dead_lettered=dead_lettered,
+        )
+
+    def _origin(
+        self, origin: str, proof: OriginProof, webhook_sinks: Mapping[str, Mapping[str, SinkReport]]
+    ) -> OriginReport:
+        evidence = self._collected.origins.evidence(origin)
+        sinks = {
+            KAFKA: proof.kafka(),
+            INGRESS_DEAD_LETTERS: proof.ingress_dead_letters(),
+            ARCHIVE: proof.sink(ARCHIVE, evidence.archive),
+        }
+        if self._collected.audits_postgres:
+            sinks[POSTGRES] = proof.postgres()
+        if self._collected.audits_counts:
+            sinks[COUNTS] = proof.counts(self._collected.statistics.applied.get(origin, {}))
+        sinks |= {name: by_origin[origin] for name, by_origin in webhook_sinks.items()}
+        return OriginReport(
+            origin=origin,
+            last_sequence=self._collected.origins.last_sequence(origin),
+            sinks=sinks,
+            expired=len(proof.expired),
+        )
+
+
+def _doubts(webhooks: Mapping[str, WebhookReport]) -> dict[str, str]:
+    return {
+        title(name): f"{title(name)}: {'; '.join(webhook.doubts)}"
+        for name, webhook in webhooks.items()
+        if webhook.doubts
+    }
