@@ -19,7 +19,7 @@ REQUIREMENTS := requirements/tools.txt requirements/run.txt requirements/embedde
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-docker test-long check unit contract integration e2e bench-ingress \
-  test-page screenshots bench-archive bench-counters bench-scale bench-latency bench-sync bench-disk docs-configuration docs-contract format pin clean
+  test-page screenshots bench-archive bench-counters bench-scale bench-latency bench-sync bench-disk bench-audit docs-configuration docs-contract format pin clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
@@ -91,6 +91,9 @@ bench-sync: setup  ## measure sync and the webhook beside others on real servers
 
 bench-disk: setup  ## measure how many bytes a callback takes in each store (3 min); BENCH=--help lists the options
 	@$(BIN)/python -m bench.disk $(BENCH)
+
+bench-audit: setup  ## measure an audit that reads the topic (5 min); BENCH=--help lists the options
+	@$(BIN)/python -m bench.audit $(BENCH)
 
 bench-counters: setup $(VENV)/bench-ready  ## measure the counters beside others on a real topic (18 min); BENCH=--help lists the options
 	@$(BIN)/python -m bench.counters $(BENCH)

@@ -23,6 +23,7 @@ QUICK = (
     "bench.counters --only questions",
     "bench.sync --records",
     "bench.disk --count",
+    "bench.audit --records",
 )
 ROOT = Path(__file__).parents[2]
 BLOCKS = re.findall(
@@ -238,6 +239,14 @@ def test_the_short_benchmark_of_disk_measures_every_store() -> None:
     assert all(int(size) > 0 for _, size, _ in rows)
 
 
+@pytest.mark.timeout(600)
+def test_the_short_benchmark_of_the_audit_measures_every_reader() -> None:
+    """It fails if a record is not read once, or the report has a fault."""
+    rows = readers(shell(the_block(QUICK[9])))
+    assert set(rows) == {"counting", "audit", "audit_with_counts"}
+    assert all(re.fullmatch(r"[\d,.]+", cell) for cells in rows.values() for cell in cells[1:])
+
+
 def test_make_runs_the_complete_benchmarks() -> None:
     """They take too long to run here, so this is a dry run of make."""
     complete = [block for block in BLOCKS if not any(part in block for part in QUICK)]
@@ -248,7 +257,9 @@ def test_make_runs_the_complete_benchmarks() -> None:
         name = target[1]
         modules[name] = shell(f"make --dry-run --assume-old=setup bench-{name}")
         assert f"python -m bench.{name}" in modules[name]
-    assert {"ingress", "archive", "counters", "scale", "latency", "sync", "disk"} <= set(modules)
+    assert {"ingress", "archive", "counters", "scale", "latency", "sync", "disk", "audit"} <= set(
+        modules
+    )
 
 
 def readers(output: str) -> dict[str, list[str]]:

@@ -1,0 +1,1 @@
+"""What an audit costs, compared with reading the topic alone."""
