@@ -239,6 +239,7 @@ def test_the_short_benchmark_of_disk_measures_every_store() -> None:
     assert all(int(size) > 0 for _, size, _ in rows)
 
 
+@pytest.mark.long
 @pytest.mark.timeout(600)
 def test_the_short_benchmark_of_the_audit_measures_every_reader() -> None:
     """It fails if a record is not read once, or the report has a fault."""
