@@ -12,7 +12,7 @@ from pathlib import Path
 
 from bench.peers.reading import BEGUN, ENDED
 from ops.audit.audit import collect_garbage_rarely
-from ops.audit.ends import Ends
+from ops.audit.ends import SpoolEnds
 from ops.audit.message_counts import Statistics
 from ops.audit.tally import Tally
 from ops.audit.topic_reader import TopicReader
@@ -23,7 +23,7 @@ REPORT = "report"
 async def read(*, counts: bool) -> None:
     """Read RECORDS once, report, and stay until the process is killed."""
     directory, records = Path(os.environ["DIRECTORY"]), int(os.environ["RECORDS"])
-    tally = Tally(Ends(), [], audits_postgres=False, audits_counts=counts)
+    tally = Tally(SpoolEnds(), [], audits_postgres=False, audits_counts=counts)
     if counts:
         tally.note_statistics(Statistics(messages=0, people=0, applied={}))
     (directory / BEGUN).touch()

@@ -11,7 +11,7 @@ from consumers.archive.store import SegmentStore
 from consumers.runtime.batch import Partition
 from consumers.runtime.handler import Unavailable
 from ops.archive.segments import in_order
-from ops.audit.sources import NotAudited, ReadAgain, SourceUnavailable
+from ops.audit.sources import AuditFailed, ReadAgain, SourceUnavailable
 from ops.audit.tally import Tally
 
 
@@ -40,7 +40,7 @@ class ArchiveReader:
         Raises:
             SourceUnavailable: the store does not answer. The next call goes on.
             ReadAgain: segments that were read before do not exist any more.
-            NotAudited: a segment is damaged.
+            AuditFailed: a segment is damaged.
         """
         try:
             for partition in sorted({*self._read, *await self._store.partitions()}):
@@ -56,7 +56,7 @@ class ArchiveReader:
             async for name, content in segments:
                 if content is None:
                     return False
-                await asyncio.to_thread(_see, tally, name, content)
+                await asyncio.to_thread(_add, tally, name, content)
                 self._read[partition] = self._names_read(partition).followed_by(name)
         return True
 
@@ -81,13 +81,13 @@ def _check(partition: Partition, before: NamesRead, names_now: NamesRead) -> Non
         raise ReadAgain(f"segments of {partition} that were read were deleted from the archive")
 
 
-def _see(tally: Tally, name: str, content: bytes) -> None:
+def _add(tally: Tally, name: str, content: bytes) -> None:
     try:
         summary = read_summary(content)
         for line in read_lines(content):
             tally.add_line(decode_line(line))
     except DamagedSegment as error:
-        raise NotAudited(f"{name}: {error}; see hookline archive verify") from error
+        raise AuditFailed(f"{name}: {error}; see hookline archive verify") from error
     if not summary.records:
         tally.note_expired(
             summary.partition, summary.origins, last_timestamp_ms=summary.last_timestamp_ms

@@ -15,11 +15,11 @@ from collections.abc import Awaitable, Callable, Sequence
 from consumers.archive.store import SegmentStore
 from ops.archive.segments import open_archive
 from ops.audit.archive_reader import ArchiveReader
-from ops.audit.ends import Ends
+from ops.audit.ends import SpoolEnds
 from ops.audit.receipts import read_receipts
 from ops.audit.report import Report
 from ops.audit.shown_days import read_days
-from ops.audit.sources import NotAudited, ReadAgain, Sources, SourceUnavailable
+from ops.audit.sources import AuditFailed, ReadAgain, Sources, SourceUnavailable
 from ops.audit.statistics import StatisticsApi, read_statistics
 from ops.audit.tally import Tally
 from ops.audit.topic_reader import TopicReader
@@ -36,7 +36,7 @@ REREADS_MAX = 5
 # it takes a quarter of the time of reading. These are high but finite.
 GC_THRESHOLDS = (50_000, 50, 100)
 
-ReadEnds = Callable[[], Awaitable[Ends]]
+ReadEnds = Callable[[], Awaitable[SpoolEnds]]
 Progress = Callable[[str], None]
 
 
@@ -61,7 +61,7 @@ async def audit(
     `read_ends` returns the ends of the origins; it is called before and after everything is read.
 
     Raises:
-        NotAudited: one of the sources cannot be read.
+        AuditFailed: one of the sources cannot be read.
     """
     deadline = time.monotonic() + wait_s
     store = open_archive(sources.archive)
@@ -79,7 +79,7 @@ class _Audit:
 
     def __init__(
         self,
-        ends: Ends,
+        ends: SpoolEnds,
         read_ends: ReadEnds,
         sources: Sources,
         store: SegmentStore,
@@ -91,9 +91,9 @@ class _Audit:
         self._store = store
         self._ledger = ledger
         self._waits_for = ""
-        self._begin()
+        self._reset()
 
-    def _begin(self) -> None:
+    def _reset(self) -> None:
         """Forget everything that was read except the ends, so that the next round reads it all."""
         self.tally = Tally(
             self._ends,
@@ -128,12 +128,12 @@ class _Audit:
             except SourceUnavailable as error:
                 self._waits_for = str(error)
                 if is_last:
-                    raise NotAudited(str(error)) from error
+                    raise AuditFailed(str(error)) from error
             except ReadAgain as reason:
                 rereads += is_last
                 if rereads > REREADS_MAX:
-                    raise NotAudited(f"{reason}; audit again") from reason
-                self._begin()
+                    raise AuditFailed(f"{reason}; audit again") from reason
+                self._reset()
             await asyncio.sleep(POLL_INTERVAL_S)
 
     async def _round(self) -> Report:

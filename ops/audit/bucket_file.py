@@ -10,7 +10,7 @@ import weakref
 from array import array
 from collections import defaultdict
 
-from ops.audit.sources import NotAudited
+from ops.audit.sources import AuditFailed
 
 # The number of buckets. A bucket of 100 million rows takes some 20 MB while it is compared.
 BUCKETS = 1024
@@ -36,7 +36,7 @@ class BucketFile:
         Add a row of COLUMNS integers of 64 bits.
 
         Raises:
-            NotAudited: the directory of temporary files is full, or fails.
+            AuditFailed: the directory of temporary files is full, or fails.
         """
         self._buffers[bucket] += _ROW.pack(*columns)
         self._buffered_bytes += _ROW.size
@@ -48,7 +48,7 @@ class BucketFile:
         Return the rows of a bucket, one after the other: COLUMNS integers each.
 
         Raises:
-            NotAudited: the temporary file cannot be read.
+            AuditFailed: the temporary file cannot be read.
         """
         rows = array("Q")
         pieces = self._pieces.get(bucket, ())
@@ -76,5 +76,5 @@ class BucketFile:
         self._buffered_bytes = 0
 
 
-def _failed(error: OSError) -> NotAudited:
-    return NotAudited(f"temporary files: {error}; TMPDIR names the directory that they are in")
+def _failed(error: OSError) -> AuditFailed:
+    return AuditFailed(f"temporary files: {error}; TMPDIR names the directory that they are in")

@@ -6,7 +6,7 @@ from types import MappingProxyType
 
 from consumers.webhook.callback_filter import CallbackFilter
 from ops.audit.contents import Contents
-from ops.audit.ends import Ends
+from ops.audit.ends import SpoolEnds
 from ops.audit.ledger_check import LedgerCheck
 from ops.audit.message_counts import MessageCounts, Statistics
 from ops.audit.origins import Origins
@@ -37,7 +37,7 @@ class Collected:
 
 
 def nothing_collected(
-    ends: Ends,
+    ends: SpoolEnds,
     ledger: Iterable[LedgerEntry],
     *,
     audits_postgres: bool,

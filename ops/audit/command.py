@@ -8,7 +8,7 @@ from click.core import ParameterSource
 
 from ops.audit import output
 from ops.audit.audit import audit, collect_garbage_rarely
-from ops.audit.ends import Ends
+from ops.audit.ends import SpoolEnds
 from ops.audit.report import Report
 from ops.audit.sources import Sources
 from ops.audit.spool_ends import read_ends
@@ -155,7 +155,7 @@ def _print(report: Report, *, as_json: bool) -> None:
         if as_json:
             print_json(report.as_dict())
         else:
-            show(output.report(report))
+            show(output.render(report))
 
 
 def _ingress_urls(admin_urls: tuple[str, ...], directory: Path | None) -> list[str]:
@@ -180,7 +180,7 @@ async def _audit(
     ledger_paths: tuple[Path, ...],
     wait_s: float,
 ) -> Report:
-    async def ends() -> Ends:
+    async def ends() -> SpoolEnds:
         return await read_ends(urls, directory)
 
     with waiting("reading") as progress:

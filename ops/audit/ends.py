@@ -44,7 +44,7 @@ class IngressReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ends:
+class SpoolEnds:
     """
     The ends according to all answers.
 
@@ -75,7 +75,7 @@ class Ends:
         """By spool or address, the reasons for which nothing can be proven."""
         return self.unknown | self.never_known | self.unanswered
 
-    def completed_by(self, later: "Ends") -> "Ends":
+    def completed_by(self, later: "SpoolEnds") -> "SpoolEnds":
         """
         Return these ends, completed by a `later` answer.
 
@@ -86,7 +86,7 @@ class Ends:
             name: later.by_spool.get(name, {}) | self.by_spool.get(name, {})
             for name in {**self.by_spool, **later.by_spool}
         }
-        return Ends(
+        return SpoolEnds(
             by_spool=by_spool,
             unknown={
                 name: reason
@@ -106,7 +106,7 @@ def combine(
     statuses: dict[str, IngressReport],
     unanswered: dict[str, str],
     directory: Iterable[ReportedSpool] = (),
-) -> Ends:
+) -> SpoolEnds:
     """Return the ends according to all answers: `statuses` by address, spools of a `directory`."""
     unanswered = unanswered | _without_ends(statuses)
     reported: dict[str, list[ReportedSpool]] = {}
@@ -134,7 +134,7 @@ def combine(
                 " every running ingress (--ingress) and, if no process holds the spool, wait until"
                 " one of them drains it (--wait); or stop them all and name the directory (--spool)"
             )
-    return Ends(
+    return SpoolEnds(
         by_spool=by_spool,
         unknown=unknown,
         never_known=never_known,

@@ -1,6 +1,6 @@
 """Every origin that an audit knows: its evidence, its end, and the doubts about its end."""
 
-from ops.audit.ends import Ends
+from ops.audit.ends import SpoolEnds
 from ops.audit.evidence import Evidence, OriginEnd
 
 # A sequence further above N is not added to the evidence: its origin is in doubt anyway.
@@ -10,7 +10,7 @@ ABOVE_END_MAX = 50_000_000
 class Origins:
     """The origins of all spools, and those that only Kafka or a sink has."""
 
-    def __init__(self, ends: Ends) -> None:
+    def __init__(self, ends: SpoolEnds) -> None:
         self._ends = self._later_ends = ends
         self._last_sequences = ends.last_sequences
         self._evidence: dict[str, Evidence] = {
@@ -57,7 +57,7 @@ class Origins:
         evidence.highest_ignored = max(evidence.highest_ignored, sequence)
         return False
 
-    def note_later_ends(self, completed_ends: Ends, later_ends: Ends) -> None:
+    def note_later_ends(self, completed_ends: SpoolEnds, later_ends: SpoolEnds) -> None:
         """
         Note the ends that were asked for after everything was read.
 

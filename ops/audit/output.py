@@ -31,7 +31,7 @@ TITLES = {
 OPTIONS = {POSTGRES: "--postgres", COUNTS: "--stats"}
 
 
-def report(audited: Report) -> RenderableType:
+def render(audited: Report) -> RenderableType:
     """Return the result, a line for each origin."""
     return Group(_table(audited), *remarks(audited), verdict(audited))
 

@@ -9,7 +9,7 @@ import psycopg
 from psycopg import IsolationLevel
 
 from consumers.sync.tables import SELECT_OLDEST_WRITER, version_fault
-from ops.audit.sources import NotAudited, SourceUnavailable
+from ops.audit.sources import AuditFailed, SourceUnavailable
 from ops.audit.tally import Tally
 
 CONNECT_TIMEOUT_S = 10
@@ -50,7 +50,7 @@ async def read_receipts(conninfo: str, tally: Tally) -> None:
 
     Raises:
         SourceUnavailable: the database does not answer, or has no such tables.
-        NotAudited: its tables are of another version.
+        AuditFailed: its tables are of another version.
     """
     reading = _Reading(conninfo, tally)
     thread = asyncio.create_task(asyncio.to_thread(reading.run))
@@ -87,7 +87,7 @@ class _Reading:
             connection.isolation_level = IsolationLevel.REPEATABLE_READ
             versions = connection.execute(SELECT_OLDEST_WRITER).fetchall()
             if fault := version_fault([version for (version,) in versions]):
-                raise NotAudited(f"PostgreSQL: {fault}")
+                raise AuditFailed(f"PostgreSQL: {fault}")
             self._receipts(connection)
             self._expired(connection)
             self._ledger_rows(connection)

@@ -39,7 +39,7 @@ def report_of(collected: Collected, logs: Mapping[str, LogReader] = _NO_LOGS) ->
     Return the result of everything that was collected so far; `logs` has those of webhooks.
 
     Raises:
-        NotAudited: temporary files cannot be read.
+        AuditFailed: temporary files cannot be read.
     """
     return _Reporting(collected).report(logs)
 

@@ -8,7 +8,7 @@ from ops.failure import Failure
 from schemas.setting import Secret
 
 
-class NotAudited(Failure):
+class AuditFailed(Failure):
     """A source that the proof needs cannot be read; the text names it."""
 
 

@@ -10,7 +10,7 @@ import msgspec
 from yarl import URL
 
 from ingress.spool.directory import SpoolSummary, summaries
-from ops.audit.ends import Ends, IngressReport, ReportedSpool, combine
+from ops.audit.ends import IngressReport, ReportedSpool, SpoolEnds, combine
 from ops.audit.http_json import NoJsonAnswer, get_json
 from ops.failure import Failure
 from schemas.url_text import public_url
@@ -26,7 +26,7 @@ class NoSpools(Failure):
     """The directory has no spools, or they cannot be read; the text says which."""
 
 
-async def read_ends(urls: Iterable[str], directory: Path | None) -> Ends:
+async def read_ends(urls: Iterable[str], directory: Path | None) -> SpoolEnds:
     """
     Return the ends as the ingresses at `urls` and a directory of spools report them.
 

@@ -10,7 +10,7 @@ import msgspec
 from consumers.stats.tokens import TOKEN_LENGTH_MAX
 from ops.audit.http_json import NoJsonAnswer, get_json
 from ops.audit.message_counts import Statistics
-from ops.audit.sources import NotAudited, SourceUnavailable
+from ops.audit.sources import AuditFailed, SourceUnavailable
 from schemas.setting import Secret
 from schemas.topics import CALLBACKS
 from schemas.url_text import public_url
@@ -49,7 +49,7 @@ class StatisticsApi:
 
         Raises:
             SourceUnavailable: the API does not answer, or with something else.
-            NotAudited: the API needs another token.
+            AuditFailed: the API needs another token.
         """
         try:
             document = await get_json(
@@ -58,7 +58,7 @@ class StatisticsApi:
             return msgspec.convert(document, answer)
         except NoJsonAnswer as error:
             if error.status == HTTPStatus.UNAUTHORIZED:
-                raise NotAudited(self._refused) from error
+                raise AuditFailed(self._refused) from error
             raise SourceUnavailable(f"{self}: {path}: {error}") from error
         except msgspec.ValidationError as error:
             raise SourceUnavailable(
@@ -83,14 +83,14 @@ def read_token(file: Path) -> Secret:
     Return the token in a file, which has nothing else.
 
     Raises:
-        NotAudited: the file cannot be read, or has something else.
+        AuditFailed: the file cannot be read, or has something else.
     """
     try:
         text = file.read_text("ascii").strip()
     except (OSError, UnicodeError) as error:
-        raise NotAudited(f"--stats-token-file: {file} cannot be read ({error})") from error
+        raise AuditFailed(f"--stats-token-file: {file} cannot be read ({error})") from error
     if not text or not text.isprintable() or " " in text or len(text) > TOKEN_LENGTH_MAX:
-        raise NotAudited(
+        raise AuditFailed(
             f"--stats-token-file: {file} must have one token of at most {TOKEN_LENGTH_MAX} "
             'characters and nothing else: of a line like page = "TOKEN" only the text in quotes'
         )
@@ -103,7 +103,7 @@ async def read_statistics(api: StatisticsApi) -> Statistics:
 
     Raises:
         SourceUnavailable: the API does not answer, or not with totals.
-        NotAudited: the API needs another token.
+        AuditFailed: the API needs another token.
     """
     totals = await api.ask("/v1/totals", _Totals, what="totals")
     return Statistics(

@@ -13,7 +13,7 @@ from ops.audit.collected import nothing_collected
 from ops.audit.collected_callbacks import CollectedCallbacks
 from ops.audit.day_counts import ShownDays
 from ops.audit.difference import Location
-from ops.audit.ends import Ends
+from ops.audit.ends import SpoolEnds
 from ops.audit.message_counts import Statistics
 from ops.audit.report import ARCHIVE, COUNTS, INGRESS_DEAD_LETTERS, KAFKA, POSTGRES, Report
 from ops.audit.reporting import report_of
@@ -42,7 +42,7 @@ class Tally:
 
     def __init__(
         self,
-        ends: Ends,
+        ends: SpoolEnds,
         ledger: Iterable[LedgerEntry],
         *,
         audits_postgres: bool,
@@ -83,11 +83,11 @@ class Tally:
         Return the result of everything that was added so far; `logs` has those of webhooks.
 
         Raises:
-            NotAudited: temporary files cannot be read.
+            AuditFailed: temporary files cannot be read.
         """
         return report_of(self._collected, logs)
 
-    def note_later_ends(self, completed_ends: Ends, later_ends: Ends) -> None:
+    def note_later_ends(self, completed_ends: SpoolEnds, later_ends: SpoolEnds) -> None:
         """Note the ends that were asked for after everything was read, see `Origins`."""
         self.origins.note_later_ends(completed_ends, later_ends)
 

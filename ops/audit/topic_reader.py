@@ -63,7 +63,7 @@ class TopicReader:
             before = sum(self._positions.values())
             for tp, records in (await client.getmany(timeout_ms=500)).items():
                 for record in records:
-                    self._see(tp, record, tally)
+                    self._add(tp, record, tally)
             for tp in partitions:
                 # The last offsets of a partition may be transaction markers.
                 self._positions[tp] = max(self._positions[tp], await client.position(tp))
@@ -72,7 +72,7 @@ class TopicReader:
             elif time.monotonic() > moved_at + KAFKA_TIMEOUT_S:
                 raise TimeoutError(f"no record came for {KAFKA_TIMEOUT_S:g} s")
 
-    def _see(self, tp: TopicPartition, record: ConsumerRecord[bytes, bytes], tally: Tally) -> None:
+    def _add(self, tp: TopicPartition, record: ConsumerRecord[bytes, bytes], tally: Tally) -> None:
         # Skip records that were read before: the client may start again when its metadata change.
         # Skip new partitions: the next call reads them.
         if record.offset < self._positions.get(tp, record.offset + 1):

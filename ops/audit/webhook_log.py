@@ -13,7 +13,7 @@ from typing import Annotated
 
 import msgspec
 
-from ops.audit.sources import NotAudited, ReadAgain
+from ops.audit.sources import AuditFailed, ReadAgain
 
 # A longer line is not one of a receiver.
 LINE_BYTES_MAX = 4096
@@ -68,14 +68,14 @@ class LogReader:
         Note the present ends of the files; the next `read` ends there.
 
         Raises:
-            NotAudited: a file cannot be read.
+            AuditFailed: a file cannot be read.
             ReadAgain: a file has become shorter than it was.
         """
         for file, read_to in self._read_to.items():
             try:
                 self._ends[file] = file.stat().st_size
             except OSError as error:
-                raise NotAudited(f"--webhook: {file} cannot be read ({error})") from error
+                raise AuditFailed(f"--webhook: {file} cannot be read ({error})") from error
             if self._ends[file] < read_to:
                 raise ReadAgain(f"{file} has become shorter, or is another file now")
 
@@ -84,14 +84,14 @@ class LogReader:
         Pass each new delivery up to the noted ends to `add`, and count unreadable lines.
 
         Raises:
-            NotAudited: a file cannot be read.
+            AuditFailed: a file cannot be read.
         """
         self.unfinished = ""
         for file in self._read_to:
             try:
                 await asyncio.to_thread(self._read_file, file, add)
             except OSError as error:
-                raise NotAudited(f"--webhook: {file} cannot be read ({error})") from error
+                raise AuditFailed(f"--webhook: {file} cannot be read ({error})") from error
 
     def _read_file(self, file: Path, add: Callable[[LoggedDelivery], None]) -> None:
         for line in self._new_lines(file):

@@ -16,7 +16,7 @@ from consumers.webhook.retry_record import (
     change,
 )
 from consumers.webhook.retry_topic import retry_topic
-from ops.audit.sources import NotAudited, SourceUnavailable
+from ops.audit.sources import AuditFailed, SourceUnavailable
 from ops.records.committed_records import KAFKA_TIMEOUT_S, reader_of
 from schemas.callback_record import place
 from schemas.clients import kafka_failures
@@ -55,7 +55,7 @@ async def read_state(bootstrap_servers: str, name: str) -> TargetState:
 
     Raises:
         SourceUnavailable: Kafka does not answer.
-        NotAudited: there is no such target, or its topic has a record that no webhook wrote.
+        AuditFailed: there is no such target, or its topic has a record that no webhook wrote.
     """
     topic = retry_topic(name)
     try:
@@ -63,7 +63,7 @@ async def read_state(bootstrap_servers: str, name: str) -> TargetState:
             async with reader_of(bootstrap_servers) as client:
                 # Check first: a client that is assigned a missing topic would wait for it.
                 if topic not in await client.topics():
-                    raise NotAudited(
+                    raise AuditFailed(
                         f"Kafka at {bootstrap_servers} has no topic {topic}, so no webhook with the"
                         f" name {name} has run; correct the name"
                     )
@@ -72,7 +72,7 @@ async def read_state(bootstrap_servers: str, name: str) -> TargetState:
     except (KafkaError, TimeoutError) as error:
         raise SourceUnavailable(f"Kafka at {bootstrap_servers}: {topic}: {error!r}") from error
     except UnreadableRetryRecord as error:
-        raise NotAudited(f"{topic}: {error}; remove what else writes to this topic") from error
+        raise AuditFailed(f"{topic}: {error}; remove what else writes to this topic") from error
 
 
 async def _read(client: AIOKafkaConsumer) -> TargetState:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ops.audit.audit import audit
-from ops.audit.ends import Ends
+from ops.audit.ends import SpoolEnds
 from ops.audit.report import ARCHIVE, COUNTS, KAFKA, POSTGRES, Report
 from ops.audit.sources import Sources
 from ops.audit.spool_ends import read_ends
@@ -76,7 +76,7 @@ async def run_traffic(
 
 
 async def _audit(stack: Stack, ledger_path: Path) -> Report:
-    async def ends() -> Ends:
+    async def ends() -> SpoolEnds:
         return await read_ends(stack.addresses.admins, None)
 
     await stack.ready()

@@ -50,12 +50,12 @@ class TopicSearch:
                     count += len(records)
                     self._progress(f"{self._topic}: {count:,} records")
                     for record in records:
-                        self._see(partition, record)
+                        self._add(partition, record)
         except TopicUnreadable as error:
             raise NotSearched(str(error)) from error
         return Extent(f"{count:,} records", time_range)
 
-    def _see(self, partition: Partition, record: Record) -> None:
+    def _add(self, partition: Partition, record: Record) -> None:
         headers = texts(record.headers)
         if self._filter.matches(headers, record.value):
             self._collection.add(headers, record.value, _place(partition, record, headers))

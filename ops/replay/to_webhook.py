@@ -189,7 +189,7 @@ async def replaying_to_webhook(kafka: str, consumer: str, name: str) -> AsyncIte
 
     Raises:
         CannotReplay: its settings cannot be used.
-        NotAudited: no webhook with this name has run.
+        AuditFailed: no webhook with this name has run.
         Unreadable: Kafka does not answer.
     """
     settings = webhook_settings(consumer)

@@ -10,7 +10,7 @@ from support.builders import P0, SAMPLES, a_body, a_stored_batch, a_stored_recor
 from consumers.runtime.batch import Position
 from consumers.sync.database import DatabaseHandler
 from ops.audit import receipts
-from ops.audit.ends import Ends
+from ops.audit.ends import SpoolEnds
 from ops.audit.receipts import read_receipts
 from ops.audit.report import POSTGRES, Report
 from ops.audit.tally import Tally
@@ -42,7 +42,7 @@ async def filled(conninfo: str) -> AsyncIterator[str]:
 
 async def audited(conninfo: str) -> Report:
     """Return the report where Kafka and the archive have what was stored; it is read twice."""
-    ends = Ends(by_spool={ORIGIN: {ORIGIN: len(RECORDS)}})
+    ends = SpoolEnds(by_spool={ORIGIN: {ORIGIN: len(RECORDS)}})
     tally = Tally(ends, [], audits_postgres=True, audits_counts=False)
     tally.note_log_starts({})
     for record in RECORDS:
@@ -66,7 +66,7 @@ async def test_the_rows_of_a_ledger_are_asked_for_in_parts_and_once(
     monkeypatch.setattr(receipts, "RECEIPTS_PER_FETCH", 2)
     ledger = [an_entry(dict(r.headers)["ce_id"].decode(), r.value) for r in RECORDS]
     ledger.append(an_entry("lost", b"{}"))
-    tally = Tally(Ends(), ledger, audits_postgres=True, audits_counts=False)
+    tally = Tally(SpoolEnds(), ledger, audits_postgres=True, audits_counts=False)
     await read_receipts(filled, tally)
     assert tally.ledger_ids_without_row == ["lost"]
     report = tally.report().ledger

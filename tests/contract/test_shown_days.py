@@ -15,7 +15,7 @@ from consumers.runtime.batch import Position
 from consumers.stats.tokens import Tokens
 from ops.audit import shown_days
 from ops.audit.day_counts import Numbers
-from ops.audit.sources import NotAudited
+from ops.audit.sources import AuditFailed
 from ops.audit.statistics import StatisticsApi, read_statistics, read_token
 from schemas.setting import Secret
 
@@ -71,9 +71,9 @@ async def test_an_api_with_tokens_is_read_with_one_of_them(valkey_url: str, tmp_
         statistics = await read_statistics(StatisticsApi(url, read_token(right)))
         assert statistics.messages == 0
         assert await shown_days.read_days(StatisticsApi(url, read_token(right))) == {}
-        with pytest.raises(NotAudited, match="with --stats-token-file"):
+        with pytest.raises(AuditFailed, match="with --stats-token-file"):
             await read_statistics(StatisticsApi(url))
-        with pytest.raises(NotAudited, match="refuses the token of --stats-token-file"):
+        with pytest.raises(AuditFailed, match="refuses the token of --stats-token-file"):
             await shown_days.read_days(StatisticsApi(url, read_token(wrong)))
     await valkey.aclose()
 
@@ -83,6 +83,6 @@ def test_a_file_that_does_not_have_one_token_alone_is_refused(tmp_path: Path, te
     """The error names the file, and does not show what it has."""
     file = tmp_path / "token"
     file.write_text(text)
-    with pytest.raises(NotAudited, match=f"--stats-token-file: {file}") as refused:
+    with pytest.raises(AuditFailed, match=f"--stats-token-file: {file}") as refused:
         read_token(file)
     assert "a-token" not in str(refused.value)

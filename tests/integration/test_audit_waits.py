@@ -20,9 +20,9 @@ from consumers.counters.server import connect
 from consumers.sync.tables import ensure_tables
 from ops.audit import receipts, spool_ends, statistics, topic_reader
 from ops.audit.audit import audit
-from ops.audit.ends import Ends
+from ops.audit.ends import SpoolEnds
 from ops.audit.report import Report
-from ops.audit.sources import NotAudited, ReadAgain, Sources
+from ops.audit.sources import AuditFailed, ReadAgain, Sources
 from ops.audit.tally import Tally
 from ops.demo.embedded import child
 from ops.demo.embedded.kafka import EmbeddedKafka
@@ -41,8 +41,8 @@ class World:
     async def audited(self, wait_s: float, said: list[str]) -> Report:
         """Return the report."""
 
-        async def no_spool() -> Ends:
-            return Ends(by_spool={"o": {"o": 0}})
+        async def no_spool() -> SpoolEnds:
+            return SpoolEnds(by_spool={"o": {"o": 0}})
 
         return await audit(no_spool, self.sources, ledger=[], wait_s=wait_s, progress=said.append)
 
@@ -138,7 +138,7 @@ async def test_missing_and_recreated_topics_are_noticed(
 ) -> None:
     """Records of the old topic prove nothing about the new one."""
     reader = topic_reader.TopicReader(empty_kafka.address)
-    tally = Tally(Ends(), [], audits_postgres=False, audits_counts=False)
+    tally = Tally(SpoolEnds(), [], audits_postgres=False, audits_counts=False)
     async with AIOKafkaProducer(bootstrap_servers=empty_kafka.address) as producer:
         await producer.send_and_wait(CALLBACKS.name, b"{}", partition=0)
     await reader.read(tally)
@@ -147,7 +147,7 @@ async def test_missing_and_recreated_topics_are_noticed(
     admin = AIOKafkaAdminClient(bootstrap_servers=empty_kafka.address)
     await admin.start()
     await admin.delete_topics([CALLBACKS.name])
-    with pytest.raises(NotAudited, match="hookline topics apply"):
+    with pytest.raises(AuditFailed, match="hookline topics apply"):
         await world.audited(0, [])
     await apply_topics(empty_kafka.address, body_bytes_max=1 << 20, replicas=1)
     with pytest.raises(ReadAgain, match="was read up to offset 1"):
@@ -160,6 +160,6 @@ async def test_a_source_that_does_not_come_back_is_named_at_the_end(world: World
     """The audit fails, which is not the same as a missing callback."""
     for name, proxy in world.networks.items():
         proxy.becomes(Network.REFUSES)
-        with pytest.raises(NotAudited, match=f"^{name}"):
+        with pytest.raises(AuditFailed, match=f"^{name}"):
             await world.audited(1, [])
         proxy.becomes(Network.WORKS)

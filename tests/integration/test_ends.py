@@ -14,7 +14,7 @@ from ingress.spool.directory import hold
 from ingress.spool.row import encode
 from ingress.spool.spool_lock import SUFFIX
 from ops.audit import spool_ends
-from ops.audit.ends import Ends
+from ops.audit.ends import SpoolEnds
 from ops.audit.spool_ends import read_ends
 from ops.demo.embedded.child import free_port
 
@@ -159,7 +159,7 @@ async def asked(
     await until(holds, f"{states} asked at {addresses} gives {doubted}")
 
 
-def is_right(ends: Ends) -> bool:
+def is_right(ends: SpoolEnds) -> bool:
     """Return whether each known end is the one that the spool was made with."""
     return all(
         last == (int(origin, 16) if int(origin, 16) <= 3 else 0)

@@ -30,7 +30,7 @@ from consumers.webhook.retry_topic import retry_topic
 from consumers.webhook.retry_topic_setup import ensure_topic
 from ops.audit import bucket_file
 from ops.audit.audit import audit
-from ops.audit.ends import Ends
+from ops.audit.ends import SpoolEnds
 from ops.audit.report import Report
 from ops.audit.sources import Sources, WebhookSource
 from ops.demo.embedded import child
@@ -222,8 +222,8 @@ async def statistics(valkey_url: str) -> AsyncIterator[str]:
 async def audited(sources: Sources, seeds: list[Seeded]) -> Report:
     """Return the report of one audit of everything."""
 
-    async def ends() -> Ends:
-        return Ends(by_spool={seed.origin: {seed.origin: CALLBACKS_EACH} for seed in seeds})
+    async def ends() -> SpoolEnds:
+        return SpoolEnds(by_spool={seed.origin: {seed.origin: CALLBACKS_EACH} for seed in seeds})
 
     return await audit(ends, sources, ledger=[], wait_s=0, progress=lambda _: None)
 

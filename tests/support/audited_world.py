@@ -9,7 +9,7 @@ from support.builders import P0, a_body, a_stored_batch, a_stored_record
 
 from consumers.archive import new_segment, segment
 from consumers.runtime.batch import Partition, Record
-from ops.audit.ends import Ends
+from ops.audit.ends import SpoolEnds
 from ops.audit.message_counts import Statistics
 from ops.audit.report import Report
 from ops.audit.tally import Tally
@@ -67,7 +67,7 @@ class AuditedWorld:
 
     def audited(self, *, audits_postgres: bool = True, audits_counts: bool = True) -> Report:
         """Return the report."""
-        ends = Ends(by_spool={ORIGIN: {ORIGIN: self.stored}})
+        ends = SpoolEnds(by_spool={ORIGIN: {ORIGIN: self.stored}})
         tally = Tally(
             ends, self.ledger, audits_postgres=audits_postgres, audits_counts=audits_counts
         )
@@ -89,7 +89,9 @@ class AuditedWorld:
             add_line(tally, record)
         if audits_postgres:
             tally.add_receipts(self.rows())
-        later = Ends(by_spool={ORIGIN: {ORIGIN: self.stored if self.later is None else self.later}})
+        later = SpoolEnds(
+            by_spool={ORIGIN: {ORIGIN: self.stored if self.later is None else self.later}}
+        )
         tally.note_later_ends(ends, later)
         return tally.report()
 

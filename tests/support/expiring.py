@@ -8,7 +8,7 @@ from psycopg import AsyncConnection
 from support.builders import P0, a_body, a_callback
 
 from consumers.runtime.batch import Record
-from ops.audit.ends import Ends
+from ops.audit.ends import SpoolEnds
 from ops.audit.receipts import read_receipts
 from ops.audit.report import Report
 from ops.audit.tally import Tally
@@ -61,7 +61,7 @@ async def audited(
 ) -> Report:
     """Return the report where Kafka and the archive have these records, in this order."""
     places = [place(record.headers) for record in records]
-    ends = Ends(by_spool={origin: {origin: last} for origin, last in _last_of(places).items()})
+    ends = SpoolEnds(by_spool={origin: {origin: last} for origin, last in _last_of(places).items()})
     tally = Tally(ends, ledger, audits_postgres=True, audits_counts=False)
     tally.note_log_starts({})
     for record, (origin, sequence) in zip(records, places, strict=True):

@@ -3,7 +3,7 @@
 from rich.console import Console
 from support.reports import report_with
 
-from ops.audit.output import report as printed_report
+from ops.audit.output import render
 from ops.audit.report import (
     ARCHIVE,
     COUNTS,
@@ -36,7 +36,7 @@ def printed(report: Report, *, width: int = 80) -> list[str]:
     """Return the printed lines."""
     console = Console(width=width)
     with console.capture() as capture:
-        console.print(printed_report(report))
+        console.print(render(report))
     return [line.rstrip() for line in capture.get().splitlines()]
 
 

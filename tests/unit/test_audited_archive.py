@@ -9,14 +9,14 @@ import pytest
 from support.archive.archives import WrittenArchive, numbered
 
 from ops.audit.archive_reader import ArchiveReader
-from ops.audit.ends import Ends
-from ops.audit.sources import NotAudited, ReadAgain
+from ops.audit.ends import SpoolEnds
+from ops.audit.sources import AuditFailed, ReadAgain
 from ops.audit.tally import Tally
 
 
 def a_tally() -> Tally:
     """Return a tally that has seen nothing."""
-    return Tally(Ends(), [], audits_postgres=False, audits_counts=False)
+    return Tally(SpoolEnds(), [], audits_postgres=False, audits_counts=False)
 
 
 @pytest.mark.parametrize(
@@ -80,6 +80,6 @@ async def test_a_damaged_segment_is_not_audited(
         return await read(name)
 
     monkeypatch.setattr(written.store, "read", read_or_hang)
-    with pytest.raises(NotAudited, match="hookline archive verify"):
+    with pytest.raises(AuditFailed, match="hookline archive verify"):
         await ArchiveReader(written.store).read(a_tally())
     assert asyncio.all_tasks() == {asyncio.current_task()}

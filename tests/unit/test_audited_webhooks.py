@@ -16,9 +16,9 @@ from consumers.runtime.batch import Position, Record
 from consumers.webhook.callback_filter import CallbackFilter
 from consumers.webhook.retry_record import Change, FinishedCallback, ParkedCallback, TargetBegin
 from ops.audit import output
-from ops.audit.ends import Ends
+from ops.audit.ends import SpoolEnds
 from ops.audit.report import Report
-from ops.audit.sources import NotAudited, ReadAgain
+from ops.audit.sources import AuditFailed, ReadAgain
 from ops.audit.tally import Tally
 from ops.audit.webhook_log import LoggedDelivery, LogReader
 from ops.audit.webhook_options import webhook_sources
@@ -81,7 +81,7 @@ class Audited:
     async def report_of_file(self) -> Report:
         """Return the report with the log as it is."""
         highest = max(int(headers(each)["ce_sequence"]) for each in (*self.topic, *self.archive))
-        ends = Ends(by_spool={"spool": {ORIGIN: highest}})
+        ends = SpoolEnds(by_spool={"spool": {ORIGIN: highest}})
         tally = Tally(
             ends,
             [],
@@ -120,7 +120,7 @@ def shown(report: Report) -> str:
     """Return a report as it is printed, in one line."""
     console = Console(width=2000)
     with console.capture() as captured:
-        console.print(output.report(report))
+        console.print(output.render(report))
     return " ".join(captured.get().split())
 
 
@@ -314,7 +314,7 @@ async def test_a_log_is_read_once_and_up_to_the_noted_end(tmp_path: Path) -> Non
     with pytest.raises(ReadAgain, match="has become shorter"):
         log.note_ends()
     file.unlink()
-    with pytest.raises(NotAudited, match="cannot be read"):
+    with pytest.raises(AuditFailed, match="cannot be read"):
         log.note_ends()
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from ops.audit import bucket_file
 from ops.audit.bucket_file import BUCKETS, COLUMNS, BucketFile
-from ops.audit.sources import NotAudited
+from ops.audit.sources import AuditFailed
 
 ROWS = st.lists(st.tuples(st.integers(0, 3), st.integers(0, (1 << 64) - 1)), max_size=60)
 
@@ -57,7 +57,7 @@ def test_a_full_disk_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     try:
         resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
-        with pytest.raises(NotAudited, match="File too large; TMPDIR names the directory"):
+        with pytest.raises(AuditFailed, match="File too large; TMPDIR names the directory"):
             add(file, 1000)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

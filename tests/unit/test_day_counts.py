@@ -10,7 +10,7 @@ from support.builders import APP, P0, a_body, a_stored_record
 
 from consumers.runtime.batch import Record
 from ops.audit.day_counts import EXPIRED, IN_FUTURE, NOT_KEPT, Numbers, ShownDays
-from ops.audit.ends import Ends
+from ops.audit.ends import SpoolEnds
 from ops.audit.message_counts import Statistics
 from ops.audit.report import Report
 from ops.audit.sources import ReadAgain
@@ -64,7 +64,7 @@ def audited(
 ) -> Report:
     """Return the report on records whose sequences are all counted."""
     tally = Tally(
-        Ends(by_spool={ORIGIN: {ORIGIN: len(records) if end is None else end}}),
+        SpoolEnds(by_spool={ORIGIN: {ORIGIN: len(records) if end is None else end}}),
         [],
         audits_postgres=False,
         audits_counts=True,
@@ -237,7 +237,7 @@ def test_dead_letters_of_the_counters_are_not_missing_in_a_day() -> None:
 def test_records_of_another_zone_are_read_again() -> None:
     """An app got its zone after its records were read, or a rebuild has changed it."""
     tally = Tally(
-        Ends(by_spool={ORIGIN: {ORIGIN: 1}}), [], audits_postgres=False, audits_counts=True
+        SpoolEnds(by_spool={ORIGIN: {ORIGIN: 1}}), [], audits_postgres=False, audits_counts=True
     )
     tally.note_days({})
     record = a_message(1, LATE)

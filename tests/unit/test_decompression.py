@@ -17,8 +17,8 @@ from consumers.archive.segment import DamagedSegment
 from ops.archive.parquet import copy
 from ops.archive.segments import ALL
 from ops.audit.archive_reader import ArchiveReader
-from ops.audit.ends import Ends
-from ops.audit.sources import NotAudited
+from ops.audit.ends import SpoolEnds
+from ops.audit.sources import AuditFailed
 from ops.audit.tally import Tally
 from ops.counters.archived import records_from
 
@@ -36,8 +36,8 @@ async def bombed(tmp_path: Path) -> tuple[WrittenArchive, str]:
 async def test_every_other_reader_names_the_segment(bombed: tuple[WrittenArchive, str]) -> None:
     """The audit, the Parquet copy, and counting again end with an error that has the name."""
     written, name = bombed
-    tally = Tally(Ends(), [], audits_postgres=False, audits_counts=False)
-    with pytest.raises(NotAudited, match=f"{name}: a line has more than"):
+    tally = Tally(SpoolEnds(), [], audits_postgres=False, audits_counts=False)
+    with pytest.raises(AuditFailed, match=f"{name}: a line has more than"):
         await ArchiveReader(written.store).read(tally)
     with pytest.raises(DamagedSegment, match=f"{name}: a line has more than"):
         async for _ in copy(

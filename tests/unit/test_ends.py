@@ -7,7 +7,7 @@ import msgspec
 import pytest
 from support.builders import P0, a_body, a_stored_record
 
-from ops.audit.ends import Ends, IngressReport, ReportedSpool, combine
+from ops.audit.ends import IngressReport, ReportedSpool, SpoolEnds, combine
 from ops.audit.http_json import NoJsonAnswer, get_json
 from ops.audit.report import Report
 from ops.audit.spool_ends import read_ends
@@ -42,7 +42,7 @@ def a_status(replica: str, *others: ReportedSpool, last_sequence: int = N) -> In
     )
 
 
-def answers(states: dict[str, str], named: Iterable[str], *, directory: bool = False) -> Ends:
+def answers(states: dict[str, str], named: Iterable[str], *, directory: bool = False) -> SpoolEnds:
     """Return the ends when replicas in these states are asked at the `named` addresses."""
     seen = {other: a_spool(other, N if states[other] == DEAD else None) for other in REPLICAS}
     statuses, failed = {}, {}
@@ -55,7 +55,7 @@ def answers(states: dict[str, str], named: Iterable[str], *, directory: bool = F
     return combine(statuses, failed, seen.values() if directory else ())
 
 
-def audited(*asked: Ends, stored: int = N, spools: str = REPLICAS) -> Report:
+def audited(*asked: SpoolEnds, stored: int = N, spools: str = REPLICAS) -> Report:
     """Return the report where Kafka and the archive have `stored` callbacks of each spool."""
     completed = asked[0]
     for later in asked[1:]:

@@ -9,7 +9,7 @@ from support.builders import P0, a_body
 from consumers.archive import new_segment, segment
 from consumers.archive.segment import Line
 from consumers.runtime.batch import Batch, Position
-from ops.audit.ends import Ends
+from ops.audit.ends import SpoolEnds
 from ops.audit.message_counts import Statistics
 from ops.audit.report import ARCHIVE, COUNTS, KAFKA, POSTGRES, Report
 from ops.audit.tally import Tally
@@ -27,7 +27,7 @@ def audited(
 ) -> Report:
     """Return the report on 8 callbacks of which these are left; Kafka begins at the seventh."""
     tally = Tally(
-        Ends(by_spool={ORIGIN: {ORIGIN: 8}}),
+        SpoolEnds(by_spool={ORIGIN: {ORIGIN: 8}}),
         [],
         audits_postgres=database is not None,
         audits_counts=counts is not None,

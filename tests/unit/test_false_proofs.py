@@ -14,7 +14,7 @@ from support.builders import P0, P1, a_body, a_stored_record
 
 from consumers.runtime.batch import Record
 from ops.audit import output
-from ops.audit.ends import Ends
+from ops.audit.ends import SpoolEnds
 from ops.audit.report import ARCHIVE, COUNTS, KAFKA, POSTGRES, Report
 from ops.audit.spool_ends import NoSpools, read_ends
 from ops.audit.tally import Tally
@@ -26,7 +26,7 @@ def shown(report: Report) -> str:
     """Return a report as it is printed, in one line."""
     console = Console(width=2000)
     with console.capture() as captured:
-        console.print(output.report(report))
+        console.print(output.render(report))
     return " ".join(captured.get().split())
 
 
@@ -356,7 +356,7 @@ async def test_a_directory_without_spools_proves_nothing(tmp_path: Path) -> None
 
 def test_rows_in_quarantine_are_named() -> None:
     """In addition to the fact that they are missing."""
-    ends = Ends(by_spool={ORIGIN: {ORIGIN: 1}}, quarantined={ORIGIN: (1,)})
+    ends = SpoolEnds(by_spool={ORIGIN: {ORIGIN: 1}}, quarantined={ORIGIN: (1,)})
     report = Tally(ends, [], audits_postgres=False, audits_counts=False).report()
     assert report.missing_at_least == 2
     assert "1 rows in quarantine" in shown(report)

@@ -118,7 +118,7 @@ def an_audit(text: str) -> None:
     """Print the report of an audit with `text` wherever text of a record may be."""
     sinks = {name: SinkReport(sequences=1, missing=1) for name in (KAFKA, ARCHIVE)}
     terminal.show(
-        audit_output.report(
+        audit_output.render(
             report_with(
                 origins=[OriginReport(origin=text, last_sequence=2, sinks=sinks, expired=1)],
                 doubts={text: text},

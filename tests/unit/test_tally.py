@@ -9,7 +9,7 @@ from support.builders import P0, a_body, a_stored_batch, a_stored_record
 
 from consumers.archive import new_segment, segment
 from consumers.runtime.batch import Record
-from ops.audit.ends import Ends
+from ops.audit.ends import SpoolEnds
 from ops.audit.message_counts import Statistics
 from ops.audit.report import ARCHIVE, COUNTS, KAFKA, POSTGRES, Report
 from ops.audit.tally import Tally
@@ -19,9 +19,9 @@ from schemas.dead_letter import GROUP, KAFKA_PRODUCE, STAGE
 ORIGIN = "o" * 16
 
 
-def ends(last_sequences: dict[str, int]) -> Ends:
+def ends(last_sequences: dict[str, int]) -> SpoolEnds:
     """Return the ends of spools that still have their first origin."""
-    return Ends(by_spool={origin: {origin: last} for origin, last in last_sequences.items()})
+    return SpoolEnds(by_spool={origin: {origin: last} for origin, last in last_sequences.items()})
 
 
 def stored(sequence: int, **fields: Any) -> Record:

@@ -22,7 +22,7 @@ from ingress.forward.forwarder import Forwarder
 from ingress.spool.async_spool import AsyncSpool
 from ingress.spool.directory import hold_any
 from ingress.spool.spool import Spool
-from ops.audit.ends import Ends
+from ops.audit.ends import SpoolEnds
 from schemas.outgoing_record import ORIGIN, SEQUENCE, OutgoingRecord, main_topic_record
 from schemas.topics import CALLBACKS
 
@@ -42,9 +42,9 @@ class Pipe:
         """Return the fault that keeps the forwarder from forwarding, "" if there is none."""
         return self.forwarder.fault if self.forwarder else "none runs"
 
-    async def ends(self) -> Ends:
+    async def ends(self) -> SpoolEnds:
         """Return the end of the spool, as an audit asks for it."""
-        return Ends(by_spool={self.spool.name: {self.spool.origin: self.spool.last_sequence}})
+        return SpoolEnds(by_spool={self.spool.name: {self.spool.origin: self.spool.last_sequence}})
 
     def close(self) -> None:
         """Close the spool."""

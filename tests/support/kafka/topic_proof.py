@@ -13,7 +13,7 @@ from support.processes.ingress import until
 
 PARTITIONS = [TopicPartition("tim.callbacks.v1", partition) for partition in range(6)]
 Isolation = Literal["read_committed", "read_uncommitted"]
-Ends = dict[TopicPartition, int]
+EndOffsets = dict[TopicPartition, int]
 
 
 class Seen(NamedTuple):
@@ -51,7 +51,7 @@ class Proof:
 class Topic:
     """The main topic from certain offsets on."""
 
-    def __init__(self, kafka: str, begin: Ends) -> None:
+    def __init__(self, kafka: str, begin: EndOffsets) -> None:
         self._kafka = kafka
         self._begin = begin
 
