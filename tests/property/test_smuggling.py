@@ -36,7 +36,7 @@ from support.smuggling.wire import Answered, Events, HandedOver, StillLoop, Take
 from ingress.http.head import parse_headers
 
 SEED = int(os.environ.get("SMUGGLING_SEED", "1"))
-STREAMS = 5000
+STREAMS = 3000
 # All requests were plain; one was not; one is HTTP to none of the parsers; one is incomplete.
 OUTCOMES = ("taken", "handed over", "refused", "incomplete")
 

@@ -102,7 +102,7 @@ async def test_split_answers_refusals_and_missing_answers_are_counted_separately
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A request without an answer is given up after 2 s, and the connection is opened again."""
-    monkeypatch.setattr(load, "ANSWER_S_MAX", 0.5)
+    monkeypatch.setattr(load, "ANSWER_S_MAX", 0.2)
     answers = itertools.cycle((GOOD, GOOD.replace(b"200 OK", b"503 No"), b""))
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -120,17 +120,21 @@ async def test_split_answers_refusals_and_missing_answers_are_counted_separately
 
     async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
-        later = time.perf_counter() + 0.2
-        sending = [Load((port,), connections=2, rate=rate) for rate in (0.0, 50.0)]
-        for report in await asyncio.gather(
-            *(one.run(3.0, asyncio.Event(), start_at=later) for one in sending)
-        ):
-            assert report.began_at >= later
-            assert report.ok > 0
-            assert report.others["HTTP 503"] > 0
-            assert report.unanswered > 0
-            assert set(report.others) == {"HTTP 503"}
-            assert report.p50_ms >= 10
+        for rate in (0.0, 50.0):
+            # On a busy machine all answers of a run may be late.
+            seen: set[str] = set()
+            for _ in range(20):
+                later = time.perf_counter() + 0.1
+                load_of_rate = Load((port,), connections=2, rate=rate)
+                report = await load_of_rate.run(0.5, asyncio.Event(), start_at=later)
+                assert report.began_at >= later
+                assert not report.ok or report.p50_ms >= 10
+                seen |= {"OK"} if report.ok else set()
+                seen |= {"no answer"} if report.unanswered else set()
+                seen |= set(report.others)
+                if len(seen) == 3:
+                    break
+            assert seen == {"OK", "HTTP 503", "no answer"}
 
 
 @pytest.fixture

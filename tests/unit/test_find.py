@@ -90,7 +90,7 @@ async def test_whatever_is_in_the_named_range_is_found(
     # Most lines are then in two blocks.
     monkeypatch.setattr(archived, "BLOCK_BYTES", 700)
     finds = places = outside = 0
-    for seed in range(scaled(10, at_most=200)):
+    for seed in range(scaled(4, at_most=200)):
         world = World(seed, tmp_path / str(seed))
         for _ in range(A_WORLD):
             made = world.chance.choice(world.made)

@@ -343,14 +343,17 @@ def test_a_request_that_comes_while_the_draining_process_stands_still_is_answere
             reader, writer = await asyncio.open_connection(port.host, port.port)
             writer.write(a_request(a_body(MsgKey="before")))
             assert await one_answer(reader) == OK
-            draining = asyncio.create_task(port.server.drain())
+            ending = asyncio.create_task(drain_and_close(port))
             await asyncio.sleep(0.02)
             writer.write(a_request(a_body(MsgKey="after")))
             time.sleep(1)  # noqa: ASYNC251 - the process stands still
-            await draining
-            port.server.close()
             assert await one_answer(reader) == OK
             writer.close()
+            await ending
+
+    async def drain_and_close(port: PublicPort) -> None:
+        await port.server.drain()
+        port.server.close()
 
     uvloop.run(drain_and_stand_still())
 
