@@ -7,7 +7,7 @@ import click
 from ops.terminal import say
 
 yes_option = click.option(
-    "--yes", is_flag=True, help="Do not ask. Without a terminal, nothing is done else."
+    "--yes", is_flag=True, help="Do not ask. Without a terminal, nothing is done without --yes."
 )
 
 

@@ -12,12 +12,12 @@ rate_option = click.option(
     "--rate",
     default=500.0,
     show_default=True,
-    help="Send at most so many a second.",
+    help="Records that are sent in a second at most.",
 )
 
 
 class Throttle:
-    """Lets at most so many records through in a second; after a pause, not more at once."""
+    """Lets at most `records_per_s` records through in a second, also after a pause."""
 
     def __init__(self, records_per_s: float) -> None:
         self._records_per_s = records_per_s

@@ -1,1 +1,1 @@
-"""What an audit costs, compared with reading the topic alone."""
+"""Measure the cost of an audit, compared with that of reading the topic alone."""

@@ -12,7 +12,7 @@ from schemas.contract.documents import json_schemas
 
 
 def add_contract(app: web.Application) -> None:
-    """Add the routes of the contract. They need no token: they show no figures."""
+    """Add the routes of the contract. They need no token: they show no counts."""
     version, _ = page_files()
     document = asyncapi()
     files = {

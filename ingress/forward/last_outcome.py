@@ -15,7 +15,7 @@ from schemas.transaction_state import LastTransaction, last_transaction
 
 log = logging.getLogger(__name__)
 
-# A disk that hangs does not keep callbacks in memory from Kafka for longer than this, each time.
+# While the disk hangs, callbacks in memory wait for this long at most before they go to Kafka.
 NOTE_TIMEOUT_S = 2.0
 
 
@@ -80,7 +80,7 @@ class LastOutcome:
             self._may_be_noted = False
 
     async def _note_abort(self, origin: str) -> bool:
-        """Return whether the note is on disk. Without it the process works on; it may not die."""
+        """Return whether the note is on disk. The process continues without it."""
         try:
             async with asyncio.timeout(NOTE_TIMEOUT_S):
                 await self._spool.note_abort(origin)

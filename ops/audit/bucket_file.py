@@ -1,7 +1,7 @@
 """
 Rows of eight integers in buckets, more than the memory can hold.
 
-What does not fit into the memory is in a temporary file, so a bucket is read in few large pieces.
+Rows beyond a bound are in a temporary file, from which a bucket is read in few large pieces.
 """
 
 import struct
@@ -15,7 +15,7 @@ from ops.audit.sources import AuditFailed
 # The number of buckets. A bucket of 100 million rows takes some 20 MB while it is compared.
 BUCKETS = 1024
 COLUMNS = 8
-# The rows in memory of one file.
+# The largest size of the rows that one file has in memory.
 BUFFER_BYTES_MAX = 32 << 20
 _ROW = struct.Struct(f"={COLUMNS}Q")
 
@@ -28,7 +28,7 @@ class BucketFile:
         self._buffered_bytes = 0
         self._file = tempfile.SpooledTemporaryFile()  # noqa: SIM115 - closed with this object
         weakref.finalize(self, self._file.close)
-        # By bucket, begin and length of each of its pieces in the file.
+        # By bucket, the beginning and the length of each of its pieces in the file.
         self._pieces: defaultdict[int, array[int]] = defaultdict(lambda: array("Q"))
 
     def add(self, bucket: int, *columns: int) -> None:

@@ -17,10 +17,10 @@ from ops.simulate.ledger import LedgerEntry
 @dataclass(slots=True, kw_only=True)
 class Collected:
     """
-    What a `Tally` adds to, and a report is made of (reporting.py).
+    Everything that `Tally` adds, and of which reporting.py makes the report.
 
     `audits_postgres` and `audits_counts` are False for a sink that is not audited. `webhooks` has
-    the targets that are, by name. `foreign_count`: the records that no ingress wrote.
+    the targets that are audited, by name. `foreign_count`: the records that no ingress wrote.
     """
 
     audits_postgres: bool

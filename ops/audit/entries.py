@@ -32,7 +32,7 @@ _MARK_BITS = 32
 
 
 class Kind(IntEnum):
-    """A file of rows: callbacks, what has an equal copy of one, and what should have."""
+    """The kind of a row; each kind has a file: callbacks, and rows that should equal one."""
 
     FIRST = 0
     DEAD_LETTER = 1

@@ -20,7 +20,7 @@ Document = Mapping[str, Any]
 
 
 class DocumentKind(StrEnum):
-    """What a change of channels and messages breaks."""
+    """The kind of a breaking change of channels and messages."""
 
     CHANNEL_REMOVED = "channel removed"
     TOPIC_RENAMED = "topic renamed"

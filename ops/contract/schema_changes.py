@@ -8,7 +8,7 @@ JsonSchema = Mapping[str, Any]
 
 
 class Kind(StrEnum):
-    """What a change of a schema breaks."""
+    """The kind of a breaking change of a schema."""
 
     FIELD_REMOVED = "field removed"
     TYPE_REMOVED = "type narrowed: records have values of a type that is not allowed any more"

@@ -65,7 +65,9 @@ def counters() -> None:
     help="Count at most so many a second: the members count in the same Valkey meanwhile.",
 )
 @click.option(
-    "--start-over", is_flag=True, help="Remove what a cut rebuild has counted, and begin again."
+    "--start-over",
+    is_flag=True,
+    help="Remove what an interrupted rebuild has counted, and begin again.",
 )
 @click.option("--yes", is_flag=True, help="Do it. Without it, only print what would be done.")
 def counters_rebuild(
@@ -86,7 +88,7 @@ def counters_rebuild(
     It counts the records in Kafka, and before them those in the archive, into new keys beside the
     present ones. The statistics show the present ones meanwhile, and the consumer goes on. At the
     end, one write makes the new ones valid, the consumer continues in them, and the old ones are
-    removed. A rebuild that was cut continues where it was when the command is run again. Valkey
+    removed. An interrupted rebuild continues where it was when the command is run again. Valkey
     needs memory for both meanwhile.
 
     COUNTERS_VALKEY and all other COUNTERS_* variables must be set as for the consumer.
@@ -153,7 +155,7 @@ async def _rebuild(
             async with only_rebuild(valkey):
                 if start_over:
                     await generations.give_up()
-                # Of a rebuild that was given up, or that was cut after its end.
+                # Of a rebuild that was given up, or that was interrupted after its end.
                 await generations.remove_others()
                 parts = await plan(generations, topic, store, since)
                 _preview(parts, await generations.served())
@@ -195,4 +197,4 @@ def _preview(parts: Sequence[Part], served_generation: int) -> None:
         table.add_row(*map(str, row))
     show(table)
     if any(part.is_continued for part in parts):
-        say("a rebuild was cut; it continues where it was (--start-over begins again)")
+        say("a rebuild was interrupted; it continues where it was (--start-over begins again)")

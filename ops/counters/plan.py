@@ -20,7 +20,7 @@ class Part:
     """
     What is to be counted of one partition, from the offset `begins_at` on.
 
-    `is_continued`: a rebuild was cut there.
+    `is_continued`: a rebuild was interrupted there.
     """
 
     partition: Partition

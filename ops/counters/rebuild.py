@@ -1,9 +1,9 @@
 """
 Count all records again, into a generation of counts that is not served yet, then have it served.
 
-The position of each partition is in the new generation, and moves with its counts in one call. So a
-rebuild that was cut continues there, and after the change the members do, too: no record is counted
-twice in a generation, and none is left out.
+The position of each partition is in the new generation, and moves with its counts in one call. So
+an interrupted rebuild continues there, and after the change the members do, too: no record is
+counted twice in a generation, and none is left out.
 """
 
 import asyncio

@@ -26,7 +26,7 @@ def drop(*, kafka: str, wanted: LetterFilter, because: str, operator: str, yes: 
     Note that dead letters of CONSUMER are handled, without sending them.
 
     They are not open any more, and stay in the dead-letter topic until its 30 days are over.
-    `hookline audit` names their number: it neither asks for them nor counts them as in the sink.
+    `hookline audit` reports their number. They are neither missing nor counted as in the sink.
     """
     selection = run(select(kafka, wanted))
     if confirmed(selection, f"drop {selection.count} dead letters", yes=yes):

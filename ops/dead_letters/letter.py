@@ -94,7 +94,7 @@ def dead_letter(record: ConsumerRecord[bytes, bytes]) -> DeadLetter:
 def _consumer(named: dict[str, bytes]) -> str:
     if GROUP in named:
         return _text(named, GROUP)
-    # A letter of the ingress was not in a topic before.
+    # A dead letter of the ingress was not in a topic before.
     if _text(named, COMPONENT) == INGRESS and CONNECT + "offset" not in named:
         return INGRESS
     return UNKNOWN_CONSUMER

@@ -1,4 +1,4 @@
-"""`hookline dead-letters resend`: send what was rejected to the consumer that rejected it."""
+"""`hookline dead-letters resend`: send dead letters to the consumer that rejected them."""
 
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
@@ -54,8 +54,8 @@ class StillRejected(Failure):
 @click.option(
     "--again",
     is_flag=True,
-    help="Also what was sent before; not for `ingress`. Use it after the database, or the"
-    " receiver of a webhook, was restored from an older copy.",
+    help="Also those that were sent again before; not for `ingress`. Use it after the database, or"
+    " the receiver of a webhook, was restored from an older copy.",
 )
 @rate_option
 @operator_option
@@ -73,15 +73,16 @@ def resend(
     as_json: bool,
 ) -> None:
     """
-    Send what CONSUMER has rejected to it again, after the cause was fixed.
+    Send the dead letters of CONSUMER to it again, after the cause was fixed.
 
     CONSUMER is `sync`: the callbacks are written to its database. Or `ingress`: malformed callbacks
     that the present rules accept, and those that Kafka refused, go to the topic of callbacks, so to
     all consumers. Or `webhook-NAME`: the callbacks go to the retry topic of this webhook alone; its
     processes deliver them, in the order of each conversation.
 
-    First the number and some examples are shown. The command may be cut at any moment and repeated:
-    each callback comes once. What is rejected again stays open, and the exit code is 4.
+    First the number and some examples are shown. The command may be interrupted at any moment, and
+    run again: it continues. Callbacks come once, those of a webhook at least once. Those that are
+    rejected again stay open, and the exit code is 4.
     """
     bounded("--records-per-s", records_per_s, 0.1, RECORDS_PER_S_MAX)
     consumer = wanted.consumer or ""

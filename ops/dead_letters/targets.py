@@ -14,7 +14,7 @@ REJECTIONS_SHOWN_MAX = 20
 
 
 class CannotResend(Failure):
-    """Dead letters of a consumer cannot be sent again; the text says what to do in place of it."""
+    """Dead letters of a consumer cannot be sent again; the text says what to do instead."""
 
 
 class ResendCounts(NamedTuple):

@@ -69,7 +69,7 @@ from ops.throttle import RECORDS_PER_S_MAX, Throttle, rate_option
 )
 @rate_option
 @click.option(
-    "--start-over", is_flag=True, help="Begin again, in place of where the last run was cut."
+    "--start-over", is_flag=True, help="Begin again; do not continue an interrupted replay."
 )
 @yes_option
 @json_option
@@ -92,11 +92,11 @@ def replay_command(
     as_json: bool,
 ) -> None:
     """
-    Bring the callbacks of a range of time to CONSUMER again, and to no other one.
+    Apply the callbacks of a range of time to CONSUMER again, and to no other consumer.
 
     CONSUMER is `sync`: each selected callback that its database lacks is written, by the statement
-    with which sync itself writes; one that is there stays as it is. So a replay never doubles
-    anything, and may be repeated.
+    with which sync itself writes; a callback that the database has stays as it is. So a replay
+    never doubles anything, and may be repeated.
 
     Or it is `webhook-NAME`: all selected callbacks are sent to the target again, in order and with
     the same ids; the target drops those that it has. WEBHOOK_* must be set as for its process.
@@ -108,8 +108,9 @@ def replay_command(
       hookline replay sync --from archive --since 2026-01-01 --app 1400000001
       hookline replay sync --user jared --command C2C.CallbackAfterSendMsg
 
-    First it only counts, by app and command, and asks. The command may be cut at any moment: with
-    the same selection it continues where it was. All conditions that are given must hold.
+    The command first counts the callbacks, by app and command, and asks before it changes anything.
+    It may be interrupted at any moment: with the same selection it continues where it was. All
+    conditions that are given must hold.
 
     \b
     Exit codes:
@@ -197,7 +198,7 @@ async def _preview(request: _Request) -> Preview:
     async with _opened(request) as (source, target):
         positions = {} if request.starts_over else await target.positions()
         if positions:
-            say("a replay of this selection was cut; this is what is left (--start-over: all)")
+            say("a replay of this selection was interrupted; these are left (--start-over: all)")
         with measured_progress("counting", await source.size(positions)) as advance:
             return await preview(source, target, positions, advance)
 
@@ -208,6 +209,6 @@ async def _replay(request: _Request, throttle: Throttle) -> ReplayCounts:
             await target.finish()
         positions = await target.positions()
         if positions:
-            say("a replay of this selection was cut; it continues where it was")
+            say("a replay of this selection was interrupted; it continues where it was")
         with measured_progress("replaying", await source.size(positions)) as advance:
             return await replay(source, target, positions, throttle, advance)

@@ -8,7 +8,7 @@ from ops.failure import Failure
 
 
 class SourceIncomplete(Failure):
-    """Records of the range are neither read nor skipped, because the source lacks them."""
+    """The source lacks records of the range; the replay stops, and does not skip them."""
 
 
 class Part(NamedTuple):
@@ -27,7 +27,7 @@ class Part(NamedTuple):
 
 
 class ReplaySource(Protocol):
-    """A source of parts. `notes` say what it does not have of the range."""
+    """A source of parts. `notes` are sentences about records of the range that it may lack."""
 
     notes: list[str]
 

@@ -1,4 +1,4 @@
-"""The interface of the consumers that callbacks can be replayed to, and what happened to each."""
+"""The interface of a consumer that gets callbacks again, and the counts of a replay."""
 
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
@@ -13,16 +13,16 @@ REJECTIONS_SHOWN_MAX = 20
 
 
 class CannotReplay(Failure):
-    """A consumer gets nothing from a replay; the text says what to do in place of it."""
+    """Callbacks cannot be replayed to a consumer; the text says what to do instead."""
 
 
 class RecordState(StrEnum):
     """
     The state of a record, by which a replay decides.
 
-    LACKING: the consumer lacks the callback. EXPIRED: so, because `hookline sync expire` deleted
-    it. THERE: the consumer has had it. UNREAD: the consumer has not read the record yet, so the
-    replay leaves it to the consumer. UNWANTED: the consumer's settings leave it out.
+    LACKING: the consumer lacks the callback. EXPIRED: it lacks the callback, because `hookline sync
+    expire` deleted it. THERE: the consumer has had it. UNREAD: the consumer has not read the record
+    yet, so the replay leaves it to the consumer. UNWANTED: the consumer's settings leave it out.
     """
 
     LACKING = "lacking"

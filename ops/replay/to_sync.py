@@ -160,7 +160,7 @@ class ToSync:
                 return lacking
 
     def _move(self, part: Part, position: Position | None) -> None:
-        """Take over the position that is stored."""
+        """Continue at the position that is stored."""
         if position is None:
             raise ReplayEnded(
                 "another command has finished this replay, or has started it over; run this one"

@@ -113,7 +113,7 @@ class ToWebhook:
         return counts
 
     async def finish(self) -> None:
-        """Have the same selection begin again."""
+        """Set the positions to 0, so that the same selection begins again."""
         await self._positions.commit(dict.fromkeys(self._positions.assignment(), 0))
 
     def _state_of(self, partition: Partition, record: Record) -> RecordState:
