@@ -44,7 +44,7 @@ EXTENDED_RECORD_BYTES_LIMIT = record_bytes_max(BODY_BYTES_LIMIT) + RECORD_OVERHE
 
 CALLBACKS = Topic(name="tim.callbacks.v1", partitions=6, retention_days=7)
 DEAD_LETTERS = Topic(name="tim.callbacks.dead.v1", partitions=1, retention_days=30)
-# The actions of `hookline dead-letters`. They are kept longer than dead letters: without its action,
+# The actions of `hookline dead-letters`. They are kept longer than dead letters: without an action,
 # a callback of the ingress that was sent again would seem to be doubled.
 ACTIONS = Topic(name="tim.callbacks.dead.actions.v1", partitions=1, retention_days=365)
 TOPICS = (CALLBACKS, DEAD_LETTERS, ACTIONS)
