@@ -47,8 +47,8 @@ LIMIT_MAX = 1000
 @group_option
 @app_option
 @click.option("--at", metavar="TIME", help="Received in this day, hour, minute or second (UTC).")
-@since_option("Search from here on, by Kafka's time (UTC).")
-@until_option("Search until before here, by Kafka's time (UTC).")
+@since_option("First time to search, by Kafka's time (UTC).")
+@until_option("Exclusive end of the search, by Kafka's time (UTC).")
 @click.option("--limit", default=20, show_default=True, help="Callbacks that are shown.")
 @click.option("--body", "with_body", is_flag=True, help="Show bodies: private messages of people.")
 @bootstrap_option
