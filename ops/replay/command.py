@@ -8,6 +8,7 @@ from typing import NamedTuple
 import click
 
 from ops.confirmation import agreed, yes_option
+from ops.postgres_option import postgres_option
 from ops.records.options import (
     ACCOUNTS_MAX,
     app_option,
@@ -61,12 +62,7 @@ from ops.throttle import RECORDS_PER_S_MAX, Throttle, rate_option
     help="The archive: a directory, or s3://bucket/prefix, gs://…, az://…. Only with --from"
     " archive.",
 )
-@click.option(
-    "--postgres",
-    envvar="SYNC_POSTGRES",
-    show_envvar=True,
-    help="PostgreSQL connection string, as given to the sync consumer; only for `sync`.",
-)
+@postgres_option("PostgreSQL, as given to the sync consumer; only for `sync`.")
 @rate_option
 @click.option(
     "--start-over", is_flag=True, help="Begin again; do not continue an interrupted replay."
