@@ -26,15 +26,21 @@ from schemas.clients import kafka_failures, started
 REQUEST_TIMEOUT_S = 30.0
 # A transaction that is under way counts as aborted: the start of the next producer aborts it.
 _ABORTED_STATES = ("Ongoing", "PrepareAbort", "CompleteAbort", "PrepareEpochFence")
+_COMMITTED_STATES = ("PrepareCommit", "CompleteCommit")
 _NO_ERROR, _NOT_FOUND = 0, 105
 
 
 class LastTransaction(Enum):
-    """The outcome of the last transaction; UNKNOWN until the coordinator is asked."""
+    """
+    The outcome of the last transaction; UNKNOWN until the coordinator is asked.
+
+    FORGOTTEN counts as committed, unless it is known from elsewhere that it was aborted.
+    """
 
     UNKNOWN = "not asked yet"
-    COMMITTED = "committed, or there was none"
+    COMMITTED = "committed"
     ABORTED = "aborted"
+    FORGOTTEN = "a producer has started since, or there was no transaction"
 
 
 async def last_transaction(bootstrap_servers: str, transactional_id: str) -> LastTransaction:
@@ -54,7 +60,9 @@ async def last_transaction(bootstrap_servers: str, transactional_id: str) -> Las
                 CoordinationType.TRANSACTION, transactional_id
             )
             state = await transaction_state(client, coordinator, transactional_id)
-    return LastTransaction.ABORTED if state in _ABORTED_STATES else LastTransaction.COMMITTED
+    if state in _ABORTED_STATES:
+        return LastTransaction.ABORTED
+    return LastTransaction.COMMITTED if state in _COMMITTED_STATES else LastTransaction.FORGOTTEN
 
 
 async def transaction_state(client: AIOKafkaClient, coordinator: int, transactional_id: str) -> str:

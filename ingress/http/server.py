@@ -84,14 +84,18 @@ class PublicServer:
         """
         Close each connection after its next answer; return when none is due.
 
-        It returns after DRAIN_TIMEOUT_S in any case. The end of a body whose head was read is still
-        read, and its callback stored.
+        It returns after DRAIN_TIMEOUT_S in any case, or after QUIET_CHECKS if the process stands
+        still for longer. The end of a body whose head was read is still read, and its callback
+        stored.
         """
         self.open_connections.is_draining = True
         deadline = self._loop.time() + DRAIN_TIMEOUT_S
-        quiet_checks = 0
-        while quiet_checks < QUIET_CHECKS and self._loop.time() < deadline:
+        checks = quiet_checks = 0
+        while quiet_checks < QUIET_CHECKS and (
+            checks < QUIET_CHECKS or self._loop.time() < deadline
+        ):
             await asyncio.sleep(CHECK_INTERVAL_S)
+            checks += 1
             quiet_checks = quiet_checks + 1 if self.open_connections.is_quiet else 0
 
     def close(self) -> None:

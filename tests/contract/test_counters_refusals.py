@@ -60,6 +60,8 @@ async def test_a_node_of_a_cluster_is_refused(tmp_path: Path) -> None:
     """One call of the script writes keys of every name."""
     server = EmbeddedValkey(tmp_path)
     arguments = ["--port", str(server.port), "--bind", "127.0.0.1", "--cluster-enabled", "yes"]
+    # By default it is the port plus 10,000, which the kernel gives to outgoing connections, too.
+    arguments += ["--cluster-port", str(child.free_port())]
     server.data.mkdir()
     program = server._program  # noqa: SLF001 - the same program with another option
     process = child.start([program, *arguments, "--dir", server.data], log=server.log)

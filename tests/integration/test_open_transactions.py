@@ -83,7 +83,7 @@ async def test_a_forwarder_that_dies_before_it_has_settled_forgets_no_decision(
             dying.setattr(forwarder, "settle", nothing_ends)
             await pipe.forward(until=lambda: has_settled)
         assert await last_transaction(careless_kafka, pipe.spool.origin) is (
-            LastTransaction.COMMITTED
+            LastTransaction.FORGOTTEN
         )
     # Another process, which knows what is on the disk.
     with contextlib.closing(Pipe(careless_kafka, tmp_path / "spool")) as pipe:
@@ -118,19 +118,20 @@ async def test_a_forwarder_that_dies_while_it_aborts_forgets_no_decision(
     assert sorted(sequences(found)) == list(range(1, ROWS + 1))
 
 
-async def test_the_start_of_a_producer_does_not_change_that_the_last_transaction_is_committed(
+async def test_the_start_of_a_producer_makes_the_coordinator_forget_a_commit(
     careless_kafka: str, tmp_path: Path
 ) -> None:
-    """So a forwarder whose producer only started may end: the next one gets the same answer."""
+    """So a forwarder whose producer only started may end: FORGOTTEN counts as committed."""
     with contextlib.closing(Pipe(careless_kafka, tmp_path / "spool")) as pipe:
         await pipe.store(many(ROWS))
         origin = pipe.spool.origin
-        assert await last_transaction(careless_kafka, origin) is LastTransaction.COMMITTED
+        assert await last_transaction(careless_kafka, origin) is LastTransaction.FORGOTTEN
         await leave_open(pipe, [], abort=False)
+        assert await last_transaction(careless_kafka, origin) is LastTransaction.COMMITTED
         for _ in range(3):
-            assert await last_transaction(careless_kafka, origin) is LastTransaction.COMMITTED
             async with AIOKafkaProducer(bootstrap_servers=careless_kafka, transactional_id=origin):
                 pass
+            assert await last_transaction(careless_kafka, origin) is LastTransaction.FORGOTTEN
 
 
 async def test_an_end_during_which_a_broker_went_away_is_not_trusted(

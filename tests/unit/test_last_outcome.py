@@ -21,7 +21,7 @@ pytestmark = pytest.mark.usefixtures("coordinator")
 @pytest.fixture
 def coordinator(monkeypatch: pytest.MonkeyPatch) -> list[LastTransaction]:
     """Return the answers of the coordinator, which are taken from the end."""
-    answers = [LastTransaction.COMMITTED, LastTransaction.ABORTED]
+    answers = [LastTransaction.FORGOTTEN, LastTransaction.FORGOTTEN, LastTransaction.ABORTED]
 
     async def answer(*_: Any) -> LastTransaction:
         return answers.pop()
@@ -55,7 +55,7 @@ async def test_another_process_aborts_although_the_coordinator_has_forgotten(
     tmp_path: Path, coordinator: list[LastTransaction]
 ) -> None:
     """Until the next transaction begins; then the coordinator knows again."""
-    for answers_left in (1, 1):
+    for answers_left in (2, 1):
         with closing(opened(tmp_path)) as spool:
             async_spool = in_loop(spool)
             await LastOutcome(async_spool, "").find(spool.origin)
@@ -69,6 +69,7 @@ async def test_another_process_aborts_although_the_coordinator_has_forgotten(
         assert outcome.begin_settling()
         outcome.settled()
         await outcome.forget_note()
+        coordinator.append(LastTransaction.FORGOTTEN)
         await outcome.find(spool.origin)
         assert not outcome.begin_settling()
         await async_spool.stop()
@@ -89,7 +90,7 @@ async def test_an_abort_of_a_former_origin_is_not_one_of_the_new_origin(
         await async_spool.start_new_origin()
         await outcome.find(spool.origin)
         assert not outcome.begin_settling()
-        assert coordinator == []
+        assert len(coordinator) == 1
         await async_spool.stop()
 
 
@@ -116,3 +117,37 @@ async def test_a_disk_that_fails_does_not_stop_the_forwarder(
         await outcome.forget_note()
         assert spool.writer.aborted_origin == ""
         await async_spool.stop()
+
+
+@pytest.mark.parametrize("dies", [False, True], ids=["goes on", "dies"])
+async def test_a_note_that_the_disk_has_kept_does_not_undo_a_commit(
+    tmp_path: Path,
+    coordinator: list[LastTransaction],
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    dies: bool,
+) -> None:
+    """The rows of the commit have left the spool, so an abort would lose them."""
+    with closing(opened(tmp_path)) as spool:
+        async_spool = in_loop(spool)
+        outcome = LastOutcome(async_spool, "")
+        await outcome.find(spool.origin)
+        assert outcome.begin_settling()
+        outcome.settled()
+        failing(spool, monkeypatch)
+        await outcome.forget_note()
+        assert spool.writer.aborted_origin == spool.origin
+        coordinator.append(LastTransaction.COMMITTED)
+        if not dies:
+            await outcome.find(spool.origin)
+            assert not outcome.begin_settling()
+        await async_spool.stop()
+    if dies:
+        with closing(opened(tmp_path)) as spool:
+            async_spool = in_loop(spool)
+            outcome = LastOutcome(async_spool, "")
+            await outcome.find(spool.origin)
+            assert not outcome.begin_settling()
+            await outcome.forget_note()
+            assert spool.writer.aborted_origin == ""
+            await async_spool.stop()

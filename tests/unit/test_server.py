@@ -333,10 +333,12 @@ async def test_answers_of_a_stopping_process_close_the_connection(port: PublicPo
     writer.close()
 
 
+@pytest.mark.parametrize("drain_timeout_s", [5.0, 0.5])
 def test_a_request_that_comes_while_the_draining_process_stands_still_is_answered(
-    tmp_path: Path,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, drain_timeout_s: float
 ) -> None:
     """Unlike asyncio's own loop, uvloop runs timers that are due before it reads."""
+    monkeypatch.setattr("ingress.http.server.DRAIN_TIMEOUT_S", drain_timeout_s)
 
     async def drain_and_stand_still() -> None:
         async with public_port(tmp_path) as port:
