@@ -80,6 +80,8 @@ class ReplayTarget(Protocol):
         """
         Apply the records and store the position after them.
 
+        The stored position is never after the first record of the partition that was rejected.
+
         Raises:
             Failure: some may have been applied; the same command continues.
         """

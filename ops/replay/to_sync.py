@@ -3,7 +3,9 @@ Replay callbacks to the database of sync, by the statement with which sync itsel
 
 The database has each callback once, because its receipt is unique, so one that is there stays as it
 is. The position of the replay moves with the rows, in the same statement: a replay that was killed
-continues there, and two that run at the same time do not write the same records.
+continues there, and two that run at the same time do not write the same records. Once the database
+has rejected a record, the position of its partition stays before it, so that the next run tries it
+again.
 """
 
 import asyncio
@@ -52,6 +54,8 @@ class ToSync:
         self._sync_positions = sync_positions
         self._rejections = RejectionLog()
         self._at: dict[Partition, int] = {}
+        # Partitions whose position stays where it is, because a record after it was rejected.
+        self._rejecting: set[Partition] = set()
 
     async def positions(self) -> Mapping[Partition, int]:
         """Return the positions of an interrupted replay."""
@@ -79,6 +83,8 @@ class ToSync:
         """
         Write the records that sync has passed, and move the position after all of them.
 
+        The position stays before the first record of the partition that was rejected.
+
         Raises:
             ReplayEnded: another command has ended this replay, or the topic is another one.
             DatabaseNotWritten: sync has no position in the partition.
@@ -89,7 +95,8 @@ class ToSync:
             passed = passed_in(self._sync_positions, part.partition, part.topic_id)
             wanted = [each for each in wanted if passed is None or each.offset < passed]
         unread = ReplayCounts(unread=len(part.records) - len(wanted))
-        if not wanted and part.next_offset - self._at.get(part.partition, 0) < OFFSETS_UNSAVED_MAX:
+        unsaved = part.next_offset - self._at.get(part.partition, 0)
+        if not wanted and (unsaved < OFFSETS_UNSAVED_MAX or part.partition in self._rejecting):
             return unread
         if part.partition not in self._at:
             await self._begin(part)
@@ -120,7 +127,8 @@ class ToSync:
         except Elsewhere as elsewhere:
             self._move(part, elsewhere.position)
             return counts + await self._write(part)
-        self._at[part.partition] = part.next_offset
+        if part.partition not in self._rejecting:
+            self._at[part.partition] = part.next_offset
         return counts + ReplayCounts(written=lacking, unchanged=len(records) - lacking)
 
     async def _without(self, part: Part, rejected: Rejected) -> ReplayCounts:
@@ -132,7 +140,8 @@ class ToSync:
             second = part._replace(records=part.records[at:])
             return await self._write(first) + await self._write(second)
         self._rejections.note(part.partition, part.records[0], str(rejected))
-        return ReplayCounts(rejected=1) + await self._write(part._replace(records=[]))
+        self._rejecting.add(part.partition)
+        return ReplayCounts(rejected=1)
 
     async def _apply(self, part: Part) -> int:
         """
@@ -140,10 +149,13 @@ class ToSync:
 
         Wait while the database does not answer.
         """
+        at = self._at[part.partition]
         batch = Batch(
             partition=self._row(part.partition),
-            begins_at=self._at[part.partition],
-            reached=Position(part.next_offset, None, part.topic_id),
+            begins_at=at,
+            reached=Position(
+                at if part.partition in self._rejecting else part.next_offset, None, part.topic_id
+            ),
             records=part.records,
         )
         wait_s = WAIT_S

@@ -3,7 +3,8 @@ Send callbacks to the target of a webhook again, signed and with the ids that th
 
 The callbacks of a conversation are sent one after the other. The position of the replay is the
 committed offset of a group of its own, and moves after the target has answered: a replay that was
-killed sends the last ones again, which the receiver drops by their ids.
+killed sends the last ones again, which the receiver drops by their ids. The position stays before
+the first record of its partition that the target refused, so that the next run sends it again.
 """
 
 import asyncio
@@ -64,6 +65,7 @@ class ToWebhook:
         self._positions = positions
         self._rejections = RejectionLog()
         self._at: dict[Partition, int] = {}
+        self._first_rejected: dict[Partition, int] = {}
         self._failure_due_at = 0.0
 
     async def positions(self) -> Mapping[Partition, int]:
@@ -84,6 +86,7 @@ class ToWebhook:
         """
         Send the records that the webhook has delivered before, then store the position after all.
 
+        The position stays before the first record of the partition that the target refused.
         Wait while the target does not answer, or fails.
 
         Raises:
@@ -107,9 +110,11 @@ class ToWebhook:
             raise failed.exceptions[0] from None
         for task in sent:
             counts += task.result()
-        if wanted or part.next_offset - self._at.get(part.partition, 0) >= OFFSETS_UNSAVED_MAX:
-            await self._positions.commit({TopicPartition(*part.partition): part.next_offset})
-            self._at[part.partition] = part.next_offset
+        at = self._at.get(part.partition, 0)
+        reached = min(part.next_offset, self._first_rejected.get(part.partition, part.next_offset))
+        if reached > at and (wanted or reached - at >= OFFSETS_UNSAVED_MAX):
+            await self._positions.commit({TopicPartition(*part.partition): reached})
+            self._at[part.partition] = reached
         return counts
 
     async def finish(self) -> None:
@@ -138,6 +143,8 @@ class ToWebhook:
                     return ReplayCounts(written=1)
                 case OutcomeKind.REFUSED:
                     self._rejections.note(partition, record, outcome.reason)
+                    first = self._first_rejected.get(partition, record.offset)
+                    self._first_rejected[partition] = min(first, record.offset)
                     return ReplayCounts(rejected=1)
                 case OutcomeKind.GONE:
                     raise TargetGone(

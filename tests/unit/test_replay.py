@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -13,7 +13,6 @@ from support.builders import APP, P0, P1, a_body, a_stored_record
 
 from consumers.archive.segment import DamagedSegment
 from consumers.runtime.batch import Partition
-from ops.audit.webhook_state import TargetState
 from ops.cli import main
 from ops.replay.from_archive import archive_source
 from ops.replay.preview import GROUPS_MAX, OTHERS, Preview
@@ -21,7 +20,6 @@ from ops.replay.replay import BYTES_MAX, Rejecting, replay
 from ops.replay.selection import ReplaySelection, SourceKind
 from ops.replay.source import Part, SourceIncomplete
 from ops.replay.target import RecordState, ReplayCounts
-from ops.replay.to_webhook import ToWebhook
 from ops.throttle import Throttle
 
 HOUR = timedelta(hours=1)
@@ -217,18 +215,6 @@ async def test_a_part_is_applied_in_pieces_of_bounded_size() -> None:
     target = FakeTarget()
     await replayed(Part(P0, [], 3, None, 1), target, 1)
     assert target.parts == [Part(P0, [], 3, None, 1)]
-
-
-async def test_a_target_gets_only_what_its_webhook_has_delivered() -> None:
-    """The webhook sends by itself what waits in the retry topic, and what it has not reached."""
-    state = TargetState(positions={0: 3}, parked={0: {1: ("o", 2)}})
-    unused = cast("Any", None)
-    target = ToWebhook(unused, lambda record: record.offset != 2, state, unused)
-    records = [a_stored_record(n) for n in range(4)]
-    assert await target.states(Part(P0, records, 4, None, 4)) == [
-        *(RecordState.THERE, RecordState.UNREAD, RecordState.UNWANTED, RecordState.UNREAD),
-    ]
-    assert await target.states(Part(P1, records[:1], 4, None, 4)) == [RecordState.UNREAD]
 
 
 async def test_a_replay_of_which_all_is_rejected_stops() -> None:

@@ -1,0 +1,108 @@
+"""The positions of an interrupted replay to the database of sync."""
+
+import contextlib
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+import psycopg
+import pytest
+from support.builders import P0, a_body, a_stored_record
+from support.sync_tables import select
+
+from consumers.runtime.batch import Position, Record
+from consumers.sync.database import DatabaseHandler
+from ops.replay.replay import RECORDS_MAX
+from ops.replay.source import Part
+from ops.replay.target import ReplayCounts
+from ops.replay.to_sync import OFFSETS_UNSAVED_MAX, ToSync, replaying_to_sync
+from schemas.setting import Secret
+
+RULE = "alter table hookline.messages add constraint no_user3 check (sender <> 'user3')"
+NO_RULE = "alter table hookline.messages drop constraint no_user3"
+NAME = "0123456789abcdef"
+
+
+@pytest.fixture
+async def database(conninfo: str) -> str:
+    """Return a database with the tables of sync, which has passed all records of the tests."""
+    async with contextlib.aclosing(_Closing(conninfo)) as handler:
+        assert await handler.position(P0) is None
+        await handler.begin(P0, Position(1_000_000, None, "an id"))
+    return conninfo
+
+
+class _Closing(DatabaseHandler):
+    def __init__(self, conninfo: str) -> None:
+        super().__init__(Secret(conninfo))
+
+    async def aclose(self) -> None:
+        await self.close()
+
+
+def records(start: int, end: int) -> list[Record]:
+    """Return records of which those with an offset of 3, 13, 23, … are of user3."""
+    return [
+        a_stored_record(n, a_body(MsgKey=f"key-{n}", From_Account=f"user{n % 10}"))
+        for n in range(start, end)
+    ]
+
+
+def a_part(part: Sequence[Record], next_offset: int, topic_id: str | None = "an id") -> Part:
+    """Return a part of the partition."""
+    return Part(P0, part, next_offset, topic_id, 1)
+
+
+@asynccontextmanager
+async def replaying(conninfo: str) -> AsyncIterator[ToSync]:
+    """Yield a run of the replay."""
+    async with replaying_to_sync(conninfo, NAME) as target:
+        yield target
+
+
+def change(conninfo: str, statement: str) -> None:
+    """Have the owner of the database change it."""
+    with psycopg.connect(conninfo, autocommit=True) as connection:
+        connection.execute(statement.encode())
+
+
+def receipts(conninfo: str) -> int:
+    """Return the number of receipts."""
+    ((count,),) = select(conninfo, "select count(*) from hookline.receipts")
+    return int(count)
+
+
+async def test_what_was_rejected_is_tried_again_by_the_next_run(database: str) -> None:
+    """A run that ends after rejections continues before the first one of the partition."""
+    change(database, RULE)
+    async with replaying(database) as target:
+        assert await target.positions() == {}
+        assert await target.write(a_part(records(0, 3), 3)) == ReplayCounts(written=3)
+        assert await target.write(a_part(records(3, 20), 20)) == ReplayCounts(
+            written=15, rejected=2
+        )
+        assert (await target.write(a_part(records(20, 23), 23))).written == 3
+        far = 23 + OFFSETS_UNSAVED_MAX
+        assert await target.write(a_part([], far)) == ReplayCounts()
+    assert receipts(database) == 21
+    async with replaying(database) as target:
+        assert await target.positions() == {P0: 3}
+        assert (await target.write(a_part(records(3, 4), 4))).rejected == 1
+        assert await target.positions() == {P0: 3}
+    change(database, NO_RULE)
+    async with replaying(database) as target:
+        assert await target.positions() == {P0: 3}
+        assert await target.write(a_part(records(3, 23), 23)) == ReplayCounts(
+            written=2, unchanged=18
+        )
+        assert await target.positions() == {P0: 23}
+    assert receipts(database) == 23
+
+
+async def test_a_first_part_that_is_rejected_leaves_no_position(database: str) -> None:
+    """So the next run begins at the beginning of the range."""
+    change(database, RULE)
+    rejected = [each for each in records(0, 10 * RECORDS_MAX) if each.offset % 10 == 3][:100]
+    async with replaying(database) as target:
+        assert await target.write(a_part(rejected, 1000)) == ReplayCounts(rejected=100)
+    async with replaying(database) as target:
+        assert await target.positions() == {}
