@@ -21,7 +21,7 @@ class TextLines(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """Return the line for `record`."""
         fields = "".join(f" {name}={json.dumps(value)}" for name, value in _fields(record).items())
-        line = without_url_secrets(super().format(record) + fields)
+        line = without_url_secrets(super().format(record)) + fields
         return printable(line, LOG_CHARACTERS_MAX)
 
 

@@ -1,7 +1,9 @@
 """
 URLs as logs, errors and statuses show them: without their user, password, query and fragment.
 
-Those may be secrets. Scheme, host and path are shown, so that a reader knows which URL it is.
+Those may be secrets. Scheme, host and path are shown, so that a reader knows which URL it is. A
+password that is not percent-encoded may have any character. So where it is not certain what an @
+belongs to, everything before it is hidden.
 """
 
 import re
@@ -9,14 +11,21 @@ import re
 HIDDEN = "***"
 # Our own texts have them as examples.
 _EXAMPLES = ("user:password", ":password")
-# A URL in a text, without a mark that ends the sentence or the clause around it. The length of the
-# scheme is bounded, so that the search in a text from outside takes linear time.
-_URL = re.compile(r"""([A-Za-z][A-Za-z0-9+.-]{0,30}://)([^\s"'<>]*[^\s"'<>:,.;)\]}])""")
+# The length of the scheme is bounded, so that the search in a text from outside takes linear time.
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]{0,30}://)")
+_ONLY_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*")
+# In a text, a quote ends the host or the path; a query or fragment ends at a blank only.
+_HOST_TO_END = re.compile(r"""[^\s"'<>?#]*(?:[?#]\S*)?""")
+# Marks at the end of a URL that end the sentence or the clause around it.
+_END_MARKS = ":,.;)]}\"'<>"
+_LINE = re.compile(r"[^\r\n]*")
 _PARTS = re.compile(
-    r"(?P<authority>[^/?#\\]*)(?P<path>[^?#]*)(?P<query>\?[^#]*)?(?P<rest>#.*)?", re.DOTALL
+    r"(?P<authority>[^/?#\\\s]*)(?P<path>[^?#]*)(?P<query>\?[^#]*)?(?P<fragment>#.*)?", re.DOTALL
 )
-_HOST = r"(\[[0-9A-Fa-f:.%]+\]|[^:@\[\]\s]+)(:\d*)?"
+_HOST = r"(\[[0-9A-Fa-f:.%]+\]|[^:,@\[\]\s]+)(:\d*)?"
 _HOSTS = re.compile(f"{_HOST}(,{_HOST})*")
+# A name after the @, as in https://example.com/@name. With a port, it may be a password: a:1/@host.
+_NAME_IN_PATH = re.compile(r"[A-Za-z0-9.-]+/@[^@]*")
 
 
 def public_url(value: str) -> str:
@@ -28,16 +37,41 @@ def public_url(value: str) -> str:
     """
     scheme, mark, rest = value.partition("://")
     if mark:
-        return f"{scheme}{mark}{_public(rest)}"
-    user, at, host = value.rpartition("@")
-    return f"{HIDDEN}@{host}" if at and ":" in user else value
+        is_url = _ONLY_SCHEME.fullmatch(scheme) is not None
+        return f"{scheme}{mark}{_public(rest)}" if is_url else HIDDEN
+    user, at, _ = value.rpartition("@")
+    return _public(value) if at and ":" in user else value
 
 
 def without_url_secrets(text: str) -> str:
-    """Return a text in which each URL is as `public_url` returns it."""
-    if "://" not in text:
+    """
+    Return a text in which each URL is as `public_url` returns it.
+
+    An @ that follows a URL in the same line, before the next URL, may be that of its password. So
+    everything between them is hidden, too.
+    """
+    before, *found = _SCHEME.split(text)
+    if not found:
         return text
-    return _URL.sub(lambda found: found[1] + _public(found[2]), text)
+    shown = (
+        scheme + _public_start(rest) for scheme, rest in zip(found[::2], found[1::2], strict=True)
+    )
+    return before + "".join(shown)
+
+
+def _public_start(text: str) -> str:
+    """Return a text that begins with what follows the scheme of a URL, without its secrets."""
+    line = _LINE.match(text)
+    end = _end(text, 0)
+    if line is not None and text[:end].rpartition("@")[0] not in _EXAMPLES:
+        end = _end(text, text.rfind("@", 0, line.end()) + 1)
+    return _public(text[:end]) + text[end:]
+
+
+def _end(text: str, begin: int) -> int:
+    """Return where the URL ends whose host, or a later part, is at `begin`."""
+    found = _HOST_TO_END.match(text, begin)
+    return begin + len(found[0].rstrip(_END_MARKS)) if found else begin
 
 
 def _public(rest: str) -> str:
@@ -48,11 +82,13 @@ def _public(rest: str) -> str:
     user, mark, hosts = parts["authority"].rpartition("@")
     path = parts["path"]
     # A / or ? in a password that is not percent-encoded ends the authority within the password.
-    is_sure = "@" not in path if mark else bool(_HOSTS.fullmatch(hosts) or (path and not hosts))
+    if "@" in rest[parts.end("authority") :]:
+        is_sure = _NAME_IN_PATH.fullmatch(rest) is not None
+    else:
+        is_sure = bool(mark or _HOSTS.fullmatch(hosts) or (path and not hosts))
     if not is_sure:
         return HIDDEN
     user = user if user in _EXAMPLES else HIDDEN
     query = f"?{HIDDEN}" if parts["query"] else ""
-    return f"{user if mark else ''}{mark}{hosts}{path}{query}" + (
-        f"#{HIDDEN}" if parts["rest"] else ""
-    )
+    fragment = f"#{HIDDEN}" if parts["fragment"] else ""
+    return f"{user if mark else ''}{mark}{hosts}{path}{query}{fragment}"
