@@ -79,9 +79,9 @@ class WebhookCheck:
         self, callback: CallbackRecord, partition: int, offset: int, *, in_topic: bool
     ) -> None:
         """Add a callback of the main topic, or one that only the archive has."""
-        begin_offset = self._state.begun.get(partition)
+        begun = self._state.begun.get(partition)
         # A target that has not begun will begin with the oldest callback in the topic.
-        is_after_begin = in_topic if begin_offset is None else offset >= begin_offset
+        is_after_begin = in_topic if begun is None else offset >= begun.next_offset
         if not is_after_begin or not self._callback_filter.has(
             callback.sdkappid.encode(), callback.command.encode()
         ):

@@ -27,21 +27,22 @@ class TargetState:
     """
     The state of a target as its retry topic has it, by partition of the main topic.
 
-    `begun`: the first offset that is for the target. `positions`: the offset that follows what was
-    delivered, refused or parked. `parked`: origin and sequence of what waits, by offset.
+    `begun`: the position of the first record for the target. `positions`: the position after what
+    was delivered, refused or parked. Their topic ids may differ, if the topic was created again.
+    `parked`: origin and sequence of what waits, by offset.
     """
 
-    begun: dict[int, int] = field(default_factory=dict)
-    positions: dict[int, int] = field(default_factory=dict)
+    begun: dict[int, Position] = field(default_factory=dict)
+    positions: dict[int, Position] = field(default_factory=dict)
     parked: dict[int, dict[int, tuple[str, int]]] = field(default_factory=dict)
 
     def apply(self, partition: int, stated: Change) -> None:
         """Take over a change of a partition."""
         match stated:
             case TargetBegin(position):
-                self.begun[partition] = position.next_offset
+                self.begun[partition] = position
             case Position():
-                self.positions[partition] = stated.next_offset
+                self.positions[partition] = stated
             case ParkedCallback(record):
                 waiting = self.parked.setdefault(partition, {})
                 waiting[record.offset] = place(record.headers)

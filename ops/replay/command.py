@@ -20,7 +20,13 @@ from ops.records.options import (
 )
 from ops.replay.output import print_preview, print_preview_json, print_result
 from ops.replay.preview import Preview
-from ops.replay.replay import Rejecting, preview, reading_source, replay
+from ops.replay.replay import (
+    Rejecting,
+    positions_to_continue,
+    preview,
+    reading_source,
+    replay,
+)
 from ops.replay.selection import ReplaySelection, SourceKind
 from ops.replay.source import ReplaySource
 from ops.replay.target import ReplayCounts, ReplayTarget
@@ -192,8 +198,8 @@ async def _opened(request: _Request) -> AsyncIterator[tuple[ReplaySource, Replay
 
 async def _preview(request: _Request) -> Preview:
     async with _opened(request) as (source, target):
-        positions = {} if request.starts_over else await target.positions()
-        if positions:
+        found = None if request.starts_over else await positions_to_continue(source, target)
+        if positions := found or {}:
             say("a replay of this selection was interrupted; these are left (--start-over: all)")
         with measured_progress("counting", await source.size(positions)) as advance:
             return await preview(source, target, positions, advance)
@@ -201,10 +207,10 @@ async def _preview(request: _Request) -> Preview:
 
 async def _replay(request: _Request, throttle: Throttle) -> ReplayCounts:
     async with _opened(request) as (source, target):
-        if request.starts_over:
+        found = None if request.starts_over else await positions_to_continue(source, target)
+        if found is None:
             await target.finish()
-        positions = await target.positions()
-        if positions:
+        if positions := found or {}:
             say("a replay of this selection was interrupted; it continues where it was")
         with measured_progress("replaying", await source.size(positions)) as advance:
             return await replay(source, target, positions, throttle, advance)

@@ -24,6 +24,14 @@ class ArchiveSource:
         self._selects = selection.selects()
         self.notes: list[str] = []
 
+    async def topic_id(self, partition: Partition) -> str | None:
+        """Return the topic id of the partition's chain."""
+        last = await self._store.last(partition)
+        if last is None:
+            return None
+        with naming(last):
+            return (await self._store.summary(last)).topic_id or None
+
     async def size(self, positions: Mapping[Partition, int]) -> int:
         """Return the number of segments."""
         count = 0

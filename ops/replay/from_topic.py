@@ -31,6 +31,10 @@ class TopicSource:
         self._selects = selects
         self.notes: list[str] = []
 
+    async def topic_id(self, _: Partition) -> str | None:
+        """Return Kafka's id of the topic."""
+        return self._topic_id
+
     async def size(self, positions: Mapping[Partition, int]) -> int:
         """Return the number of offsets."""
         return sum(

@@ -14,6 +14,7 @@ from ops.replay.preview import Preview
 from ops.replay.selection import ReplaySelection, SourceKind
 from ops.replay.source import Part, ReplaySource
 from ops.replay.target import ReplayCounts, ReplayTarget
+from ops.terminal import say
 from ops.throttle import Throttle
 from schemas.clients import check_cancellation
 
@@ -48,6 +49,27 @@ async def reading_source(
     else:
         with reading_archive(archive_url or "") as store:
             yield await archive_source(store, selection)
+
+
+async def positions_to_continue(
+    source: ReplaySource, target: ReplayTarget
+) -> Mapping[Partition, int] | None:
+    """
+    Return the positions of an interrupted replay; none if none was interrupted.
+
+    Return None if the topic was created again meanwhile: its offsets are of other records, so the
+    positions have to be removed.
+    """
+    stored = await target.positions()
+    for partition, position in stored.items():
+        topic_id = await source.topic_id(partition)
+        if not position.may_continue_in(topic_id):
+            say(
+                f"the position of an interrupted replay in {partition} is of another topic, with"
+                f" the id {position.topic_id}; the id is {topic_id} now. So the replay begins again"
+            )
+            return None
+    return {partition: each.next_offset for partition, each in stored.items() if each.next_offset}
 
 
 async def preview(

@@ -31,6 +31,10 @@ class ReplaySource(Protocol):
 
     notes: list[str]
 
+    async def topic_id(self, partition: Partition) -> str | None:
+        """Return the id of the topic whose records the source has, None if it is unknown."""
+        ...
+
     async def size(self, positions: Mapping[Partition, int]) -> int:
         """Return the sum of the sizes of all parts from `positions` on."""
         ...

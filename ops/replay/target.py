@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import NamedTuple, Protocol
 
-from consumers.runtime.batch import Partition, Record
+from consumers.runtime.batch import Partition, Position, Record
 from ops.failure import Failure
 from ops.replay.source import Part
 from ops.terminal import say
@@ -68,8 +68,8 @@ class RejectionLog:
 class ReplayTarget(Protocol):
     """One consumer that gets callbacks again."""
 
-    async def positions(self) -> Mapping[Partition, int]:
-        """Return the offsets that an interrupted replay of the same selection has reached."""
+    async def positions(self) -> Mapping[Partition, Position]:
+        """Return the positions that an interrupted replay of the same selection has reached."""
         ...
 
     async def states(self, part: Part) -> Sequence[RecordState]:

@@ -57,14 +57,10 @@ class ToSync:
         # Partitions whose position stays where it is, because a record after it was rejected.
         self._rejecting: set[Partition] = set()
 
-    async def positions(self) -> Mapping[Partition, int]:
+    async def positions(self) -> Mapping[Partition, Position]:
         """Return the positions of an interrupted replay."""
         stored = await self._tables.positions(self._topic)
-        return {
-            Partition(CALLBACKS.name, number): each.next_offset
-            for number, each in stored.items()
-            if each.next_offset
-        }
+        return {Partition(CALLBACKS.name, number): position for number, position in stored.items()}
 
     async def states(self, part: Part) -> Sequence[RecordState]:
         """Return the state of each record."""
@@ -105,6 +101,7 @@ class ToSync:
     async def finish(self) -> None:
         """Delete the positions."""
         await self._tables.drop_positions(self._topic)
+        self._at.clear()
 
     async def _begin(self, part: Part) -> None:
         row = self._row(part.partition)

@@ -13,10 +13,12 @@ import os
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.structs import OffsetAndMetadata
 
-from consumers.runtime.batch import Partition, Record
+from consumers.runtime.batch import Partition, Position, Record
 from consumers.webhook.callback_filter import callback_filter
 from consumers.webhook.outcome import OutcomeKind
 from consumers.webhook.retry_record import conversation
@@ -26,12 +28,14 @@ from ops.audit.sources import SourceUnavailable
 from ops.audit.webhook_state import TargetState, read_state
 from ops.dead_letters.reader import kafka_answers
 from ops.failure import Failure
+from ops.replay.delivered import state_of
 from ops.replay.source import Part
 from ops.replay.target import CannotReplay, RecordState, RejectionLog, ReplayCounts
 from ops.terminal import say
 from schemas.clients import check_cancellation, started
 from schemas.settings import Faults, read_settings
 from schemas.tokens_file import UnusableFile
+from schemas.topic_ids import topic_id_of
 from schemas.topics import CALLBACKS
 
 START_S = 30.0
@@ -56,31 +60,38 @@ class ToWebhook:
         sender: Sender,
         is_wanted: Callable[[Record], bool],
         state: TargetState,
+        kafka_id: str | None,
         positions: AIOKafkaConsumer,
     ) -> None:
         self._sender = sender
         self._is_wanted = is_wanted
         # When the command began: the webhook itself delivers the callbacks after its positions.
         self._state = state
+        self._kafka_id = kafka_id
         self._positions = positions
         self._rejections = RejectionLog()
         self._at: dict[Partition, int] = {}
         self._first_rejected: dict[Partition, int] = {}
         self._failure_due_at = 0.0
 
-    async def positions(self) -> Mapping[Partition, int]:
+    async def positions(self) -> Mapping[Partition, Position]:
         """Return the positions of an interrupted replay."""
-        found: dict[Partition, int] = {}
-        for tp in self._positions.assignment():
+        # `committed` does not return the metadata, which has the id of the topic.
+        coordinator: Any = self._positions._coordinator  # noqa: SLF001
+        stored: Mapping[TopicPartition, OffsetAndMetadata]
+        stored = await coordinator.fetch_committed_offsets(sorted(self._positions.assignment()))
+        found = {
+            Partition(*tp): Position(each.offset, None, each.metadata or None)
+            for tp, each in stored.items()
             # Kafka cannot forget a position at once: 0 stands for none.
-            if at := await self._positions.committed(tp):
-                found[Partition(*tp)] = at
-        self._at = dict(found)
+            if each.offset
+        }
+        self._at = {partition: each.next_offset for partition, each in found.items()}
         return found
 
     async def states(self, part: Part) -> Sequence[RecordState]:
         """Return which records would be sent."""
-        return [self._state_of(part.partition, each) for each in part.records]
+        return [self._state_of(part, each) for each in part.records]
 
     async def write(self, part: Part) -> ReplayCounts:
         """
@@ -113,19 +124,21 @@ class ToWebhook:
         at = self._at.get(part.partition, 0)
         reached = min(part.next_offset, self._first_rejected.get(part.partition, part.next_offset))
         if reached > at and (wanted or reached - at >= OFFSETS_UNSAVED_MAX):
-            await self._positions.commit({TopicPartition(*part.partition): reached})
+            stored = OffsetAndMetadata(reached, part.topic_id or "")
+            await self._positions.commit({TopicPartition(*part.partition): stored})
             self._at[part.partition] = reached
         return counts
 
     async def finish(self) -> None:
         """Set the positions to 0, so that the same selection begins again."""
         await self._positions.commit(dict.fromkeys(self._positions.assignment(), 0))
+        self._at.clear()
 
-    def _state_of(self, partition: Partition, record: Record) -> RecordState:
-        is_passed = record.offset < self._state.positions.get(partition.number, 0)
-        if not is_passed or record.offset in self._state.parked.get(partition.number, {}):
-            return RecordState.UNREAD
-        return RecordState.THERE if self._is_wanted(record) else RecordState.UNWANTED
+    def _state_of(self, part: Part, record: Record) -> RecordState:
+        found = state_of(self._state, part, record, self._kafka_id)
+        if found is RecordState.THERE and not self._is_wanted(record):
+            return RecordState.UNWANTED
+        return found
 
     async def _send_all(self, partition: Partition, records: Iterable[Record]) -> ReplayCounts:
         counts = ReplayCounts()
@@ -220,4 +233,5 @@ async def replaying_to_webhook(kafka: str, consumer: str, name: str) -> AsyncIte
         numbers = client.partitions_for_topic(CALLBACKS.name) or set()
         client.assign([TopicPartition(CALLBACKS.name, number) for number in sorted(numbers)])
         is_wanted = callback_filter(sdkappids=settings.sdkappids, commands=settings.commands)
-        yield ToWebhook(sender, is_wanted, state, client)
+        kafka_id = await topic_id_of(client, CALLBACKS.name)
+        yield ToWebhook(sender, is_wanted, state, kafka_id, client)

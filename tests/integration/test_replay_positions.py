@@ -1,7 +1,7 @@
 """The positions of an interrupted replay to the database of sync."""
 
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 import psycopg
@@ -9,9 +9,9 @@ import pytest
 from support.builders import P0, a_body, a_stored_record
 from support.sync_tables import select
 
-from consumers.runtime.batch import Position, Record
+from consumers.runtime.batch import Partition, Position, Record
 from consumers.sync.database import DatabaseHandler
-from ops.replay.replay import RECORDS_MAX
+from ops.replay.replay import RECORDS_MAX, positions_to_continue
 from ops.replay.source import Part
 from ops.replay.target import ReplayCounts
 from ops.replay.to_sync import OFFSETS_UNSAVED_MAX, ToSync, replaying_to_sync
@@ -85,16 +85,16 @@ async def test_what_was_rejected_is_tried_again_by_the_next_run(database: str) -
         assert await target.write(a_part([], far)) == ReplayCounts()
     assert receipts(database) == 21
     async with replaying(database) as target:
-        assert await target.positions() == {P0: 3}
+        assert await target.positions() == {P0: Position(3, None, "an id")}
         assert (await target.write(a_part(records(3, 4), 4))).rejected == 1
-        assert await target.positions() == {P0: 3}
+        assert await target.positions() == {P0: Position(3, None, "an id")}
     change(database, NO_RULE)
     async with replaying(database) as target:
-        assert await target.positions() == {P0: 3}
+        assert await target.positions() == {P0: Position(3, None, "an id")}
         assert await target.write(a_part(records(3, 23), 23)) == ReplayCounts(
             written=2, unchanged=18
         )
-        assert await target.positions() == {P0: 23}
+        assert await target.positions() == {P0: Position(23, None, "an id")}
     assert receipts(database) == 23
 
 
@@ -105,4 +105,45 @@ async def test_a_first_part_that_is_rejected_leaves_no_position(database: str) -
     async with replaying(database) as target:
         assert await target.write(a_part(rejected, 1000)) == ReplayCounts(rejected=100)
     async with replaying(database) as target:
-        assert await target.positions() == {}
+        assert await target.positions() == {P0: Position(0, None, "an id")}
+
+
+async def test_a_topic_that_was_created_again_is_replayed_from_its_beginning(
+    database: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The position of the interrupted replay is of other records, even if they had no offset."""
+    async with replaying(database) as target:
+        await target.write(a_part(records(0, 20), 20))
+    async with replaying(database) as target:
+        assert await positions_to_continue(OneTopic("an id"), target) == {P0: 20}
+        assert await positions_to_continue(OneTopic(None), target) == {P0: 20}
+        assert await positions_to_continue(OneTopic("new"), target) is None
+        assert (
+            "an interrupted replay in tim.callbacks.v1/0 is of another topic, with the id an id"
+            in (capsys.readouterr().err)
+        )
+        await target.finish()
+        assert await positions_to_continue(OneTopic("new"), target) == {}
+        assert (await target.write(a_part(records(100, 103), 103, "new"))).written == 3
+
+
+class OneTopic:
+    """A source without records."""
+
+    def __init__(self, topic_id: str | None) -> None:
+        self.notes: list[str] = []
+        self._topic_id = topic_id
+
+    async def topic_id(self, _: Partition) -> str | None:
+        """Return the id."""
+        return self._topic_id
+
+    async def size(self, _: Mapping[Partition, int]) -> int:
+        """Return that there are no records."""
+        return 0
+
+    async def parts(self, _: Mapping[Partition, int]) -> AsyncGenerator[Part]:
+        """Yield nothing."""
+        none: Sequence[Part] = ()
+        for part in none:
+            yield part

@@ -12,7 +12,7 @@ from support.archive.archives import FIRST, FIRST_MS, WrittenArchive, numbered
 from support.builders import APP, P0, P1, a_body, a_stored_record
 
 from consumers.archive.segment import DamagedSegment
-from consumers.runtime.batch import Partition
+from consumers.runtime.batch import Partition, Position
 from ops.cli import main
 from ops.replay.from_archive import archive_source
 from ops.replay.preview import GROUPS_MAX, OTHERS, Preview
@@ -89,6 +89,9 @@ async def test_a_replay_from_the_archive_continues_after_a_position(tmp_path: Pa
     written = WrittenArchive(tmp_path / "archive")
     await written.fill(4)
     await written.append(numbered(17), partition=P1, topic_id="an id")
+    source = await archive_source(written.store, a_selection())
+    assert [await source.topic_id(each) for each in (P0, P1)] == [None, "an id"]
+    assert await source.topic_id(Partition("other", 0)) is None
     read = await parts_of(written, a_selection(), {})
     assert [(p.partition, len(p.records), p.next_offset) for p in read] == [
         *((P0, 4, 5), (P0, 4, 10), (P0, 4, 15), (P0, 4, 20)),
@@ -153,6 +156,10 @@ class FakeSource:
         self.notes: list[str] = []
         self._part = part
 
+    async def topic_id(self, _: Partition) -> str | None:
+        """Return that the id is unknown."""
+        return None
+
     async def size(self, positions: Mapping[Partition, int]) -> int:
         """Return the size of the part."""
         return self._part.size if not positions else 0
@@ -171,7 +178,7 @@ class FakeTarget:
         self.is_finished = False
         self._rejects = rejects
 
-    async def positions(self) -> Mapping[Partition, int]:
+    async def positions(self) -> Mapping[Partition, Position]:
         """Return no position."""
         return {}
 

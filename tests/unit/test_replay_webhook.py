@@ -1,12 +1,14 @@
 """Which callbacks a replay sends to a webhook's target, and the position that it stores."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, cast
 
+import pytest
 from aiokafka import TopicPartition
+from aiokafka.structs import OffsetAndMetadata
 from support.builders import P0, P1, a_stored_record
 
-from consumers.runtime.batch import Record
+from consumers.runtime.batch import Position, Record
 from consumers.webhook.outcome import Outcome, OutcomeKind
 from ops.audit.webhook_state import TargetState
 from ops.replay.source import Part
@@ -27,20 +29,23 @@ class FakeSender:
 
 
 class FakePositions:
-    """The committed offsets of a group."""
+    """The committed offsets of a group, with their metadata."""
 
     def __init__(self) -> None:
-        self.at: dict[TopicPartition, int] = {}
+        self.at: dict[TopicPartition, OffsetAndMetadata] = {}
+        self._coordinator = self
 
     def assignment(self) -> set[TopicPartition]:
         """Return the only partition."""
         return {TopicPartition(*P0)}
 
-    async def committed(self, partition: TopicPartition) -> int | None:
-        """Return the offset of a partition."""
-        return self.at.get(partition)
+    async def fetch_committed_offsets(
+        self, partitions: Iterable[TopicPartition]
+    ) -> Mapping[TopicPartition, OffsetAndMetadata]:
+        """Return the offsets of partitions."""
+        return {each: self.at[each] for each in partitions if each in self.at}
 
-    async def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
+    async def commit(self, offsets: Mapping[TopicPartition, OffsetAndMetadata]) -> None:
         """Store offsets."""
         self.at |= offsets
 
@@ -50,9 +55,10 @@ def a_target(
     sender: object = None,
     positions: object = None,
     is_wanted: Callable[[Record], bool] = lambda _: True,
+    kafka_id: str | None = None,
 ) -> ToWebhook:
     """Return a target of a replay."""
-    return ToWebhook(cast("Any", sender), is_wanted, state, cast("Any", positions))
+    return ToWebhook(cast("Any", sender), is_wanted, state, kafka_id, cast("Any", positions))
 
 
 def a_part(start: int, end: int) -> Part:
@@ -62,7 +68,7 @@ def a_part(start: int, end: int) -> Part:
 
 async def test_a_target_gets_only_what_its_webhook_has_delivered() -> None:
     """The webhook sends by itself what waits in the retry topic, and what it has not reached."""
-    state = TargetState(positions={0: 3}, parked={0: {1: ("o" * 16, 2)}})
+    state = TargetState(positions={0: Position(3)}, parked={0: {1: ("o" * 16, 2)}})
     target = a_target(state, is_wanted=lambda record: record.offset != 2)
     records = [a_stored_record(n) for n in range(4)]
     assert await target.states(Part(P0, records, 4, None, 4)) == [
@@ -73,24 +79,68 @@ async def test_a_target_gets_only_what_its_webhook_has_delivered() -> None:
 
 async def test_what_a_target_refuses_is_tried_again_by_the_next_run() -> None:
     """A run that ends after refusals continues before the first one of the partition."""
-    state = TargetState(positions={0: 1_000_000})
+    state = TargetState(positions={0: Position(1_000_000)})
     sender, positions = FakeSender({5, 7}), FakePositions()
     target = a_target(state, sender, positions)
     assert await target.write(a_part(0, 3)) == ReplayCounts(written=3)
-    assert await target.positions() == {P0: 3}
+    assert await target.positions() == {P0: Position(3)}
     assert await target.write(a_part(3, 10)) == ReplayCounts(written=5, rejected=2)
     assert await target.write(a_part(10, 12)) == ReplayCounts(written=2)
     await target.write(Part(P0, [], 12 + OFFSETS_UNSAVED_MAX, None, 1))
     again = a_target(state, sender, positions)
-    assert await again.positions() == {P0: 5}
+    assert await again.positions() == {P0: Position(5)}
     sender.refused.clear()
     assert await again.write(a_part(5, 12)) == ReplayCounts(written=7)
-    assert await again.positions() == {P0: 12}
+    assert await again.positions() == {P0: Position(12)}
 
 
 async def test_a_first_callback_that_is_refused_leaves_no_position() -> None:
     """So the next run begins at the beginning of the range."""
-    state = TargetState(positions={0: 1_000_000})
+    state = TargetState(positions={0: Position(1_000_000)})
     target = a_target(state, FakeSender({0}), positions := FakePositions())
     assert await target.write(a_part(0, 3)) == ReplayCounts(written=2, rejected=1)
     assert await a_target(state, positions=positions).positions() == {}
+
+
+THERE, UNREAD, UNWANTED = RecordState.THERE, RecordState.UNREAD, RecordState.UNWANTED
+
+
+@pytest.mark.parametrize(
+    ("topic_id", "begun", "position", "states"),
+    [
+        ("new", Position(1, None, "new"), Position(3, None, "new"), [UNWANTED, THERE, UNREAD]),
+        # The topic was created again, and the webhook reads the new one.
+        ("new", Position(3, None, "old"), Position(3, None, "new"), [THERE, THERE, UNREAD]),
+        ("old", Position(2, None, "old"), Position(0, None, "new"), [UNWANTED, THERE, THERE]),
+        ("old", Position(0, None, "new"), Position(9, None, "new"), [UNWANTED] * 3),
+        # The webhook has not read the new topic yet.
+        ("new", Position(0, None, "old"), Position(9, None, "old"), [UNREAD] * 3),
+        # Kafka reports no ids.
+        (None, Position(1), Position(2), [UNWANTED, UNREAD, UNREAD]),
+    ],
+)
+async def test_offsets_of_two_topics_are_not_compared(
+    topic_id: str | None, begun: Position, position: Position, states: list[RecordState]
+) -> None:
+    """What was before the webhook's beginning is not sent, nor what it will send itself."""
+    state = TargetState(begun={0: begun}, positions={0: position})
+    records = [a_stored_record(n) for n in (0, 2, 4)]
+    target = a_target(state, kafka_id="new")
+    assert await target.states(Part(P0, records, 5, topic_id, 5)) == states
+
+
+async def test_a_callback_of_another_topic_at_a_parked_offset_is_not_parked() -> None:
+    """A parked callback is known by its origin and sequence."""
+    state = TargetState(positions={0: Position(3)}, parked={0: {1: ("other", 2)}})
+    part = Part(P0, [a_stored_record(1)], 2, None, 1)
+    assert await a_target(state).states(part) == [THERE]
+
+
+async def test_a_position_has_the_id_of_its_topic() -> None:
+    """So that a later run does not continue there in another topic."""
+    target = a_target(
+        TargetState(positions={0: Position(9)}), FakeSender(set()), positions := FakePositions()
+    )
+    await target.write(a_part(0, 3)._replace(topic_id="an id"))
+    later = a_target(TargetState(), positions=positions)
+    assert await later.positions() == {P0: Position(3, None, "an id")}
