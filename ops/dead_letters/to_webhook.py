@@ -27,7 +27,7 @@ from schemas.topics import EXTENDED_RECORD_BYTES_LIMIT, RECORD_OVERHEAD_BYTES
 
 # A member that has work claims its partition again at once, perhaps before anything was written.
 CLAIMS_MAX = 20
-# The reason of a parked callback that this command has parked, until its next attempt.
+# The reason of a parked callback that this command has parked, until its next failed attempt.
 SENT_AGAIN = "sent again by hookline dead-letters"
 
 
@@ -46,8 +46,9 @@ class ToWebhook:
         """
         Park callbacks that the target has refused, and note the actions.
 
-        A callback that waits in the retry topic already, or that the webhook has not reached yet,
-        is skipped: a member delivers it, or the target refuses it again.
+        A callback that waits in the retry topic already is not parked again, but its action is
+        noted: the command may have been killed before it did so. A callback that the webhook has
+        not reached yet is skipped: a member delivers it, or the target refuses it again.
 
         Raises:
             NotParked: some may have been parked; to send all of them again repeats them at most.
@@ -65,7 +66,7 @@ class ToWebhook:
         return ResendCounts(resent=resent, skipped=len(letters) - resent)
 
     async def _park(self, number: int, letters: Sequence[DeadLetter]) -> list[DeadLetter]:
-        """Park the callbacks of a partition that can be parked; return their dead letters."""
+        """Park the callbacks of a partition; return the dead letters of all that are parked."""
         for _ in range(CLAIMS_MAX):
             try:
                 async with self._topic.claim(number) as claimed:
@@ -92,12 +93,10 @@ async def _park(claimed: RetryPartition, letters: Sequence[DeadLetter]) -> list[
     for letter in letters:
         assert letter.source is not None  # noqa: S101 - the caller has checked it
         offset = letter.source.offset
-        waiting = claimed.state.parked(offset)
-        is_of_member = waiting is not None and waiting.reason != SENT_AGAIN
-        if offset >= position.next_offset or is_of_member:
+        if offset >= position.next_offset:
             continue
         taken.append(letter)
-        if waiting is None:
+        if claimed.state.parked(offset) is None:
             parked[offset] = _parked(letter, offset)
     if parked:
         await claimed.write(list(parked.values()))

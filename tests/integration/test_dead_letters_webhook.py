@@ -74,10 +74,15 @@ async def _ok(_: Arrival) -> int:
 
 
 @pytest.mark.timeout(600)
-async def test_what_the_webhook_has_or_will_reach_by_itself_is_skipped(
+async def test_what_the_webhook_has_is_noted_and_what_it_will_reach_is_skipped(
     rejected: RejectedWorld,
 ) -> None:
-    """A retry topic is neither made for a webhook that never ran, nor written before it began."""
+    """
+    A retry topic is neither made for a webhook that never ran, nor written before it began.
+
+    The action of a callback that waits is noted, also if it has failed since a killed command
+    parked it: otherwise the next command would send it again after its delivery.
+    """
     await rejected.pipe.store(many(8, people=1))
     await rejected.pipe.forward()
     records = await in_topic(rejected.kafka, None)
@@ -103,7 +108,7 @@ async def test_what_the_webhook_has_or_will_reach_by_itself_is_skipped(
             ]
         )
     text = await rejected.hookline("resend", CRM, "--yes", "--json")
-    assert json.loads(text.splitlines()[-1]) == {"resent": 5, "rejected": 0, "skipped": 3}
+    assert json.loads(text.splitlines()[-1]) == {"resent": 6, "rejected": 0, "skipped": 2}
     async with topic.claim(number) as claimed:
         parked = [claimed.state.parked(each.offset) for each in records]
     assert [each and each.reason for each in parked] == [
@@ -117,4 +122,4 @@ async def test_what_the_webhook_has_or_will_reach_by_itself_is_skipped(
         for each, one in zip(parked, records, strict=True)
     )
     text = await rejected.hookline("resend", CRM, "--yes")
-    assert "3 selected: 0 sent, 0 rejected again, 3 skipped" in text
+    assert "2 selected: 0 sent, 0 rejected again, 2 skipped" in text
