@@ -2,14 +2,16 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from functools import partial
 
 from consumers.archive import segment_name
 from consumers.archive.segment import SegmentSummary, decode_line, read_lines, read_summary
 from consumers.archive.store import SegmentStore
 from consumers.runtime.batch import Partition, Record
 from ops.archive.segments import in_order, naming
-from ops.records.archived import record_of, segment_names_between
+from ops.records.archived import record_of
 from ops.replay.selection import ReplaySelection
 from ops.replay.source import Part, SourceIncomplete
 from schemas.topics import CALLBACKS
@@ -45,45 +47,64 @@ class ArchiveSource:
         Yield the records of each segment.
 
         Raises:
-            SourceIncomplete: a segment of the range is missing.
+            SourceIncomplete: a segment of the range is missing, also at its beginning or end.
             Unavailable: the store does not answer.
             DamagedSegment: a segment cannot be read.
         """
-
-        async def read(name: str) -> tuple[SegmentSummary, list[Record]]:
-            content = await self._store.read(name)
-            position = positions.get(_partition(name), 0)
-            with naming(name):
-                return await asyncio.to_thread(_selected, content, self._selects, position)
-
-        reached: dict[Partition, int] = {}
-        async with contextlib.aclosing(in_order(self._names(positions), read)) as segments:
+        reached = {partition: at for partition, at in positions.items() if at}
+        names = self._names(positions, with_neighbours=True)
+        async with contextlib.aclosing(in_order(names, partial(self._read, positions))) as segments:
             async for name, segment in segments:
                 if segment is None:
-                    raise SourceIncomplete(f"segment {name} was deleted before it was read")
+                    if self._is_in_range(name):
+                        raise SourceIncomplete(f"segment {name} was deleted before it was read")
+                    continue
                 summary, records = segment
                 partition = Partition(summary.topic, summary.partition)
-                if summary.begins_at > reached.get(partition, summary.begins_at):
-                    raise SourceIncomplete(
-                        f"the archive lacks the segments of {partition} from offset"
-                        f" {reached[partition]} until {summary.begins_at}: see hookline archive"
-                        " verify"
-                    )
-                reached[partition] = summary.next_offset
-                yield Part(partition, records, summary.next_offset, summary.topic_id or None, 1)
+                _check_chain(name, summary, reached.get(partition))
+                reached[partition] = max(reached.get(partition, 0), summary.next_offset)
+                if self._is_in_range(name):
+                    yield Part(partition, records, summary.next_offset, summary.topic_id or None, 1)
 
-    async def _names(self, positions: Mapping[Partition, int]) -> AsyncGenerator[str]:
-        """Yield the names of the range, without segments that end at or before a position."""
-        before = ""
-        async with contextlib.aclosing(
-            segment_names_between(self._store, CALLBACKS.name, self._range)
-        ) as names:
-            async for name in names:
-                if before and not _is_read(before, name, positions):
-                    yield before
-                before = name
-        if before:
-            yield before
+    async def _read(
+        self, positions: Mapping[Partition, int], name: str
+    ) -> tuple[SegmentSummary, list[Record]]:
+        with naming(name):
+            if not self._is_in_range(name):
+                return await self._store.summary(name), []
+            content = await self._store.read(name)
+            position = positions.get(_partition(name), 0)
+            return await asyncio.to_thread(_selected, content, self._selects, position)
+
+    async def _names(
+        self, positions: Mapping[Partition, int], *, with_neighbours: bool = False
+    ) -> AsyncGenerator[str]:
+        """
+        Yield the names of the range, without segments that end at or before a position.
+
+        Also yield the names right before and right after them: their summaries show whether
+        segments of the range are missing.
+        """
+        for partition in await self._store.partitions():
+            if partition.topic != CALLBACKS.name:
+                continue
+            pairs = _pairs(self._store, partition, positions.get(partition, 0))
+            yielded = ""
+            async with contextlib.aclosing(pairs) as each:
+                async for pair in each:
+                    for name in pair if self._overlaps(pair) else ():
+                        if name > yielded and (with_neighbours or self._is_in_range(name)):
+                            yield name
+                            yielded = name
+
+    def _is_in_range(self, name: str) -> bool:
+        return self._overlaps((name,))
+
+    def _overlaps(self, names: Sequence[str]) -> bool:
+        """Return whether the hours of consecutive segments, and those between, are of the range."""
+        wide = self._range.widened()
+        hours = [segment_name.hour(name) for name in names]
+        return min(hours) <= wide.last_hour and max(hours) >= wide.first_hour
 
 
 async def archive_source(store: SegmentStore, selection: ReplaySelection) -> ArchiveSource:
@@ -103,7 +124,35 @@ async def archive_source(store: SegmentStore, selection: ReplaySelection) -> Arc
             f"the archive of {len(cut)} of {len(partitions)} partitions begins in the hour"
             f" {min(cut)}: earlier records were expired, or were never in it"
         )
+    if note := await _ends(store, partitions, selection):
+        source.notes.append(note)
     return source
+
+
+async def _ends(
+    store: SegmentStore, partitions: Sequence[Partition], selection: ReplaySelection
+) -> str:
+    """Return a sentence about the chains that end before the range does, "" if none does."""
+    ends: list[tuple[int, Partition]] = []
+    until_ms = selection.time_range.until.timestamp() * 1000
+    for partition in partitions:
+        if (name := await store.last(partition)) is None:
+            continue
+        with naming(name):
+            last = await store.summary(name)
+        at_ms = last.last_timestamp_ms if last.last_offset >= 0 else -1
+        if at_ms < until_ms:
+            ends.append((at_ms, partition))
+    if not ends:
+        return ""
+    at_ms, first = min(ends)
+    end = f"{datetime.fromtimestamp(at_ms / 1000, UTC):%Y-%m-%d %H:%M:%S} UTC"
+    return (
+        f"the archive of {len(ends)} of {len(partitions)} partitions ends before"
+        f" {'--until' if selection.until else 'now'}, that of {first}"
+        f" {'has no callbacks' if at_ms < 0 else f'at {end}'}: later callbacks are not in the"
+        " archive yet, if there are any"
+    )
 
 
 async def _cut_at(store: SegmentStore, partition: Partition) -> str:
@@ -124,11 +173,37 @@ def _partition(name: str) -> Partition:
     return Partition(topic, int(number))
 
 
-def _is_read(name: str, following: str, positions: Mapping[Partition, int]) -> bool:
-    """Return whether all records of a segment are before the position of its partition."""
-    partition = _partition(name)
-    position = positions.get(partition, 0)
-    return _partition(following) == partition and segment_name.first_offset(following) <= position
+async def _pairs(
+    store: SegmentStore, partition: Partition, position: int
+) -> AsyncGenerator[Sequence[str]]:
+    """Yield each two consecutive names of a chain, from that of the segment of `position` on."""
+    before = ""
+    async with contextlib.aclosing(store.pages(partition)) as pages:
+        async for page in pages:
+            for name in page:
+                # All records of the segment before this one are before the position.
+                if before and segment_name.first_offset(name) > position:
+                    yield before, name
+                before = name
+    if before:
+        yield (before,)
+
+
+def _check_chain(name: str, summary: SegmentSummary, reached: int | None) -> None:
+    """
+    Check that no segment is missing before this one.
+
+    Raises:
+        SourceIncomplete: some are missing.
+    """
+    # What was before the beginning of a chain has expired, or was never in the archive.
+    if segment_name.hour(name) == segment_name.BEGINNING or reached is None:
+        return
+    if summary.begins_at > reached:
+        raise SourceIncomplete(
+            f"the archive lacks the segments of {summary.topic}/{summary.partition} from offset"
+            f" {reached} until {summary.begins_at}: see hookline archive verify"
+        )
 
 
 def _selected(

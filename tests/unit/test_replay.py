@@ -1,24 +1,20 @@
-"""Which callbacks a replay selects, how the archive is read, and what the command refuses."""
+"""Which callbacks a replay selects, how they are applied, and what the command refuses."""
 
-import contextlib
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from support.archive.archives import FIRST, FIRST_MS, WrittenArchive, numbered
-from support.builders import APP, P0, P1, a_body, a_stored_record
+from support.archive.archives import FIRST, FIRST_MS
+from support.builders import APP, P0, a_body, a_stored_record
 
-from consumers.archive.segment import DamagedSegment
 from consumers.runtime.batch import Partition, Position
 from ops.cli import main
-from ops.replay.from_archive import archive_source
 from ops.replay.preview import GROUPS_MAX, OTHERS, Preview
 from ops.replay.replay import BYTES_MAX, Rejecting, replay
 from ops.replay.selection import ReplaySelection, SourceKind
-from ops.replay.source import Part, SourceIncomplete
+from ops.replay.source import Part
 from ops.replay.target import RecordState, ReplayCounts
 from ops.throttle import Throttle
 
@@ -70,66 +66,6 @@ def test_each_selection_has_a_name_of_its_own() -> None:
     assert str(a_selection(command="C", since=FIRST)) == (
         "callbacks of the command C since 2023-11-14 22:00:00 UTC"
     )
-
-
-async def parts_of(
-    written: WrittenArchive, selection: ReplaySelection, positions: Mapping[Partition, int]
-) -> list[Part]:
-    """Return the parts that are read."""
-    source = await archive_source(written.store, selection)
-    size = await source.size(positions)
-    async with contextlib.aclosing(source.parts(positions)) as parts:
-        read = [part async for part in parts]
-    assert size == sum(part.size for part in read) == len(read)
-    return read
-
-
-async def test_a_replay_from_the_archive_continues_after_a_position(tmp_path: Path) -> None:
-    """Without the segments that were read; each record of the range is read once."""
-    written = WrittenArchive(tmp_path / "archive")
-    await written.fill(4)
-    await written.append(numbered(17), partition=P1, topic_id="an id")
-    source = await archive_source(written.store, a_selection())
-    assert [await source.topic_id(each) for each in (P0, P1)] == [None, "an id"]
-    assert await source.topic_id(Partition("other", 0)) is None
-    read = await parts_of(written, a_selection(), {})
-    assert [(p.partition, len(p.records), p.next_offset) for p in read] == [
-        *((P0, 4, 5), (P0, 4, 10), (P0, 4, 15), (P0, 4, 20)),
-        (P1, 1, 2),
-    ]
-    assert [part.topic_id for part in read] == [None] * 4 + ["an id"]
-    for position, segments, records in ((1, 5, 16), (4, 5, 13), (5, 4, 13), (12, 3, 7), (20, 2, 1)):
-        left = await parts_of(written, a_selection(), {P0: position})
-        assert (len(left), sum(len(part.records) for part in left)) == (segments, records)
-    # The hours beside the range are read: the clocks of brokers differ.
-    late = await parts_of(written, a_selection(since=FIRST + 2 * HOUR), {})
-    assert [[r.offset for r in part.records] for part in late] == [
-        [],
-        [10, 11, 12, 13],
-        [*range(15, 19)],
-    ]
-
-
-async def test_a_gap_in_the_archive_ends_a_replay(tmp_path: Path) -> None:
-    """So does a damaged segment; an archive that begins later than the range is named."""
-    written = WrittenArchive(tmp_path / "archive")
-    names = await written.fill(4)
-    assert (await archive_source(written.store, a_selection())).notes == []
-    content = written.path(names[2]).read_bytes()
-    written.path(names[2]).unlink()
-    with pytest.raises(
-        SourceIncomplete, match=r"lacks the segments of .*/0 from offset 10 until 15"
-    ):
-        await parts_of(written, a_selection(), {})
-    written.path(names[2]).write_bytes(content[:-1])
-    with pytest.raises(DamagedSegment, match=names[2]):
-        await parts_of(written, a_selection(), {})
-    for path in sorted((written.directory / str(P0)).iterdir())[:2]:
-        path.unlink()
-    (note,) = (await archive_source(written.store, a_selection(since=FIRST))).notes
-    assert "1 of 1 partitions begins in the hour 2023-11-14T23" in note
-    later = a_selection(since=FIRST + HOUR)
-    assert (await archive_source(written.store, later)).notes == []
 
 
 def test_a_preview_counts_by_app_and_command_in_bounded_memory() -> None:
