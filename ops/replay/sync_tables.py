@@ -39,6 +39,9 @@ _LACKING = """
     )
     from lacking"""
 
+# The server is away, restarts, has no memory or disk space, or is read-only for now.
+_MAY_PASS = (psycopg.OperationalError, psycopg.InterfaceError, psycopg.InternalError)
+
 
 class SyncTables:
     """The tables in one database. Connects when it is asked, and again after a failure."""
@@ -52,7 +55,7 @@ class SyncTables:
         Return the positions of a topic, or of a replay, by partition.
 
         Raises:
-            DatabaseNotWritten: there are no tables of this release.
+            DatabaseNotWritten: there are no tables of this release, or a right is missing.
             Unavailable: the database does not answer.
         """
         rows = await self._rows(
@@ -79,6 +82,7 @@ class SyncTables:
         Return the state of the records that the database lacks, by their index.
 
         Raises:
+            DatabaseNotWritten: a right is missing.
             Unavailable: the database does not answer.
         """
         if not records:
@@ -104,7 +108,27 @@ class SyncTables:
             return await (await self._connection.execute(query, values)).fetchall()
         except psycopg.Error as error:
             await self.aclose()
-            raise Unavailable(f"PostgreSQL: {(str(error).splitlines() or ['?'])[0]}") from error
+            check_may_wait(error)
+            raise Unavailable(f"PostgreSQL: {_first_line(error)}") from error
+
+
+def check_may_wait(error: BaseException | None) -> None:
+    """
+    Check that a failure of the database may pass by itself.
+
+    Raises:
+        DatabaseNotWritten: it stays until a person does something: a right or a table is missing.
+    """
+    if isinstance(error, psycopg.Error) and not isinstance(error, _MAY_PASS):
+        raise DatabaseNotWritten(
+            f"PostgreSQL refuses a statement: {_first_line(error)}. The role of --postgres needs"
+            " the rights that the role of sync has on the tables of the schema hookline; then run"
+            " the command again, it continues"
+        ) from error
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 async def _connect(postgres: str) -> AsyncConnection:

@@ -18,7 +18,7 @@ from consumers.runtime.handler import Elsewhere, Rejected, Unavailable
 from consumers.sync.database import DatabaseHandler
 from ops.failure import Failure
 from ops.replay.source import Part
-from ops.replay.sync_tables import SyncTables, passed_in
+from ops.replay.sync_tables import SyncTables, check_may_wait, passed_in
 from ops.replay.target import RecordState, RejectionLog, ReplayCounts
 from ops.sync.writing import writing_to_sync
 from ops.terminal import say
@@ -83,7 +83,7 @@ class ToSync:
 
         Raises:
             ReplayEnded: another command has ended this replay, or the topic is another one.
-            DatabaseNotWritten: sync has no position in the partition.
+            DatabaseNotWritten: sync has no position in the partition, or a right is missing.
             Stopped: the database refuses whatever the records are.
         """
         wanted = part.records
@@ -162,6 +162,8 @@ class ToSync:
                 lacking = len(await self._tables.lacking(part.records))
                 await self._database.handle(batch)
             except Unavailable as error:
+                # Sync itself waits for a right or a table that is missing; a command must not.
+                check_may_wait(error.__cause__)
                 say(f"{error}; waiting for the database")
                 await asyncio.sleep(wait_s)
                 wait_s = min(2 * wait_s, WAIT_S_MAX)

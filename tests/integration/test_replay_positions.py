@@ -1,7 +1,8 @@
 """The positions of an interrupted replay to the database of sync."""
 
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+import secrets
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 import psycopg
@@ -15,6 +16,7 @@ from ops.replay.replay import RECORDS_MAX, positions_to_continue
 from ops.replay.source import Part
 from ops.replay.target import ReplayCounts
 from ops.replay.to_sync import OFFSETS_UNSAVED_MAX, ToSync, replaying_to_sync
+from ops.sync.writing import DatabaseNotWritten
 from schemas.setting import Secret
 
 RULE = "alter table hookline.messages add constraint no_user3 check (sender <> 'user3')"
@@ -125,6 +127,37 @@ async def test_a_topic_that_was_created_again_is_replayed_from_its_beginning(
         await target.finish()
         assert await positions_to_continue(OneTopic("new"), target) == {}
         assert (await target.write(a_part(records(100, 103), 103, "new"))).written == 3
+
+
+@pytest.fixture
+def role(database: str) -> Iterator[str]:
+    """Yield the name of a role that may read and write all tables of sync."""
+    name = f"role_{secrets.token_hex(4)}"
+    change(database, f"create role {name} login")
+    change(database, f"grant usage on schema hookline to {name}")
+    change(database, f"grant select, insert, update on all tables in schema hookline to {name}")
+    yield name
+    change(database, f"drop owned by {name}")
+    change(database, f"drop role {name}")
+
+
+@pytest.mark.parametrize(
+    "right", ["select on hookline.expired_receipts", "insert on hookline.receipts"]
+)
+async def test_a_role_without_a_right_does_not_make_a_replay_wait(
+    database: str, role: str, right: str
+) -> None:
+    """The error names the table; with the right, the replay continues."""
+    as_role = database.replace("hookline@", f"{role}@")
+    change(database, f"revoke {right} from {role}")
+    with pytest.raises(
+        DatabaseNotWritten, match=f"denied for table {right.split('.')[1]}.* rights"
+    ):
+        async with replaying(as_role) as target:
+            await target.write(a_part(records(0, 3), 3))
+    change(database, f"grant {right} to {role}")
+    async with replaying(as_role) as target:
+        assert (await target.write(a_part(records(0, 3), 3))).written == 3
 
 
 class OneTopic:
