@@ -117,6 +117,7 @@ def replay_command(
     \b
     Exit codes:
       0    done, or only the preview was printed
+      1    a segment of the archive is damaged; the callbacks before it were written or sent
       2    a source or the consumer cannot be used, or the command line is wrong
       4    some callbacks were rejected; the others were written or sent
       70   the program failed, which is a bug

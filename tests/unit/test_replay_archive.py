@@ -1,18 +1,23 @@
 """How a replay reads the archive: from a position on, and what it notices that is missing."""
 
 import contextlib
+import re
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from support.archive.archives import FIRST, FIRST_MS, WrittenArchive, numbered
 from support.builders import P0, P1
 
 from consumers.archive.segment import DamagedSegment
 from consumers.runtime.batch import Partition
+from ops.archive.segments import ArchiveDamaged
+from ops.cli import main
 from ops.replay.from_archive import archive_source
+from ops.replay.replay import Rejecting, reading_source
 from ops.replay.selection import ReplaySelection, SourceKind
 from ops.replay.source import Part, SourceIncomplete
 
@@ -136,3 +141,18 @@ async def test_an_archive_that_ends_before_the_range_is_named(tmp_path: Path) ->
     await written.append(partition=none)
     (note,) = (await archive_source(written.store, a_selection(until=FIRST))).notes
     assert f"1 of 3 partitions ends before --until, that of {none} has no callbacks" in note
+
+
+async def test_a_damaged_segment_ends_the_command_with_a_code_that_its_help_lists(
+    tmp_path: Path,
+) -> None:
+    """So do the other failures of a source."""
+    written = WrittenArchive(tmp_path / "archive")
+    (name,) = await written.fill(1)
+    written.path(name).write_bytes(written.path(name).read_bytes()[:-1])
+    with pytest.raises(ArchiveDamaged, match=name) as damaged:
+        async with reading_source(a_selection(), "", str(written.directory)) as source:
+            _ = [part async for part in source.parts({})]
+    output = CliRunner().invoke(main, ["replay", "--help"]).output
+    listed = {int(code) for code in re.findall(r"^ +([0-9]+)  +[a-z]", output, re.MULTILINE)}
+    assert {damaged.value.exit_code, SourceIncomplete.exit_code, Rejecting.exit_code} <= listed
