@@ -14,7 +14,8 @@ from consumers.runtime.handler import Consumer, Handler
 from consumers.webhook.batch_delivery import BatchDelivery
 from consumers.webhook.callback_filter import callback_filter
 from consumers.webhook.circuit import Circuit
-from consumers.webhook.handler import ParkedBounds, WebhookHandler
+from consumers.webhook.handler import WebhookHandler
+from consumers.webhook.parked_bounds import ParkedBounds
 from consumers.webhook.rejections import Rejections
 from consumers.webhook.retries import Retries
 from consumers.webhook.retry_topic import RetryTopic

@@ -18,6 +18,7 @@ from consumers.runtime.pending_batch import offset_and_place
 from consumers.webhook.batch_delivery import BatchDelivery, BatchResult
 from consumers.webhook.gauges import set_circuit_gauge, set_parked_gauges
 from consumers.webhook.outcome import OutcomeKind
+from consumers.webhook.parked_bounds import ParkedBounds
 from consumers.webhook.parking import parked
 from consumers.webhook.problems import gone
 from consumers.webhook.remembered_outcomes import RememberedOutcomes
@@ -30,18 +31,6 @@ from schemas.client_parts import mark_retrieved
 
 # A rebalance waits for the end of a claim and of the retries; what they have in flight is dropped.
 RELEASE_S_MAX = 1.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ParkedBounds:
-    """The bounds of a partition's parked callbacks, at which it takes no batch."""
-
-    records: int
-    bytes: int
-
-    def fill(self, state: RetryState) -> float:
-        """Return the part of the bounds that is in use; from 1 on, the partition is full."""
-        return max(state.parked_records / self.records, state.parked_bytes / self.bytes)
 
 
 @dataclass(frozen=True, slots=True)

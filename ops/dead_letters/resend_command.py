@@ -1,5 +1,6 @@
 """`hookline dead-letters resend`: send dead letters to the consumer that rejected them."""
 
+import os
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 
@@ -78,7 +79,9 @@ def resend(
     CONSUMER is `sync`: the callbacks are written to its database. Or `ingress`: malformed callbacks
     that the present rules accept, and those that Kafka refused, go to the topic of callbacks, so to
     all consumers. Or `webhook-NAME`: the callbacks go to the retry topic of this webhook alone; its
-    processes deliver them, in the order of each conversation.
+    processes deliver them, in the order of each conversation. As many wait there as
+    WEBHOOK_PARKED_RECORDS_MAX and WEBHOOK_PARKED_BYTES_MAX allow; then the exit code is 2: repeat
+    the command later. Give it the values that the processes have.
 
     First the number and some examples are shown. The command may be interrupted at any moment, and
     run again: it continues. Callbacks come once, those of a webhook at least once. Those that are
@@ -159,7 +162,7 @@ async def _target(
         # Only now: the package of the webhook needs libraries that no other target needs.
         from ops.dead_letters.to_webhook import sending_to_webhook  # noqa: PLC0415
 
-        async with sending_to_webhook(kafka, consumer, writer) as webhook:
+        async with sending_to_webhook(kafka, consumer, writer, os.environ) as webhook:
             yield webhook
 
 

@@ -7,15 +7,18 @@ does; the member that had it claims it again within seconds, and continues.
 """
 
 from collections import defaultdict
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from typing import NamedTuple
 
 from consumers.runtime.batch import Record
 from consumers.runtime.handler import Stopped
 from consumers.runtime.source import KafkaUnavailable
+from consumers.webhook.parked_bounds import ParkedBounds
 from consumers.webhook.retry_partition import OwnershipLost, RetryPartition
 from consumers.webhook.retry_record import ParkedCallback
 from consumers.webhook.retry_topic import RetryTopic, retry_topic
+from consumers.webhook.settings import WebhookSettings
 from ops.dead_letters.action_writer import ActionWriter
 from ops.dead_letters.letter import DeadLetter
 from ops.dead_letters.targets import WEBHOOK_PREFIX, ResendCounts
@@ -23,6 +26,7 @@ from ops.failure import Failure
 from ops.records.committed_records import reader_of_existing
 from schemas.clock import now_ms
 from schemas.dead_letter_actions import ActionResult
+from schemas.settings import settings_of
 from schemas.topics import EXTENDED_RECORD_BYTES_LIMIT, RECORD_OVERHEAD_BYTES
 
 # A member that has work claims its partition again at once, perhaps before anything was written.
@@ -35,12 +39,20 @@ class NotParked(Failure):
     """Dead letters were not written to the retry topic; the text says why."""
 
 
+class Parked(NamedTuple):
+    """The dead letters whose callbacks are parked, and whether others found no room."""
+
+    letters: list[DeadLetter]
+    is_full: bool
+
+
 class ToWebhook:
     """Use `sending_to_webhook`."""
 
-    def __init__(self, topic: RetryTopic, writer: ActionWriter) -> None:
+    def __init__(self, topic: RetryTopic, writer: ActionWriter, parked_max: ParkedBounds) -> None:
         self._topic = topic
         self._writer = writer
+        self._parked_max = parked_max
 
     async def send(self, letters: Sequence[DeadLetter]) -> ResendCounts:
         """
@@ -52,6 +64,7 @@ class ToWebhook:
 
         Raises:
             NotParked: some may have been parked; to send all of them again repeats them at most.
+                It is also raised if not all have room in the retry topic, after others were parked.
             KafkaError, TimeoutError: an action may not have been noted.
         """
         by_partition: defaultdict[int, list[DeadLetter]] = defaultdict(list)
@@ -59,18 +72,28 @@ class ToWebhook:
             if letter.source is not None:
                 by_partition[letter.source.partition].append(letter)
         resent = 0
+        full: list[str] = []
         for number, some in by_partition.items():
-            if parked := await self._park(number, some):
-                await self._writer.write(parked, ActionResult.RESENT)
-                resent += len(parked)
+            parked = await self._park(number, some)
+            if parked.letters:
+                await self._writer.write(parked.letters, ActionResult.RESENT)
+                resent += len(parked.letters)
+            if parked.is_full:
+                full.append(f"{self._topic.topic}/{number}")
+        if full:
+            raise NotParked(
+                f"as many callbacks as allowed wait in {', '.join(full)}, so some dead letters were"
+                " not sent; run the command again when the target has got some of the callbacks."
+                " The limits are WEBHOOK_PARKED_RECORDS_MAX and WEBHOOK_PARKED_BYTES_MAX"
+            )
         return ResendCounts(resent=resent, skipped=len(letters) - resent)
 
-    async def _park(self, number: int, letters: Sequence[DeadLetter]) -> list[DeadLetter]:
-        """Park the callbacks of a partition; return the dead letters of all that are parked."""
+    async def _park(self, number: int, letters: Sequence[DeadLetter]) -> Parked:
+        """Park the callbacks of a partition for which there is room."""
         for _ in range(CLAIMS_MAX):
             try:
                 async with self._topic.claim(number) as claimed:
-                    return await _park(claimed, letters)
+                    return await _park(claimed, letters, self._parked_max)
             except OwnershipLost:
                 continue
             except (KafkaUnavailable, Stopped) as error:
@@ -81,7 +104,9 @@ class ToWebhook:
         )
 
 
-async def _park(claimed: RetryPartition, letters: Sequence[DeadLetter]) -> list[DeadLetter]:
+async def _park(
+    claimed: RetryPartition, letters: Sequence[DeadLetter], parked_max: ParkedBounds
+) -> Parked:
     position = claimed.state.position
     if position is None:
         raise NotParked(
@@ -90,17 +115,22 @@ async def _park(claimed: RetryPartition, letters: Sequence[DeadLetter]) -> list[
         )
     taken: list[DeadLetter] = []
     parked: dict[int, ParkedCallback] = {}
+    is_full = False
     for letter in letters:
         assert letter.source is not None  # noqa: S101 - the caller has checked it
         offset = letter.source.offset
         if offset >= position.next_offset:
             continue
-        taken.append(letter)
-        if claimed.state.parked(offset) is None:
+        if claimed.state.parked(offset) is None and offset not in parked:
+            records = [each.record for each in parked.values()]
+            if parked_max.fill(claimed.state, also=records) >= 1:
+                is_full = True
+                continue
             parked[offset] = _parked(letter, offset)
+        taken.append(letter)
     if parked:
         await claimed.write(list(parked.values()))
-    return taken
+    return Parked(taken, is_full)
 
 
 def _parked(letter: DeadLetter, offset: int) -> ParkedCallback:
@@ -117,15 +147,19 @@ def _parked(letter: DeadLetter, offset: int) -> ParkedCallback:
 
 @asynccontextmanager
 async def sending_to_webhook(
-    kafka: str, consumer: str, writer: ActionWriter
+    kafka: str, consumer: str, writer: ActionWriter, env: Mapping[str, str]
 ) -> AsyncIterator[ToWebhook]:
     """
     Yield the retry topic of a webhook, `webhook-NAME`, as a target.
 
+    `env` may have the webhook's settings WEBHOOK_PARKED_RECORDS_MAX and WEBHOOK_PARKED_BYTES_MAX.
+
     Raises:
+        NotParked: the value of one of the settings is not allowed.
         TopicMissing: the webhook has never run.
         KafkaError, TimeoutError: Kafka does not answer.
     """
+    parked_max = _parked_max(env)
     name = consumer.removeprefix(WEBHOOK_PREFIX)
     # A claim would create the topic of a webhook that does not exist.
     async with reader_of_existing(kafka, retry_topic(name)):
@@ -135,4 +169,20 @@ async def sending_to_webhook(
         name=name,
         record_bytes_max=EXTENDED_RECORD_BYTES_LIMIT - RECORD_OVERHEAD_BYTES,
     )
-    yield ToWebhook(topic, writer)
+    yield ToWebhook(topic, writer, parked_max)
+
+
+def _parked_max(env: Mapping[str, str]) -> ParkedBounds:
+    """Return the bounds that the webhook's processes have if their variables are in `env`."""
+    values: dict[str, int] = {}
+    for setting in settings_of(WebhookSettings, "WEBHOOK_"):
+        if setting.field not in ("parked_records_max", "parked_bytes_max"):
+            continue
+        text = env.get(setting.variable, setting.default_text)
+        try:
+            values[setting.field] = setting.parse(text)
+        except ValueError as error:
+            raise NotParked(setting.fault(text)) from error
+        if not setting.allows(values[setting.field]):
+            raise NotParked(setting.fault(text))
+    return ParkedBounds(records=values["parked_records_max"], bytes=values["parked_bytes_max"])

@@ -13,7 +13,7 @@ from support.webhook.receiver import Arrival, receiving
 from support.webhook.world import a_world
 
 from consumers.runtime.batch import Position, Record
-from consumers.webhook.retry_record import ParkedCallback, TargetBegin
+from consumers.webhook.retry_record import FinishedCallback, ParkedCallback, TargetBegin
 from consumers.webhook.retry_topic import RetryTopic
 from ops.demo.embedded.kafka import EmbeddedKafka
 from ops.failure import ExitCode
@@ -123,3 +123,36 @@ async def test_what_the_webhook_has_is_noted_and_what_it_will_reach_is_skipped(
     )
     text = await rejected.hookline("resend", CRM, "--yes")
     assert "2 selected: 0 sent, 0 rejected again, 2 skipped" in text
+
+
+@pytest.mark.timeout(600)
+async def test_a_resend_stops_when_the_retry_topic_has_as_many_callbacks_as_allowed(
+    rejected: RejectedWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A member loads what waits in a partition; after some are delivered, the next run goes on."""
+    await rejected.pipe.store(many(8, people=1))
+    await rejected.pipe.forward()
+    records = await in_topic(rejected.kafka, None)
+    await rejected.reject(records, consumer=CRM)
+    topic = RetryTopic(
+        bootstrap_servers=rejected.kafka, name="crm", record_bytes_max=record_bytes_max(1 << 20)
+    )
+    number = records[0].partition
+    async with topic.claim(number) as claimed:
+        await claimed.write([TargetBegin(Position(0)), Position(records[-1].offset + 1)])
+    monkeypatch.setenv("WEBHOOK_PARKED_RECORDS_MAX", "none")
+    text = await rejected.hookline("resend", CRM, "--yes", code=ExitCode.UNREADABLE)
+    assert "WEBHOOK_PARKED_RECORDS_MAX must be a whole number" in text
+    monkeypatch.setenv("WEBHOOK_PARKED_RECORDS_MAX", "5")
+    for _ in range(2):
+        text = await rejected.hookline("resend", CRM, "--yes", code=ExitCode.UNREADABLE)
+        assert f"as many callbacks as allowed wait in {topic.topic}/{number}" in text
+        assert [(each["open"], each["resent"]) for each in await rejected.groups()] == [(3, 5)]
+    async with topic.claim(number) as claimed:
+        assert claimed.state.parked_records == 5
+        await claimed.write([FinishedCallback(each.offset) for each in records[:5]])
+    assert "3 selected: 3 sent" in await rejected.hookline("resend", CRM, "--yes")
+    async with topic.claim(number) as claimed:
+        assert [each.offset for each in records if claimed.state.parked(each.offset)] == [
+            each.offset for each in records[5:]
+        ]

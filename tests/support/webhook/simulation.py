@@ -18,8 +18,9 @@ from consumers.runtime.handler import HANDLE_TIMEOUT_S, Elsewhere, Rejected, Una
 from consumers.runtime.source import KafkaUnavailable
 from consumers.webhook.batch_delivery import BatchDelivery
 from consumers.webhook.circuit import Circuit
-from consumers.webhook.handler import ParkedBounds, WebhookHandler
+from consumers.webhook.handler import WebhookHandler
 from consumers.webhook.outcome import Outcome, OutcomeKind
+from consumers.webhook.parked_bounds import ParkedBounds
 from consumers.webhook.rejections import Rejections
 from consumers.webhook.retries import Retries
 from consumers.webhook.retry_partition import OwnershipLost
