@@ -9,6 +9,9 @@ import tempfile
 import weakref
 from array import array
 from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import IO
 
 from ops.audit.sources import AuditFailed
 
@@ -17,17 +20,20 @@ BUCKETS = 1024
 COLUMNS = 8
 # The largest size of the rows that one file has in memory.
 BUFFER_BYTES_MAX = 32 << 20
+# The rows of a bucket that are read at a time.
+PIECE_BYTES_MAX = 1 << 20
 _ROW = struct.Struct(f"={COLUMNS}Q")
 
 
 class BucketFile:
     """Adds rows to buckets, and returns the rows of a bucket in the order in which they came."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, buffer_bytes_max: int | None = None) -> None:
+        self._buffer_bytes_max = buffer_bytes_max or BUFFER_BYTES_MAX
         self._buffers: defaultdict[int, bytearray] = defaultdict(bytearray)
         self._buffered_bytes = 0
         self._file = tempfile.SpooledTemporaryFile()  # noqa: SIM115 - closed with this object
-        weakref.finalize(self, self._file.close)
+        weakref.finalize(self, close, self._file)
         # By bucket, the beginning and the length of each of its pieces in the file.
         self._pieces: defaultdict[int, array[int]] = defaultdict(lambda: array("Q"))
 
@@ -40,7 +46,7 @@ class BucketFile:
         """
         self._buffers[bucket] += _ROW.pack(*columns)
         self._buffered_bytes += _ROW.size
-        if self._buffered_bytes >= BUFFER_BYTES_MAX:
+        if self._buffered_bytes >= self._buffer_bytes_max:
             self._write()
 
     def rows(self, bucket: int) -> "array[int]":
@@ -51,15 +57,41 @@ class BucketFile:
             AuditFailed: the temporary file cannot be read.
         """
         rows = array("Q")
-        pieces = self._pieces.get(bucket, ())
-        try:
-            for at in range(0, len(pieces), 2):
-                self._file.seek(pieces[at])
-                rows.frombytes(self._file.read(pieces[at + 1]))
-        except OSError as error:
-            raise _failed(error) from error
-        rows.frombytes(self._buffers.get(bucket, b""))
+        for piece in self.pieces(bucket):
+            rows.extend(piece)
         return rows
+
+    def pieces(self, bucket: int) -> "Iterator[array[int]]":
+        """
+        Yield the rows of a bucket in pieces of at most PIECE_BYTES_MAX.
+
+        Raises:
+            AuditFailed: the temporary file cannot be read.
+        """
+        pieces = self._pieces.get(bucket, ())
+        for at in range(0, len(pieces), 2):
+            end = pieces[at] + pieces[at + 1]
+            for begin in range(pieces[at], end, PIECE_BYTES_MAX):
+                yield array("Q", self._read(begin, min(PIECE_BYTES_MAX, end - begin)))
+        rows = self._buffers.get(bucket, bytearray())
+        for begin in range(0, len(rows), PIECE_BYTES_MAX):
+            yield array("Q", rows[begin : begin + PIECE_BYTES_MAX])
+
+    def _read(self, begin: int, length: int) -> bytes:
+        try:
+            self._file.seek(begin)
+            return self._file.read(length)
+        except OSError as error:
+            raise failed(error) from error
+
+    def buckets(self) -> list[int]:
+        """Return the buckets that have rows."""
+        return sorted(self._pieces.keys() | self._buffers.keys())
+
+    def row_count(self, bucket: int) -> int:
+        """Return the number of rows in a bucket."""
+        written = sum(self._pieces[bucket][1::2]) if bucket in self._pieces else 0
+        return (written + len(self._buffers.get(bucket, b""))) // _ROW.size
 
     def _write(self) -> None:
         try:
@@ -71,10 +103,17 @@ class BucketFile:
                 end += len(rows)
             self._file.flush()
         except OSError as error:
-            raise _failed(error) from error
+            raise failed(error) from error
         self._buffers.clear()
         self._buffered_bytes = 0
 
 
-def _failed(error: OSError) -> AuditFailed:
+def close(file: IO[bytes]) -> None:
+    """Close a temporary file; that it is full is known already."""
+    with suppress(OSError):
+        file.close()
+
+
+def failed(error: OSError) -> AuditFailed:
+    """Return the failure of the directory of temporary files."""
     return AuditFailed(f"temporary files: {error}; TMPDIR names the directory that they are in")

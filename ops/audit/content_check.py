@@ -1,7 +1,8 @@
 """Compare callbacks of one id with each other, and copies with their callback. Does no I/O."""
 
 from ops.audit.difference import Differences
-from ops.audit.entries import Group
+from ops.audit.entries import Entry
+from ops.audit.group import Group
 
 
 class ContentCheck:
@@ -13,14 +14,18 @@ class ContentCheck:
 
     def compare(self, group: Group) -> None:
         """Compare the callbacks and copies of one id."""
-        first, *repeats = group.callbacks or (None,)
-        self.repeats += len(repeats)
-        for repeat in repeats:
-            if first is not None and repeat.content != first.content:
-                self._differences.add(group.ce_id, first.location, repeat.location)
-        by_place = {callback.place: callback for callback in group.callbacks}
-        for copy in group.copies:
-            callback = by_place.get(copy.place)
+        first: Entry | None = None
+        for callback in group.callbacks:
+            if first is None:
+                first = callback
+                continue
+            self.repeats += 1
+            if callback.content != first.content:
+                self._differences.add(group.ce_id, first.location, callback.location)
+        self._compare_copies(group)
+
+    def _compare_copies(self, group: Group) -> None:
+        for copy, callback in group.copies:
             if callback is None:
                 # The callback with this sequence has another id.
                 self._differences.add("", None, copy.location)

@@ -19,7 +19,8 @@ from consumers.runtime.batch import Partition
 from ops.audit.block_sums import BlockSums
 from ops.audit.bucket_file import BucketFile
 from ops.audit.difference import Location
-from ops.audit.entries import CHECK, EntryRows, Group, Kind
+from ops.audit.entries import CHECK, EntryRows, Kind
+from ops.audit.group import Group
 from ops.audit.grouping import Grouping, locations
 
 

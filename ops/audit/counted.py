@@ -50,7 +50,8 @@ class Counted:
 
     def leave_out_repeats(self, numbers: Iterable[int]) -> None:
         """Leave out the repeats of one id; `numbers` are those of its callbacks, in order."""
-        first, *repeats = [number for number in numbers if number != NOT_COUNTED] or [NOT_COUNTED]
+        repeats = (number for number in numbers if number != NOT_COUNTED)
+        first = next(repeats, NOT_COUNTED)
         is_settled = first != NOT_COUNTED and self._slots[first].is_up_to_end
         for number in repeats:
             self._repeats[number] += 1

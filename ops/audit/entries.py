@@ -9,7 +9,6 @@ import hashlib
 import tempfile
 import weakref
 from array import array
-from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import NamedTuple, TypeAlias
 
@@ -66,22 +65,6 @@ class Entry(NamedTuple):
     def location(self) -> Location:
         """The record in which a callback or a copy was seen."""
         return unpacked(self.origin, self.sequence, self.packed_location)
-
-
-@dataclass(slots=True)
-class Group:
-    """
-    The entries of one `ce_id`.
-
-    `callbacks` has each sequence once. The others have only entries that are not equal to one of
-    them.
-    """
-
-    ce_id: str = ""
-    callbacks: list[Entry] = field(default_factory=list)
-    copies: list[Entry] = field(default_factory=list)
-    rows: list[Entry] = field(default_factory=list)
-    deliveries: list[Entry] = field(default_factory=list)
 
 
 class EntryRows:
@@ -153,6 +136,11 @@ class EntryRows:
         return Entry(
             origin, row[SEQUENCE], row[_DIGEST], row[_CONTENT], mark, row[_LOCATION], row[_REST]
         )
+
+
+def place_bucket(row: "array[int]") -> int:
+    """Return a bucket that the origin and the sequence of a row choose."""
+    return hash((row[_ORIGIN_AND_MARK] >> _MARK_BITS, row[SEQUENCE])) % BUCKETS
 
 
 def _mixed(number: int) -> tuple[int, int, int]:

@@ -1,16 +1,50 @@
 """
 Find the ids that several callbacks have, and the entries that equal no callback.
 
-One bucket is read at a time (bucket_file.py), and what equals a callback is left out at once.
+One bucket is read at a time (bucket_file.py), and what equals a callback is left out at once. An id
+with many entries is not read with its bucket, but in parts (large_group.py).
 """
 
 from array import array
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from pyroaring import BitMap64
 
 from ops.audit.bucket_file import BUCKETS, COLUMNS, BucketFile
 from ops.audit.difference import Location
-from ops.audit.entries import CHECK, KEY, SEQUENCE, Entry, EntryRows, Group, Kind
+from ops.audit.entries import CHECK, KEY, SEQUENCE, Entry, EntryRows, Kind
+from ops.audit.group import Group, Pair
+from ops.audit.large_group import LargeGroup, rows_without
+
+# The entries of one id that are read with its bucket; they take some 40 MB.
+ROWS_OF_ID_MAX = 1 << 16
+
+
+@dataclass(slots=True)
+class _Entries:
+    """The entries of one id. All but the callbacks equal none of them."""
+
+    callbacks: list[Entry] = field(default_factory=list)
+    copies: list[Entry] = field(default_factory=list)
+    rows: list[Entry] = field(default_factory=list)
+    deliveries: list[Entry] = field(default_factory=list)
+
+    def any_entry(self) -> Entry:
+        """Return an entry of the id."""
+        return (self.callbacks or self.copies or self.rows or self.deliveries)[0]
+
+    def group(self, ce_id: str) -> Group:
+        """Return the group, with the callbacks that have the places of the other entries."""
+        by_place = {callback.place: callback for callback in self.callbacks}
+
+        def pairs(entries: list[Entry]) -> list[Pair]:
+            return [(entry, by_place.get(entry.place)) for entry in entries]
+
+        return Group(
+            ce_id, self.callbacks, pairs(self.copies), pairs(self.rows), pairs(self.deliveries)
+        )
 
 
 class Grouping:
@@ -29,8 +63,8 @@ class Grouping:
         self._rows = rows
         self._files = files
         self._has_callback = has_callback
-        # Origin and sequence of the dead letters that were yielded as callbacks.
-        self._yielded: set[tuple[str, int]] = set()
+        # By origin, the sequences of the dead letters that were yielded as callbacks.
+        self._yielded: defaultdict[str, BitMap64] = defaultdict(BitMap64)
 
     def groups(self) -> Iterator[Group]:
         """
@@ -39,14 +73,37 @@ class Grouping:
         An equal entry has the same id, origin, sequence and body.
         """
         for bucket in range(BUCKETS):
-            firsts = self._files[Kind.FIRST].rows(bucket)
+            large = self._keys_of_many_rows(bucket)
+            firsts = self._rows_of(Kind.FIRST, bucket, large)
             checks = set(firsts[CHECK::COLUMNS])
             others: dict[Kind, list[array[int]]] = {
-                kind: _without(self._files[kind].rows(bucket), checks)
+                kind: list(rows_without(self._rows_of(kind, bucket, large), checks))
                 for kind in Kind
                 if kind is not Kind.FIRST
             }
             yield from self._groups_of(bucket, firsts, others)
+            for key in large:
+                yield LargeGroup(self._rows, self._files, bucket, key, self._is_callback).group()
+
+    def _keys_of_many_rows(self, bucket: int) -> set[int]:
+        if sum(file.row_count(bucket) for file in self._files.values()) <= ROWS_OF_ID_MAX:
+            return set()
+        counts = Counter[int]()
+        for file in self._files.values():
+            for piece in file.pieces(bucket):
+                counts.update(piece[KEY::COLUMNS])
+        return {key for key, count in counts.items() if count > ROWS_OF_ID_MAX}
+
+    def _rows_of(self, kind: Kind, bucket: int, but: set[int]) -> "array[int]":
+        """Return the rows of a bucket, but not those of some keys."""
+        if not but:
+            return self._files[kind].rows(bucket)
+        rows = array("Q")
+        for piece in self._files[kind].pieces(bucket):
+            for index in range(0, len(piece), COLUMNS):
+                if piece[index + KEY] not in but:
+                    rows.extend(piece[index : index + COLUMNS])
+        return rows
 
     def _groups_of(
         self, bucket: int, firsts: "array[int]", others: "dict[Kind, list[array[int]]]"
@@ -55,30 +112,34 @@ class Grouping:
         wanted = _repeated(keys).union(row[KEY] for rows in others.values() for row in rows)
         if not wanted:
             return
-        groups: defaultdict[int, Group] = defaultdict(Group)
+        by_key: defaultdict[int, _Entries] = defaultdict(_Entries)
         for index, key in enumerate(keys):
             if key in wanted:
                 row = firsts[index * COLUMNS : (index + 1) * COLUMNS]
-                groups[key].callbacks.append(self._rows.entry(row))
+                by_key[key].callbacks.append(self._rows.entry(row))
         for kind, rows in others.items():
             for row in rows:
-                self._add_to_group(groups[row[KEY]], kind, self._rows.entry(row))
-        for key, group in groups.items():
-            every = (*group.callbacks, *group.copies, *group.rows, *group.deliveries)
-            group.ce_id = self._rows.ce_id(bucket, key, every[0].rest)
-            yield group
+                self._add_to_entries(by_key[row[KEY]], kind, self._rows.entry(row))
+        for key, entries in by_key.items():
+            yield entries.group(self._rows.ce_id(bucket, key, entries.any_entry().rest))
 
-    def _add_to_group(self, group: Group, kind: Kind, entry: Entry) -> None:
+    def _add_to_entries(self, entries: _Entries, kind: Kind, entry: Entry) -> None:
         if kind is Kind.ROW:
-            group.rows.append(entry)
+            entries.rows.append(entry)
         elif kind is Kind.DELIVERY:
-            group.deliveries.append(entry)
-        elif kind is Kind.COPY or entry.place in self._yielded or self._has_callback(*entry.place):
-            group.copies.append(entry)
+            entries.deliveries.append(entry)
+        elif kind is Kind.DEAD_LETTER and self._is_callback(entry):
+            entries.callbacks.append(entry)
         else:
-            # A dead letter of an ingress, which no other topic has.
-            self._yielded.add(entry.place)
-            group.callbacks.append(entry)
+            entries.copies.append(entry)
+
+    def _is_callback(self, dead_letter: Entry) -> bool:
+        """Return whether a dead letter is the first of an ingress that no other topic has."""
+        origin, sequence = dead_letter.place
+        if self._has_callback(origin, sequence) or sequence in self._yielded[origin]:
+            return False
+        self._yielded[origin].add(sequence)
+        return True
 
 
 def locations(
@@ -89,12 +150,12 @@ def locations(
     sequences = {sequence for _, sequence in places}
     for bucket in range(BUCKETS if places else 0):
         for kind in (Kind.FIRST, Kind.DEAD_LETTER):
-            rows = files[kind].rows(bucket)
-            for index, sequence in enumerate(rows[SEQUENCE::COLUMNS]):
-                if sequence in sequences:
-                    entry = entry_rows.entry(rows[index * COLUMNS : (index + 1) * COLUMNS])
-                    if entry.place in places:
-                        found.setdefault(entry.place, entry.location)
+            for rows in files[kind].pieces(bucket):
+                for index, sequence in enumerate(rows[SEQUENCE::COLUMNS]):
+                    if sequence in sequences:
+                        entry = entry_rows.entry(rows[index * COLUMNS : (index + 1) * COLUMNS])
+                        if entry.place in places:
+                            found.setdefault(entry.place, entry.location)
     return found
 
 
@@ -102,14 +163,3 @@ def _repeated(keys: "array[int]") -> set[int]:
     if len(set(keys)) == len(keys):
         return set()
     return {key for key, count in Counter(keys).items() if count > 1}
-
-
-def _without(rows: "array[int]", checks: set[int]) -> "list[array[int]]":
-    """Return the rows that are not equal to a callback."""
-    if checks.issuperset(of_rows := rows[CHECK::COLUMNS]):
-        return []
-    return [
-        rows[index * COLUMNS : (index + 1) * COLUMNS]
-        for index, check in enumerate(of_rows)
-        if check not in checks
-    ]

@@ -2,7 +2,8 @@
 
 from ops.audit.contents import Contents
 from ops.audit.difference import Differences, Location
-from ops.audit.entries import Entry, Group
+from ops.audit.entries import Entry
+from ops.audit.group import Group
 
 POSTGRESQL = "PostgreSQL"
 
@@ -20,20 +21,19 @@ class RowCheck:
 
     def compare(self, group: Group) -> None:
         """Compare the receipts of one id, and the row that they share."""
-        by_place = {callback.place: callback for callback in group.callbacks}
-        digests = {callback.digest for callback in group.callbacks}
-        changed: Entry | None = None
-        for row in group.rows:
-            if row.place in by_place:
+        digests = group.common_digests(group.rows)
+        changed: tuple[Entry, Entry] | None = None
+        for row, callback in group.rows:
+            if callback is not None:
                 if row.digest not in digests:
-                    changed = changed or row
+                    changed = changed or (row, callback)
             elif self._contents.has(*row.place):
                 # The callback with this sequence has another id.
                 self._differences.add(group.ce_id, None, _location(row))
             # Otherwise the callback is neither in Kafka nor archived: missing there, or expired.
         if changed is not None:
-            first = by_place[changed.place].location
-            self._differences.add(group.ce_id, first, _location(changed))
+            row, callback = changed
+            self._differences.add(group.ce_id, callback.location, _location(row))
 
 
 def _location(row: Entry) -> Location:

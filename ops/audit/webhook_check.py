@@ -15,7 +15,8 @@ from pyroaring import BitMap64
 from consumers.webhook.callback_filter import CallbackFilter
 from ops.audit.contents import Contents
 from ops.audit.difference import Differences, Location
-from ops.audit.entries import Entry, Group
+from ops.audit.entries import Entry
+from ops.audit.group import Group
 from ops.audit.proof import OriginProof
 from ops.audit.report import LISTED_MAX, SinkReport
 from ops.audit.webhook_log import LoggedDelivery, LogReader
@@ -67,7 +68,7 @@ class WebhookCheck:
         """Forget what `compare` has found, before it is called for all ids again."""
         self._repeated, self._unknown = self._named_repeats, self._named_unknown_count
         self._unknown_listed = self._named_unknown[:]
-        self._unsure: set[Place] = set()
+        self._unsure: defaultdict[str, BitMap64] = defaultdict(BitMap64)
         for of_origin in self._origins.values():
             of_origin.by_id = BitMap64()
 
@@ -110,36 +111,43 @@ class WebhookCheck:
 
     def compare(self, group: Group, differences: Differences) -> None:
         """Compare the deliveries of one id that are not equal to a callback."""
-        deliveries = [each for each in group.deliveries if each.mark == self._number]
-        for delivered in deliveries:
+        first = next(iter(group.callbacks), None)
+        digests: set[int] | None = None
+        for delivered, callback in group.deliveries:
+            if delivered.mark != self._number:
+                continue
             if delivered.sequence:
-                self._compare_named(delivered, group, differences)
-            elif not group.callbacks:
+                self._compare_named(group.ce_id, delivered, callback, differences)
+            elif first is None:
                 self._unknown += 1
                 if len(self._unknown_listed) < LISTED_MAX:
                     self._unknown_listed.append(group.ce_id)
             else:
-                self._compare_by_id(delivered, group, differences)
+                if digests is None:
+                    digests = group.common_digests(group.deliveries)
+                    self._note_unsure(group)
+                if delivered.digest and delivered.digest not in digests:
+                    differences.add(group.ce_id, first.location, self._location(first.place))
+                by_id = self._origins[first.origin].by_id
+                self._repeated += first.sequence in by_id
+                by_id.add(first.sequence)
 
-    def _compare_named(self, delivered: Entry, group: Group, differences: Differences) -> None:
-        callback = next((each for each in group.callbacks if each.place == delivered.place), None)
+    def _compare_named(
+        self, ce_id: str, delivered: Entry, callback: Entry | None, differences: Differences
+    ) -> None:
         if callback is None or delivered.digest not in (0, callback.digest):
             first = callback and callback.location
-            differences.add(group.ce_id, first, self._location(delivered.place))
+            differences.add(ce_id, first, self._location(delivered.place))
 
-    def _compare_by_id(self, delivered: Entry, group: Group, differences: Differences) -> None:
-        first = group.callbacks[0]
-        if delivered.digest not in (0, *(callback.digest for callback in group.callbacks)):
-            differences.add(group.ce_id, first.location, self._location(first.place))
-        by_id = self._origins[first.origin].by_id
-        self._repeated += first.sequence in by_id
-        by_id.add(first.sequence)
-        # The log has the id, but perhaps that of another callback.
-        places = [each.place for each in group.callbacks if self._is_for_it(each.place)]
-        if len(places) > 1:
-            self._unsure.update(
-                place for place in places if place[1] not in self._origins[place[0]].named
-            )
+    def _note_unsure(self, group: Group) -> None:
+        """Note that the log has the id, but perhaps that of another callback."""
+        places: defaultdict[str, BitMap64] = defaultdict(BitMap64)
+        for callback in group.callbacks:
+            if self._is_for_it(callback.place):
+                places[callback.origin].add(callback.sequence)
+        if sum(map(len, places.values())) > 1:
+            for origin, sequences in places.items():
+                self._unsure[origin] |= sequences - self._origins[origin].named
 
     def _location(self, place: Place) -> Location:
         return Location(*place, topic=self.title, partition=-1, offset=-1)
@@ -147,7 +155,9 @@ class WebhookCheck:
     def sinks(self, proofs: Mapping[str, OriginProof]) -> dict[str, SinkReport]:
         """Return the numbers of the target, by origin."""
         not_known: defaultdict[str, BitMap64] = defaultdict(BitMap64)
-        for origin, sequence in (*self._unsure, *self._parked()):
+        for origin, sequences in self._unsure.items():
+            not_known[origin] |= sequences
+        for origin, sequence in self._parked():
             not_known[origin].add(sequence)
         return {
             origin: proof.webhook(
@@ -194,7 +204,7 @@ class WebhookCheck:
                 f"{waiting} callbacks wait in the retry topic, because the target fails for their"
                 " conversations; correct the target, and wait until it has them (--wait)"
             )
-        if unsure := len(self._unsure):
+        if unsure := sum(map(len, self._unsure.values())):
             yield (
                 f"{unsure} callbacks have the ce_id of another one, and the log does not say which"
                 " of them came; have the receiver log ce-origin and ce-sequence, too"

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ops.audit import bucket_file
+from ops.audit import bucket_file, grouping
 from ops.audit.content_check import ContentCheck
 from ops.audit.contents import Contents
 from ops.audit.difference import Difference, Differences, Location
@@ -18,10 +18,13 @@ IDS = st.sampled_from(["a" * 32, "b" * 32, "A" * 32, "order-4711", "", "ab" * 16
 PLACES = st.tuples(st.sampled_from([ORIGIN, "p"]), st.sampled_from([1, 2, 255, 256, 10**18 - 1]))
 
 
-@pytest.fixture(params=[bucket_file.BUFFER_BYTES_MAX, 200], ids=["memory", "file"], autouse=True)
+@pytest.fixture(params=["memory", "file", "ids in parts"], autouse=True)
 def _rows_in(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Have rows stay in memory, or be written to the temporary file after every fourth."""
-    monkeypatch.setattr(bucket_file, "BUFFER_BYTES_MAX", request.param)
+    if request.param != "memory":
+        monkeypatch.setattr(bucket_file, "BUFFER_BYTES_MAX", 200)
+    if request.param == "ids in parts":
+        monkeypatch.setattr(grouping, "ROWS_OF_ID_MAX", 1)
 
 
 def add(
