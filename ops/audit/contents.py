@@ -89,6 +89,7 @@ class Contents:
     def forget_rows(self) -> None:
         """Forget the rows of the database, before they are read again."""
         self._files[Kind.ROW] = BucketFile()
+        self._rows.forget_texts_of_rows()
 
     def add_delivery(
         self, ce_id: str, body_sha256: bytes | None, place: tuple[str, int] | None, mark: int
@@ -108,7 +109,14 @@ class Contents:
         mark: int = 0,
     ) -> int:
         """Add a row; return its check."""
-        row = self._rows.row(ce_id, body_sha256, location, content=content, mark=mark)
+        row = self._rows.row(
+            ce_id,
+            body_sha256,
+            location,
+            content=content,
+            mark=mark,
+            is_database_row=kind is Kind.ROW,
+        )
         self._files[kind].add(*row)
         return row[1 + CHECK]
 

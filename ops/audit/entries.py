@@ -6,14 +6,13 @@ entries with one check have the same id, origin, sequence and body.
 """
 
 import hashlib
-import tempfile
-import weakref
 from array import array
 from enum import IntEnum
 from typing import NamedTuple, TypeAlias
 
 from ops.audit.bucket_file import BUCKETS, COLUMNS
 from ops.audit.difference import Location, unpacked
+from ops.audit.text_file import TextFile
 
 # The number of a bucket, and the columns of a row.
 BucketRow: TypeAlias = tuple[int, ...]
@@ -23,8 +22,9 @@ _BUCKET_BITS = BUCKETS.bit_length() - 1
 _REST_BITS = 128 - 64 - _BUCKET_BITS
 # Spreads the last bits of an id over all others.
 _ODD = 0x9E37_79B9_7F4A_7C15_F39D
-# The rest of an id that is not 128 bits in hex: where its text is in the file of texts.
+# The rest of an id that is not 128 bits in hex: its position in a file of texts, and which one.
 _IS_TEXT = 1 << 63
+_IS_TEXT_OF_ROW = 1 << 62
 # The columns of a row: 64 bits of the id, a digest of the next fields, and the fields.
 KEY, CHECK, _ORIGIN_AND_MARK, SEQUENCE, _DIGEST, _CONTENT, _LOCATION, _REST = range(COLUMNS)
 _MARK_BITS = 32
@@ -73,8 +73,13 @@ class EntryRows:
     def __init__(self) -> None:
         self._origins: list[str] = []
         self._origin_numbers: dict[str, int] = {}
-        self._texts = tempfile.SpooledTemporaryFile(max_size=1 << 20)  # noqa: SIM115 - closed below
-        weakref.finalize(self, self._texts.close)
+        self._texts = TextFile()
+        # Those of rows of the database, which are read again and again.
+        self._texts_of_rows = TextFile()
+
+    def forget_texts_of_rows(self) -> None:
+        """Forget the ids of the rows of the database, whose entries must not be used any more."""
+        self._texts_of_rows = TextFile()
 
     def row(
         self,
@@ -84,9 +89,15 @@ class EntryRows:
         *,
         content: bytes = b"",
         mark: int = 0,
+        is_database_row: bool = False,
     ) -> BucketRow:
-        """Return the number of the bucket, and the columns."""
-        bucket, key, rest = self._key(ce_id)
+        """
+        Return the number of the bucket, and the columns.
+
+        Raises:
+            AuditFailed: the directory of temporary files is full, or fails.
+        """
+        bucket, key, rest = self._key(ce_id, is_database_row=is_database_row)
         number = self._origin_numbers.setdefault(location.origin, len(self._origins))
         if number == len(self._origins):
             self._origins.append(location.origin)
@@ -106,7 +117,7 @@ class EntryRows:
             rest,
         )
 
-    def _key(self, ce_id: str) -> tuple[int, int, int]:
+    def _key(self, ce_id: str, *, is_database_row: bool) -> tuple[int, int, int]:
         """Return the bucket of an id, 64 bits of it, and what else names it."""
         # An ingress writes 128 bits of a digest in hex; other producers write any text.
         if len(ce_id) == 32:
@@ -117,16 +128,23 @@ class EntryRows:
             if len(bits) == 16 and bits.hex() == ce_id:
                 return _mixed(int.from_bytes(bits, "big"))
         number = int.from_bytes(hashlib.blake2b(ce_id.encode(), digest_size=16).digest(), "big")
-        text = ce_id.encode()
-        at = self._texts.seek(0, 2)
-        self._texts.write(len(text).to_bytes(4, "big") + text)
-        return number >> 64 + _REST_BITS, number >> _REST_BITS & _64_BITS, _IS_TEXT | at
+        rest = (
+            _IS_TEXT | _IS_TEXT_OF_ROW | self._texts_of_rows.add(ce_id)
+            if is_database_row
+            else _IS_TEXT | self._texts.add(ce_id)
+        )
+        return number >> 64 + _REST_BITS, number >> _REST_BITS & _64_BITS, rest
 
     def ce_id(self, bucket: int, key: int, rest: int) -> str:
-        """Return the id of entries with this bucket, key and rest."""
+        """
+        Return the id of entries with this bucket, key and rest.
+
+        Raises:
+            AuditFailed: a temporary file cannot be read.
+        """
         if rest & _IS_TEXT:
-            self._texts.seek(rest ^ _IS_TEXT)
-            return self._texts.read(int.from_bytes(self._texts.read(4), "big")).decode()
+            texts = self._texts_of_rows if rest & _IS_TEXT_OF_ROW else self._texts
+            return texts.text(rest & _IS_TEXT_OF_ROW - 1)
         return f"{_unmixed(bucket, key, rest):032x}"
 
     def entry(self, row: "array[int]") -> Entry:
