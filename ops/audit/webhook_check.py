@@ -81,8 +81,12 @@ class WebhookCheck:
     ) -> None:
         """Add a callback of the main topic, or one that only the archive has."""
         begun = self._state.begun.get(partition)
-        # A target that has not begun will begin with the oldest callback in the topic.
-        is_after_begin = in_topic if begun is None else offset >= begun.next_offset
+        if begun is None or (in_topic and not begun.may_continue_in(self._state.topic_id)):
+            # A target that has not begun will begin with the oldest callback in the topic, and it
+            # gets all of a topic that was created after it began.
+            is_after_begin = in_topic
+        else:
+            is_after_begin = offset >= begun.next_offset
         if not is_after_begin or not self._callback_filter.has(
             callback.sdkappid.encode(), callback.command.encode()
         ):

@@ -19,7 +19,10 @@ from consumers.webhook.retry_topic import retry_topic
 from ops.audit.sources import AuditFailed, SourceUnavailable
 from ops.records.committed_records import KAFKA_TIMEOUT_S, reader_of
 from schemas.callback_record import place
+from schemas.client_parts import inner_client
 from schemas.clients import kafka_failures
+from schemas.topic_ids import topic_id_of
+from schemas.topics import CALLBACKS
 
 
 @dataclass(slots=True)
@@ -29,12 +32,14 @@ class TargetState:
 
     `begun`: the position of the first record for the target. `positions`: the position after what
     was delivered, refused or parked. Their topic ids may differ, if the topic was created again.
-    `parked`: origin and sequence of what waits, by offset.
+    `parked`: origin and sequence of what waits, by offset. `topic_id`: Kafka's id of the main topic
+    when the state was read, None if unknown.
     """
 
     begun: dict[int, Position] = field(default_factory=dict)
     positions: dict[int, Position] = field(default_factory=dict)
     parked: dict[int, dict[int, tuple[str, int]]] = field(default_factory=dict)
+    topic_id: str | None = None
 
     def apply(self, partition: int, stated: Change) -> None:
         """Take over a change of a partition."""
@@ -68,8 +73,12 @@ async def read_state(bootstrap_servers: str, name: str) -> TargetState:
                         f"Kafka at {bootstrap_servers} has no topic {topic}, so no webhook with the"
                         f" name {name} has run; correct the name"
                     )
+                await inner_client(client).set_topics([CALLBACKS.name])
+                topic_id = await topic_id_of(client, CALLBACKS.name)
             async with reader_of(bootstrap_servers, topic) as client:
-                return await _read(client)
+                state = await _read(client)
+            state.topic_id = topic_id
+            return state
     except (KafkaError, TimeoutError) as error:
         raise SourceUnavailable(f"Kafka at {bootstrap_servers}: {topic}: {error!r}") from error
     except UnreadableRetryRecord as error:

@@ -70,6 +70,7 @@ class Audited:
         default_factory=lambda: [TargetBegin(Position(0)), Position(3, (2, ORIGIN, 3))]
     )
     log_start: int = 0
+    topic_id: str | None = None
     expired: dict[str, tuple[int, int]] = field(default_factory=dict)
     callback_filter: CallbackFilter = field(default_factory=CallbackFilter)
 
@@ -90,7 +91,7 @@ class Audited:
             webhooks={"crm": self.callback_filter},
         )
         check, log = tally.webhooks["crm"], LogReader([self.file])
-        state = TargetState()
+        state = TargetState(topic_id=self.topic_id)
         for change in self.changes:
             state.apply(P0.number, change)
         check.note_state(state)
@@ -240,6 +241,20 @@ async def test_callbacks_from_before_the_target_began_are_not_compared(audited: 
     report = await audited.report(lines)
     assert report.exit_code is ExitCode.INCOMPLETE
     assert "does not say where partitions 0 began" in report.doubts[TITLE]
+
+
+@pytest.mark.parametrize(
+    ("topic_id", "missing"), [("new", [1, 2]), ("old", []), (None, [])], ids=str
+)
+async def test_offsets_of_a_topic_that_was_created_again_are_not_those_before_the_target_began(
+    audited: Audited, topic_id: str | None, missing: list[int]
+) -> None:
+    """The target gets all of the new topic."""
+    audited.topic_id = topic_id
+    audited.changes[0] = TargetBegin(Position(2, topic_id="old"))
+    report = await audited.report(map(whole, audited.topic[2:]))
+    sink = report.origins[0].sinks[TITLE]
+    assert (sink.missing_listed, report.proven) == (missing, not missing)
 
 
 async def test_a_target_that_has_not_begun_lacks_what_is_in_the_topic(audited: Audited) -> None:
