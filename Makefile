@@ -39,7 +39,7 @@ $(VENV)/ready: $(REQUIREMENTS) pyproject.toml consumers/stats/page/vendor.txt
 demo: setup  ## run everything on this machine, kill parts of it, prove that nothing is lost
 	@$(BIN)/hookline demo $(DEMO)
 
-test: check  ## all tests once: logic, real servers, killed processes (about 11 min on two quiet cores)
+test: check  ## all tests once: logic, real servers, killed processes (about 9 min on two quiet cores)
 	$(BIN)/pytest $(AT_ONCE) tests/e2e tests/integration tests/contract
 
 check: setup  ## format, lint, types, unit and property tests (about 26 s on two quiet cores, 60 s the first time)

@@ -29,6 +29,8 @@ ROWS_PER_STEP = 5_000
 RECEIPTS_PER_STEP = 10_000
 # The pause between two looks at the transactions that are waited for.
 POLL_S = 0.2
+# PostgreSQL frees the lock of a run that was killed or interrupted a moment later.
+LOCK_WAIT_S = 10.0
 # An arbitrary number, the same in all processes: only one of them may expire at a time.
 _ADVISORY_LOCK = 0x686F6F6D
 TABLES = ("messages", "events")
@@ -166,9 +168,16 @@ async def prepare(connection: AsyncConnection) -> None:
             "release; start the consumer sync of this release once, which makes or migrates them"
         )
     await connection.execute(_SESSION)
+    deadline = time.monotonic() + LOCK_WAIT_S
+    while not await _has_lock(connection):
+        if time.monotonic() > deadline:
+            raise NotExpired("PostgreSQL: another `hookline sync expire` is under way; wait for it")
+        await asyncio.sleep(POLL_S)
+
+
+async def _has_lock(connection: AsyncConnection) -> bool:
     cursor = await connection.execute("select pg_try_advisory_lock(%s)", (_ADVISORY_LOCK,))
-    if await cursor.fetchone() != (True,):
-        raise NotExpired("PostgreSQL: another `hookline sync expire` is under way; wait for it")
+    return await cursor.fetchone() == (True,)
 
 
 async def expire(connection: AsyncConnection, before: datetime) -> AsyncGenerator[DeletionStep]:

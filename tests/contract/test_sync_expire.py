@@ -198,8 +198,11 @@ async def test_a_ledger_does_not_miss_what_has_expired(
     assert report.missing[POSTGRES] == 1
 
 
-async def test_only_one_run_at_a_time(database: DatabaseHandler, conninfo: str) -> None:
+async def test_only_one_run_at_a_time(
+    database: DatabaseHandler, conninfo: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Another one would forget the ids of the first."""
+    monkeypatch.setattr(expire, "LOCK_WAIT_S", 0.0)
     await database.close()
     async with opened(conninfo):
         with pytest.raises(NotExpired, match="another `hookline sync expire` is under way"):
