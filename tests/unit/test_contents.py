@@ -166,7 +166,7 @@ def ids_alike(count: int) -> Iterator[str]:
 def test_many_ids_that_are_alike_are_distinguished(scaled: Callable[..., int]) -> None:
     """None of them is a repeat of another one; then each is, and is named by its whole text."""
     contents = Contents()
-    distinct = list(dict.fromkeys(ids_alike(scaled(300, at_most=1500))))
+    distinct = list(dict.fromkeys(ids_alike(scaled(100, at_most=1500))))
     for sequence, ce_id in enumerate(distinct, 1):
         add(contents, ce_id, b"one", at(sequence))
     assert compared(contents) == ([], 0)
