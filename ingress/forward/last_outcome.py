@@ -3,8 +3,9 @@ How a spool's last transaction ended, kept until `settle` has ended it so in eve
 
 The coordinator is asked once, because the start of a producer erases its answer. An abort is noted
 in the spool's file before that start, so that the next process aborts as well if this one dies. A
-commit needs no note: it is what the coordinator's answer means after the start of a producer. The
-note counts only then: it may be left over if the disk failed, and rows were committed since.
+commit needs no note: the coordinator's answer after the start of a producer counts as a commit. The
+note counts only after such a start: if the disk failed, the note may be there although rows were
+committed since.
 """
 
 import asyncio
@@ -32,8 +33,6 @@ class LastOutcome:
         self._has_begun_settling = False
         # A write that failed may be on the disk all the same.
         self._may_be_noted = bool(spool.aborted_origin)
-        # What the note says was settled, but the note could perhaps not be removed.
-        self._is_note_outdated = False
 
     @property
     def can_be_dropped(self) -> bool:
@@ -55,12 +54,12 @@ class LastOutcome:
         """
         if self._outcome is LastTransaction.UNKNOWN:
             self._outcome = await last_transaction(self._bootstrap_servers, origin)
-        is_noted = self._spool.aborted_origin == origin and not self._is_note_outdated
+        is_noted = self._spool.aborted_origin == origin
         if self._outcome is LastTransaction.FORGOTTEN:
             self._outcome = LastTransaction.ABORTED if is_noted else LastTransaction.COMMITTED
         if self._outcome is LastTransaction.ABORTED and not is_noted:
             self._may_be_noted = True
-            self._is_note_outdated = not await self._note_abort(origin)
+            await self._note_abort(origin)
 
     def begin_settling(self) -> bool:
         """Return whether `settle` must abort what is open; call `settled` once it has succeeded."""
@@ -71,7 +70,6 @@ class LastOutcome:
         """Note that nothing of the last transaction is open any more."""
         self._outcome = LastTransaction.UNKNOWN
         self._has_begun_settling = False
-        self._is_note_outdated = True
 
     async def forget_note(self) -> None:
         """

@@ -1,7 +1,7 @@
 """An abort is noted in the spool's file until it is settled; tested without Kafka."""
 
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -30,14 +30,16 @@ def coordinator(monkeypatch: pytest.MonkeyPatch) -> list[LastTransaction]:
     return answers
 
 
-def opened(directory: Path) -> Spool:
-    """Return the spool of `directory`."""
-    return hold_any(directory, bytes_max=1 << 20)
-
-
-def in_loop(spool: Spool) -> AsyncSpool:
-    """Return `spool` for the event loop."""
-    return AsyncSpool(spool, pending_rows_max=0, pending_bytes_max=0)
+@asynccontextmanager
+async def opened(directory: Path) -> AsyncIterator[tuple[Spool, LastOutcome]]:
+    """Yield the spool of `directory`, and the outcome of its last transaction for a forwarder."""
+    spool = hold_any(directory, bytes_max=1 << 20)
+    async_spool = AsyncSpool(spool, pending_rows_max=0, pending_bytes_max=0)
+    try:
+        yield spool, LastOutcome(async_spool, "")
+    finally:
+        await async_spool.stop()
+        async_spool.close()
 
 
 def failing(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
@@ -56,15 +58,11 @@ async def test_another_process_aborts_although_the_coordinator_has_forgotten(
 ) -> None:
     """Until the next transaction begins; then the coordinator knows again."""
     for answers_left in (2, 1):
-        with closing(opened(tmp_path)) as spool:
-            async_spool = in_loop(spool)
-            await LastOutcome(async_spool, "").find(spool.origin)
-            await async_spool.stop()
+        async with opened(tmp_path) as (spool, outcome):
+            await outcome.find(spool.origin)
             assert spool.writer.aborted_origin == spool.origin
         assert len(coordinator) == answers_left
-    with closing(opened(tmp_path)) as spool:
-        async_spool = in_loop(spool)
-        outcome = LastOutcome(async_spool, "")
+    async with opened(tmp_path) as (spool, outcome):
         await outcome.find(spool.origin)
         assert outcome.begin_settling()
         outcome.settled()
@@ -72,8 +70,7 @@ async def test_another_process_aborts_although_the_coordinator_has_forgotten(
         coordinator.append(LastTransaction.FORGOTTEN)
         await outcome.find(spool.origin)
         assert not outcome.begin_settling()
-        await async_spool.stop()
-    with closing(opened(tmp_path)) as spool:
+    async with opened(tmp_path) as (spool, _):
         assert spool.writer.aborted_origin == ""
 
 
@@ -81,26 +78,21 @@ async def test_an_abort_of_a_former_origin_is_not_one_of_the_new_origin(
     tmp_path: Path, coordinator: list[LastTransaction]
 ) -> None:
     """A spool that was restored from an older copy has a new transactional id."""
-    with closing(opened(tmp_path)) as spool:
-        async_spool = in_loop(spool)
-        outcome = LastOutcome(async_spool, "")
+    async with opened(tmp_path) as (spool, outcome):
         await outcome.find(spool.origin)
         outcome.begin_settling()
         outcome.settled()
-        await async_spool.start_new_origin()
+        spool.writer.start_new_origin()
         await outcome.find(spool.origin)
         assert not outcome.begin_settling()
         assert len(coordinator) == 1
-        await async_spool.stop()
 
 
 async def test_a_disk_that_fails_does_not_stop_the_forwarder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """It may not be dropped then, and it removes the note as soon as the disk works again."""
-    with closing(opened(tmp_path)) as spool:
-        async_spool = in_loop(spool)
-        outcome = LastOutcome(async_spool, "")
+    async with opened(tmp_path) as (spool, outcome):
         repair = failing(spool, monkeypatch)
         await outcome.find(spool.origin)
         assert "how its last transaction ended cannot be written: injected" in caplog.text
@@ -108,7 +100,7 @@ async def test_a_disk_that_fails_does_not_stop_the_forwarder(
         assert outcome.begin_settling()
         outcome.settled()
         repair()
-        # What the failed write may have left on the disk.
+        # The failed write may have left the note on the disk.
         spool.writer.note_abort(spool.origin)
         repair_again = failing(spool, monkeypatch)
         await outcome.forget_note()
@@ -116,7 +108,6 @@ async def test_a_disk_that_fails_does_not_stop_the_forwarder(
         repair_again()
         await outcome.forget_note()
         assert spool.writer.aborted_origin == ""
-        await async_spool.stop()
 
 
 @pytest.mark.parametrize("dies", [False, True], ids=["goes on", "dies"])
@@ -128,9 +119,7 @@ async def test_a_note_that_the_disk_has_kept_does_not_undo_a_commit(
     dies: bool,
 ) -> None:
     """The rows of the commit have left the spool, so an abort would lose them."""
-    with closing(opened(tmp_path)) as spool:
-        async_spool = in_loop(spool)
-        outcome = LastOutcome(async_spool, "")
+    async with opened(tmp_path) as (spool, outcome):
         await outcome.find(spool.origin)
         assert outcome.begin_settling()
         outcome.settled()
@@ -141,13 +130,9 @@ async def test_a_note_that_the_disk_has_kept_does_not_undo_a_commit(
         if not dies:
             await outcome.find(spool.origin)
             assert not outcome.begin_settling()
-        await async_spool.stop()
     if dies:
-        with closing(opened(tmp_path)) as spool:
-            async_spool = in_loop(spool)
-            outcome = LastOutcome(async_spool, "")
+        async with opened(tmp_path) as (spool, outcome):
             await outcome.find(spool.origin)
             assert not outcome.begin_settling()
             await outcome.forget_note()
             assert spool.writer.aborted_origin == ""
-            await async_spool.stop()
