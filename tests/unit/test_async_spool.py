@@ -303,10 +303,10 @@ async def test_a_file_that_is_corrupt_when_reopened_ends_the_process(
     path = tmp_path / f"{spool.name}.lmdb"
     path.write_bytes(b"x" * path.stat().st_size)
 
-    def panics(*_: object, **__: object) -> None:
+    def fails(*_: object, **__: object) -> None:
         raise ReopenRequired("injected by the test")
 
-    spool.writer.commit = panics  # type: ignore[method-assign]
+    spool.writer.commit = fails  # type: ignore[method-assign]
     with pytest.raises(DiskFailed):
         await store(async_spool, a_wire_record(2), 2)
     assert async_spool.corruption.done()
