@@ -16,10 +16,10 @@ OTHERS_MAX = 0.1
 _MET = {True: "met", False: "**not met**", None: "not measured"}
 
 
-def write(page: Path, name: str, figures: str) -> None:
-    """Replace what is between the comments `name` and `/name` of the page by `figures`."""
+def write(page: Path, name: str, tables: str) -> None:
+    """Replace what is between the comments `name` and `/name` of the page by `tables`."""
     between = re.compile(f"(?<=<!-- {name} -->\n).*(?=<!-- /{name} -->)", re.DOTALL)
-    page.write_text(between.sub(lambda _: f"\n{figures}\n", page.read_text()))
+    page.write_text(between.sub(lambda _: f"\n{tables}\n", page.read_text()))
 
 
 def introduction(machine: Machine, *, rounds: int, a_round: str) -> Iterator[str]:

@@ -103,11 +103,11 @@ def main(*, directory: Path | None, writes: bool, **asked: object) -> None:
     plan = Plan(**asked)  # type: ignore[arg-type]  # click has checked and converted them
     with broker(directory) as (where, kafka):
         results = Bench(plan=plan, directory=where, kafka=kafka).run()
-        figures = markdown(results, this_machine(where), rounds=plan.rounds)
-    click.echo(figures)
+        tables = markdown(results, this_machine(where), rounds=plan.rounds)
+    click.echo(tables)
     click.echo(verdicts(goals(results)))
     if writes:
-        write(PAGE, "archive", figures)
+        write(PAGE, "archive", tables)
     if results.wrong:
         raise click.ClickException(f"{results.wrong} records are not archived exactly once")
 

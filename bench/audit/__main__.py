@@ -110,10 +110,10 @@ def main(*, records: int, rounds: int, directory: Path | None, writes: bool) -> 
                 )
                 runs.append(measure(name, task, kafka))
                 say(f"{runs[-1].per_s:,.0f}/s, {runs[-1].cpu_us:.1f} us")
-        figures = "\n".join(markdown(runs, this_machine(where), rounds=rounds))
-    click.echo(figures)
+        tables = "\n".join(markdown(runs, this_machine(where), rounds=rounds))
+    click.echo(tables)
     if writes:
-        write(PAGE, "audit", figures)
+        write(PAGE, "audit", tables)
 
 
 if __name__ == "__main__":

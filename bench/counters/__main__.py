@@ -162,10 +162,10 @@ def main(*, directory: Path | None, writes: bool, **asked: object) -> None:
             records = plan.history + plan.questions_records
             preload(kafka.address, records, where, users=PEOPLE, history=plan.history, say=say)
             bench.ask(where, Topic(kafka=kafka, records=records, users=PEOPLE))
-    figures = markdown(bench.results, machine, rounds=plan.rounds)
-    click.echo(figures)
+    tables = markdown(bench.results, machine, rounds=plan.rounds)
+    click.echo(tables)
     if writes:
-        write(PAGE, "counters", figures)
+        write(PAGE, "counters", tables)
     if bench.results.wrong:
         raise click.ClickException(f"{bench.results.wrong} records are not counted exactly once")
 

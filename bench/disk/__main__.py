@@ -133,12 +133,12 @@ def main(*, count: int, writes: bool) -> None:
     """
     logging.getLogger("aiokafka").setLevel("CRITICAL")
     try:
-        figures = markdown(*asyncio.run(measured(count)))
+        tables = markdown(*asyncio.run(measured(count)))
     except Failure as fault:
         raise click.ClickException(str(fault)) from fault
-    click.echo(figures)
+    click.echo(tables)
     if writes:
-        write(PAGE, "disk", figures)
+        write(PAGE, "disk", tables)
 
 
 if __name__ == "__main__":

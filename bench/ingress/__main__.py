@@ -170,10 +170,10 @@ def main(*, directory: Path | None, writes: bool, **asked: object) -> None:
         say(f"{this_machine(where)}")
         results = bench.run()
         results.left_out = left_out
-        figures = markdown(results, this_machine(where), rounds=plan.rounds, seconds=plan.seconds)
-    click.echo(figures)
+        tables = markdown(results, this_machine(where), rounds=plan.rounds, seconds=plan.seconds)
+    click.echo(tables)
     if writes:
-        write(PAGE, "ingress", figures)
+        write(PAGE, "ingress", tables)
     if results.missing:
         raise click.ClickException(f"{results.missing} OKs are not in Kafka")
 

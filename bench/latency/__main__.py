@@ -62,12 +62,12 @@ def main(*, directory: Path | None, writes: bool, **asked: object) -> None:
     plan = Plan(**asked)  # type: ignore[arg-type]  # click has checked and converted them
     with broker(directory) as (where, kafka), running_system(where, kafka) as system:
         results = run(plan, system)
-        figures = markdown(results, this_machine(where), rounds=plan.rounds, seconds=plan.seconds)
-    click.echo(figures)
+        tables = markdown(results, this_machine(where), rounds=plan.rounds, seconds=plan.seconds)
+    click.echo(tables)
     if results.faults:
         raise click.ClickException("; ".join(results.faults))
     if writes:
-        write(PAGE, "latency", figures)
+        write(PAGE, "latency", tables)
 
 
 if __name__ == "__main__":

@@ -113,10 +113,10 @@ def main(*, directory: Path | None, writes: bool, **asked: object) -> None:
     if "archive" in plan.only:
         with broker(directory) as (where, kafka):
             bench.measure_archive(where, kafka)
-    figures = markdown(bench.ingress, bench.archive, machine, rounds=plan.rounds)
-    click.echo(figures)
+    tables = markdown(bench.ingress, bench.archive, machine, rounds=plan.rounds)
+    click.echo(tables)
     if writes:
-        write(PAGE, "scale", figures)
+        write(PAGE, "scale", tables)
     if bench.wrong:
         raise click.ClickException(f"{bench.wrong} callbacks or records are not there exactly once")
 

@@ -155,10 +155,10 @@ def main(*, directory: Path | None, writes: bool, **asked: object) -> None:
             with broker(directory) as (where, kafka):
                 part(Bench(plan=plan, directory=where, results=results), kafka)
     machine = this_machine(directory or Path(tempfile.gettempdir()))
-    figures = markdown(results, machine, rounds=plan.rounds, rate=plan.rate, seconds=plan.seconds)
-    click.echo(figures)
+    tables = markdown(results, machine, rounds=plan.rounds, rate=plan.rate, seconds=plan.seconds)
+    click.echo(tables)
     if writes:
-        write(PAGE, "sync", figures)
+        write(PAGE, "sync", tables)
     if results.wrong:
         raise click.ClickException(
             f"{results.wrong} callbacks are not written exactly once, or not delivered"

@@ -80,7 +80,7 @@ async def test_a_killed_ingress_does_not_hold_up_readers_for_long(
     broker: Broker, new_ingress: NewIngress, tmp_path: Path, say: Say
 ) -> None:
     """
-    Its open transaction is aborted by its time-out, although nobody starts the process again.
+    Its open transaction is aborted by its time-out, although the process is not started again.
 
     The broker of these tests accepts no time-out above 20 s.
     """

@@ -26,7 +26,7 @@ NETWORKS = {
     "refuses and works again": (Network.REFUSES, Network.WORKS),
 }
 STOP_S = 0.5
-# Far below the 40 s of a request that nobody answers.
+# Far below the 40 s of a request without an answer.
 END_S_MAX = 20.0
 
 

@@ -26,7 +26,7 @@ from schemas.topics import CALLBACKS
 
 pytestmark = pytest.mark.timeout(600)
 
-# For a busy machine; below the 40 s of a request that nobody answers.
+# For a busy machine; below the 40 s of a request without an answer.
 ENDS_S_MAX = 20.0
 
 

@@ -71,7 +71,7 @@ def _postgres(directory: Path) -> Sink:
 
 
 def _valkey(directory: Path) -> Sink:
-    # What a test has seen in the store is in a copy of its files, too.
+    # A copy of the files has all data that a test has seen in the store.
     server = EmbeddedValkey(directory / "server", appendfsync="always")
 
     def holds(origin: str) -> tuple[int, int] | None:

@@ -16,7 +16,7 @@ from ops.demo.embedded import child
 from ops.demo.embedded.kafka import EmbeddedKafka
 from ops.topic_changes import apply_topics
 
-# For a busy machine; far below the 40 s after which a request that nobody answers ends by itself.
+# For a busy machine; far below the 40 s after which a request without an answer ends by itself.
 ENDS_S_MAX = 20.0
 LOOPS: dict[str, Callable[[Awaitable[None]], None]] = {
     "asyncio": asyncio.run,  # type: ignore[dict-item]
