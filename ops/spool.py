@@ -17,7 +17,8 @@ from ingress.spool.spool_lock import SpoolInUse
 from ingress.spool.unheld import UnheldSpool, open_unheld
 from ingress.spool.verification import NotVerified
 from ops.failure import ExitCode, Failure
-from ops.terminal import echo, json_option, print_json, warn
+from ops.options import json_option
+from ops.terminal import echo, print_json, warn
 
 directory_option = click.option(
     "--spool",

@@ -1,5 +1,5 @@
 """
-Streams, options, progress bars and tables that all commands share.
+Streams, progress bars and tables that all commands share.
 
 Commands print only with the functions of this file. Each of them makes text printable
 (schemas/printable.py), and none parses text as markup of rich: most text comes from outside.
@@ -26,7 +26,6 @@ from rich.text import Text
 
 from ops.failure import ExitCode
 from schemas.printable import printable, printable_json
-from schemas.settings import SharedSettings
 from schemas.url_text import without_url_secrets
 
 # Of a cell of a table, so many characters are shown.
@@ -35,34 +34,6 @@ CELL_CHARACTERS_MAX = 500
 _err = Console(stderr=True, highlight=False, markup=False, emoji=False)
 _out = Console(markup=False, emoji=False)
 Result = TypeVar("Result")
-
-bootstrap_option = click.option(
-    "--kafka",
-    default=SharedSettings().bootstrap_servers,
-    show_default=True,
-    envvar="HOOKLINE_BOOTSTRAP_SERVERS",
-    show_envvar=True,
-    help="Kafka's address, host:port.",
-)
-json_option = click.option("--json", "as_json", is_flag=True, help="Print only JSON on stdout.")
-archive_option = click.option(
-    "--archive",
-    "archive_url",
-    metavar="URL",
-    required=True,
-    envvar="ARCHIVE_URL",
-    show_envvar=True,
-    help="The archive: a directory, or s3://bucket/prefix, gs://…, az://….",
-)
-ingress_option = click.option(
-    "--ingress",
-    "admin_urls",
-    metavar="URL",
-    multiple=True,
-    envvar="OPS_INGRESS",
-    show_envvar=True,
-    help="Admin address of a running ingress, http://…. Repeat it for every ingress.",
-)
 
 
 def run(work: Coroutine[Any, Any, Result]) -> Result:
@@ -247,14 +218,3 @@ def reader_may_leave() -> Iterator[None]:
         sys.stdout.flush()
     except (BrokenPipeError, SystemExit):  # rich raises SystemExit for a closed pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def bounded(option: str, value: float, low: float, high: float) -> None:
-    """
-    Return if `value` is within the bounds of an option.
-
-    Raises:
-        BadParameter: it is not; the text names the option and its bounds.
-    """
-    if not low <= value <= high:
-        raise click.BadParameter(f"must be from {low:,g} to {high:,.0f}", param_hint=option)

@@ -6,7 +6,8 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from ops.terminal import bootstrap_option, bounded, echo, run, waiting
+from ops.options import bootstrap_option, bounded
+from ops.terminal import echo, run, waiting
 from ops.topic_changes import Mode, apply_wanted
 from ops.topic_plan import WantedTopic
 from schemas.settings import BODY_BYTES_LIMIT, SharedSettings

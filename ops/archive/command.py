@@ -16,18 +16,8 @@ from ops.archive.options import partition_option, since_option, topic_option, un
 from ops.archive.parquet_command import archive_parquet
 from ops.archive.segments import SegmentFilter, in_order, naming, reading_archive, segment_names
 from ops.archive.verify import VerifyResult, verify
-from ops.terminal import (
-    archive_option,
-    bounded,
-    echo,
-    echo_json,
-    growing_progress,
-    json_option,
-    print_json,
-    run,
-    show,
-    warn,
-)
+from ops.options import archive_option, bounded, json_option
+from ops.terminal import echo, echo_json, growing_progress, print_json, run, show, warn
 
 
 @click.group()
@@ -40,7 +30,7 @@ archive.add_command(archive_parquet)
 
 
 @archive.command("ls")
-@archive_option
+@archive_option(required=True)
 @topic_option
 @partition_option
 @since_option
@@ -68,7 +58,7 @@ async def _ls(archive_url: str, only: SegmentFilter, *, as_json: bool) -> None:
 
 
 @archive.command("cat")
-@archive_option
+@archive_option(required=True)
 @topic_option
 @partition_option
 @since_option
@@ -96,7 +86,7 @@ async def _cat(archive_url: str, only: SegmentFilter) -> None:
 
 
 @archive.command("verify")
-@archive_option
+@archive_option(required=True)
 @click.option(
     "--wait", "wait_s", default=0.0, show_default=True, help="Seconds to wait for absent sequences."
 )

@@ -9,22 +9,14 @@ import click
 from ops.age import Age
 from ops.archive import expire, output
 from ops.archive.segments import reading_archive
-from ops.terminal import (
-    archive_option,
-    bootstrap_option,
-    echo,
-    json_option,
-    print_json,
-    progress,
-    run,
-    say,
-)
+from ops.options import archive_option, bootstrap_option, json_option
+from ops.terminal import echo, print_json, progress, run, say
 
 AGE = Age(expire.DAYS_MIN, "so that a stalled writer cannot re-create an expired segment")
 
 
 @click.command("expire")
-@archive_option
+@archive_option(required=True)
 @bootstrap_option
 @click.option(
     "--older-than",

@@ -9,11 +9,12 @@ import click
 from ops.archive.options import since_option, topic_option, until_option
 from ops.archive.parquet import copy
 from ops.archive.segments import SegmentFilter, reading_archive
-from ops.terminal import archive_option, echo, json_option, print_json, progress, run, say
+from ops.options import archive_option, json_option
+from ops.terminal import echo, print_json, progress, run, say
 
 
 @click.command("parquet")
-@archive_option
+@archive_option(required=True)
 @click.option(
     "--to",
     type=click.Path(path_type=Path, file_okay=False),

@@ -14,25 +14,21 @@ from ops.audit.sources import Sources
 from ops.audit.spool_ends import read_ends
 from ops.audit.statistics import read_token
 from ops.audit.webhook_options import APPS, COMMANDS, LOGS, webhook_sources
-from ops.postgres_option import postgres_option
-from ops.simulate import ledger
-from ops.terminal import (
+from ops.options import (
     archive_option,
     bootstrap_option,
     bounded,
     ingress_option,
     json_option,
-    print_json,
-    reader_may_leave,
-    run,
-    show,
-    waiting,
+    postgres_option,
 )
+from ops.simulate import ledger
+from ops.terminal import print_json, reader_may_leave, run, show, waiting
 
 
 @click.command("audit")
 @bootstrap_option
-@archive_option
+@archive_option(required=True)
 @postgres_option(
     "PostgreSQL connection string, as given to the sync consumer. Without it, the database is"
     " not audited.",

@@ -23,8 +23,9 @@ from ops.counters.lock import only_rebuild
 from ops.counters.plan import Part, plan
 from ops.counters.rebuild import Rebuild
 from ops.failure import Failure
+from ops.options import archive_option, bootstrap_option, bounded
 from ops.records.callbacks_topic import reading_topic
-from ops.terminal import bootstrap_option, bounded, measured_progress, new_table, run, say, show
+from ops.terminal import measured_progress, new_table, run, say, show
 from schemas.settings import Faults, read_settings
 
 # An answer of the statistics API may still be made of the old generation.
@@ -47,14 +48,7 @@ def counters() -> None:
 
 @counters.command("rebuild")
 @bootstrap_option
-@click.option(
-    "--archive",
-    "archive_url",
-    metavar="URL",
-    envvar="ARCHIVE_URL",
-    show_envvar=True,
-    help="The archive, for records that Kafka does not have any more.",
-)
+@archive_option("The archive, for records that Kafka does not have any more.")
 @click.option(
     "--since", type=HOUR, help="Count only records from this hour or day on (UTC); totals too."
 )

@@ -13,7 +13,8 @@ from ops.dead_letters.output import print_groups, print_letter
 from ops.dead_letters.reader import dead_letters, dead_letters_by_id, read_actions
 from ops.dead_letters.resend_command import resend
 from ops.failure import Failure
-from ops.terminal import bootstrap_option, json_option, reader_may_leave, run
+from ops.options import bootstrap_option, json_option
+from ops.terminal import reader_may_leave, run
 from schemas.dead_letter_actions import Actions, RecordId
 
 

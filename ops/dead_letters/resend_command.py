@@ -29,8 +29,8 @@ from ops.dead_letters.targets import (
 from ops.dead_letters.to_database import sending_to_database
 from ops.dead_letters.to_topic import sending_to_topic
 from ops.failure import ExitCode, Failure
-from ops.postgres_option import postgres_option
-from ops.terminal import bootstrap_option, bounded, json_option, print_json, run, say
+from ops.options import bootstrap_option, bounded, json_option, postgres_option
+from ops.terminal import print_json, run, say
 from ops.throttle import RECORDS_PER_S_MAX, Throttle, rate_option
 from schemas.clients import check_cancellation
 from schemas.dead_letter import INGRESS

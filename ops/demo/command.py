@@ -10,7 +10,8 @@ import click
 from ops.demo import demo as demonstration
 from ops.demo import stack
 from ops.demo.output import address_lines, demo_table, remaining_files
-from ops.terminal import bounded, json_option, print_json, progress, run, say, show, warn
+from ops.options import bounded, json_option
+from ops.terminal import print_json, progress, run, say, show, warn
 
 
 @click.command()

@@ -13,7 +13,14 @@ from ops.find.question import KINDS, NotAnId, Question, kind_of, moment, questio
 from ops.find.ranges import FindRequest
 from ops.find.search import Answer, Search
 from ops.find.sources import Sources
-from ops.postgres_option import postgres_option
+from ops.options import (
+    archive_option,
+    bootstrap_option,
+    bounded,
+    ingress_option,
+    json_option,
+    postgres_option,
+)
 from ops.records.options import (
     ACCOUNTS_MAX,
     app_option,
@@ -22,18 +29,7 @@ from ops.records.options import (
     until_option,
     users_option,
 )
-from ops.terminal import (
-    bootstrap_option,
-    bounded,
-    echo,
-    ingress_option,
-    json_option,
-    print_json,
-    reader_may_leave,
-    run,
-    say,
-    waiting,
-)
+from ops.terminal import echo, print_json, reader_may_leave, run, say, waiting
 
 LIMIT_MAX = 1000
 
@@ -53,17 +49,8 @@ LIMIT_MAX = 1000
 @click.option("--body", "with_body", is_flag=True, help="Show bodies: private messages of people.")
 @bootstrap_option
 @click.option("--no-kafka", is_flag=True, help="Do not ask Kafka.")
-@click.option(
-    "--archive",
-    "archive_url",
-    metavar="URL",
-    envvar="ARCHIVE_URL",
-    show_envvar=True,
-    help="The archive: a directory, or s3://bucket/prefix, gs://…, az://….",
-)
-@postgres_option(
-    "PostgreSQL connection string, as given to the sync consumer.",
-)
+@archive_option()
+@postgres_option("PostgreSQL connection string, as given to the sync consumer.")
 @click.option(
     "--counters",
     metavar="URL",

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import click
 
 from ops.confirmation import agreed, yes_option
-from ops.postgres_option import postgres_option
+from ops.options import archive_option, bootstrap_option, bounded, json_option, postgres_option
 from ops.records.options import (
     ACCOUNTS_MAX,
     app_option,
@@ -31,15 +31,7 @@ from ops.replay.selection import ReplaySelection, SourceKind
 from ops.replay.source import ReplaySource
 from ops.replay.target import ReplayCounts, ReplayTarget
 from ops.replay.targets import SYNC, check_can_replay, opening_target
-from ops.terminal import (
-    bootstrap_option,
-    bounded,
-    json_option,
-    measured_progress,
-    reader_may_leave,
-    run,
-    say,
-)
+from ops.terminal import measured_progress, reader_may_leave, run, say
 from ops.throttle import RECORDS_PER_S_MAX, Throttle, rate_option
 
 
@@ -59,14 +51,8 @@ from ops.throttle import RECORDS_PER_S_MAX, Throttle, rate_option
 @group_option
 @command_option
 @bootstrap_option
-@click.option(
-    "--archive",
-    "archive_url",
-    metavar="URL",
-    envvar="ARCHIVE_URL",
-    show_envvar=True,
-    help="The archive: a directory, or s3://bucket/prefix, gs://…, az://…. Only with --from"
-    " archive.",
+@archive_option(
+    "The archive: a directory, or s3://bucket/prefix, gs://…, az://…. Only with --from archive."
 )
 @postgres_option("PostgreSQL, as given to the sync consumer; only for `sync`.")
 @rate_option

@@ -10,6 +10,7 @@ from typing import BinaryIO, cast
 import click
 
 from ops.failure import ExitCode
+from ops.options import bounded, json_option
 from ops.simulate import sender
 from ops.simulate.options import (
     is_on_command_line,
@@ -23,7 +24,7 @@ from ops.simulate.output import traffic_table
 from ops.simulate.recording import Order, Recording, read_recording
 from ops.simulate.result import TrafficResult
 from ops.simulate.signer import Signer, signer_of_file
-from ops.terminal import bounded, json_option, print_json, progress, run, show, waiting, warn
+from ops.terminal import print_json, progress, run, show, waiting, warn
 from schemas.setting import is_sdkappid
 
 SECONDS_DEFAULT = 10.0

@@ -4,8 +4,8 @@ import sys
 
 import click
 
-from ops.postgres_option import postgres_option
-from ops.terminal import bootstrap_option, json_option, run
+from ops.options import archive_option, bootstrap_option, json_option, postgres_option
+from ops.terminal import run
 
 
 def _urls(_: click.Context, option: click.Parameter, value: str | None) -> tuple[str, ...]:
@@ -97,16 +97,10 @@ def _consumers(
 @postgres_option(
     "PostgreSQL connection string, for the size of the database.",
 )
-@click.option(
-    "--archive",
-    metavar="URL",
-    envvar="ARCHIVE_URL",
-    show_envvar=True,
-    help="The archive, for its size. An object store is not measured.",
-)
+@archive_option("The archive, for its size. An object store is not measured.")
 @click.option("--watch", is_flag=True, help="Refresh the screen every 2 s until Ctrl-C.")
 @json_option
-def status(*, watch: bool, as_json: bool, **parts: str | None) -> None:
+def status(*, archive_url: str | None, watch: bool, as_json: bool, **parts: str | None) -> None:
     """
     Show whether every part is healthy, how far each sink lags, and what fills the disks.
 
@@ -120,4 +114,5 @@ def status(*, watch: bool, as_json: bool, **parts: str | None) -> None:
     from ops.status.measure import Parts  # noqa: PLC0415
     from ops.status.run import print_state  # noqa: PLC0415
 
-    sys.exit(run(print_state(Parts(**parts), watch=watch, as_json=as_json)))  # type: ignore[arg-type]
+    asked = Parts(archive=archive_url, **parts)  # type: ignore[arg-type]
+    sys.exit(run(print_state(asked, watch=watch, as_json=as_json)))

@@ -10,10 +10,10 @@ from psycopg import AsyncConnection
 
 from ops.age import Age
 from ops.failure import Failure
-from ops.postgres_option import postgres_option
+from ops.options import json_option, postgres_option
 from ops.sync import expire
 from ops.sync.plan import ExpiryPlan, StoredMonth, plan
-from ops.terminal import echo, json_option, measured_progress, print_json, run, say, waiting
+from ops.terminal import echo, measured_progress, print_json, run, say, waiting
 
 CONNECT_TIMEOUT_S = 10
 APPLICATION = "hookline-sync-expire"
@@ -31,10 +31,7 @@ def sync() -> None:
 
 
 @sync.command("expire")
-@postgres_option(
-    "PostgreSQL connection string, as given to the sync consumer.",
-    required=True,
-)
+@postgres_option("PostgreSQL connection string, as given to the sync consumer.", required=True)
 @click.option(
     "--older-than",
     "age",

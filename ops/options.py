@@ -1,0 +1,84 @@
+"""Options that several commands share, with the same names, variables and meanings."""
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from schemas.settings import SharedSettings
+
+bootstrap_option = click.option(
+    "--kafka",
+    default=SharedSettings().bootstrap_servers,
+    show_default=True,
+    envvar="HOOKLINE_BOOTSTRAP_SERVERS",
+    show_envvar=True,
+    help="Kafka's address, host:port.",
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print only JSON on stdout.")
+ingress_option = click.option(
+    "--ingress",
+    "admin_urls",
+    metavar="URL",
+    multiple=True,
+    envvar="OPS_INGRESS",
+    show_envvar=True,
+    help="Admin address of a running ingress, http://…. Repeat it for every ingress.",
+)
+
+
+def archive_option(
+    help_text: str = "The archive: a directory, or s3://bucket/prefix, gs://…, az://….",
+    *,
+    required: bool = False,
+) -> Callable[[Any], Any]:
+    """Return the option of the archive's URL; its value is None without one."""
+    return click.option(
+        "--archive",
+        "archive_url",
+        metavar="URL",
+        required=required,
+        envvar="ARCHIVE_URL",
+        show_envvar=True,
+        help=help_text,
+    )
+
+
+def postgres_option(help_text: str, *, required: bool = False) -> Callable[[Any], Any]:
+    """Return the option; its value is a connection string, or None without one."""
+    return click.option(
+        "--postgres",
+        metavar="CONNINFO",
+        required=required,
+        envvar="SYNC_POSTGRES",
+        show_envvar=True,
+        callback=_checked,
+        help=help_text,
+    )
+
+
+def _checked(_: click.Context, option: click.Parameter, value: str | None) -> str | None:
+    if not value:
+        return None
+    # Only now: psycopg takes 0.2 s to import.
+    from consumers.sync.connection import is_conninfo  # noqa: PLC0415
+
+    if not is_conninfo(value):
+        # The error does not show the value, which may have a password.
+        raise click.BadParameter(
+            "it must be a connection string like postgresql://user:password@host:5432/database;"
+            " percent-encode special characters of the password",
+            param=option,
+        )
+    return value
+
+
+def bounded(option: str, value: float, low: float, high: float) -> None:
+    """
+    Return if `value` is within the bounds of an option.
+
+    Raises:
+        BadParameter: it is not; the text names the option and its bounds.
+    """
+    if not low <= value <= high:
+        raise click.BadParameter(f"must be from {low:,g} to {high:,.0f}", param_hint=option)
