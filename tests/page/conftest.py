@@ -1,6 +1,7 @@
 """The page in a real browser: with made-up answers for every state, and with real ones."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
@@ -8,7 +9,9 @@ from support.page.browser import READY, NoBrowser, Show, chromium, running_brows
 from support.page.fixture_server import FixtureServer, World
 
 from consumers.stats.page_files import PAGE
+from ops.npm_files import fetch, listed
 
+HERE = Path(__file__).parent
 # The machine may be busy; a passing test does not wait.
 expect.set_options(timeout=180_000)
 
@@ -30,6 +33,24 @@ def browser() -> Iterator[Browser]:
     """Return a browser, which all tests of this process share."""
     with running_browser() as browser:
         yield browser
+
+
+@pytest.fixture(scope="session")
+def assert_accessible() -> Callable[[Page], int]:
+    """Return a function that checks a page by all rules of axe-core, and returns how many pass."""
+    fetch(list(listed((HERE / "axe.txt").read_text())), HERE / "vendor")
+    axe = (HERE / "vendor" / "axe.js").read_text()
+
+    def check(page: Page) -> int:
+        page.evaluate(axe)
+        result = page.evaluate("axe.run()")
+        violations = [
+            (v["id"], [node["html"] for node in v["nodes"]]) for v in result["violations"]
+        ]
+        assert violations == []
+        return len(result["passes"])
+
+    return check
 
 
 @pytest.fixture(scope="session")

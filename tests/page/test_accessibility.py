@@ -1,17 +1,14 @@
 """axe-core finds no violation in any state, language and theme; motion is reduced on request."""
 
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
+from playwright.sync_api import Page
 from support.page.browser import READY, Show
 from support.page.fixture_server import FixtureServer
 from support.page.made_up_answers import Answers
 from support.pipeline_states import SOME_WRONG
 
-from ops.npm_files import fetch, listed
-
-HERE = Path(__file__).parent
 STATES = {
     "normal": (Answers(error=0.0081), READY),
     "empty": (Answers(is_empty=True), "#empty:not([hidden])"),
@@ -20,20 +17,13 @@ STATES = {
 }
 
 
-@pytest.fixture(scope="session")
-def axe() -> str:
-    """Return axe-core, of the pinned version."""
-    fetch(list(listed((HERE / "axe.txt").read_text())), HERE / "vendor")
-    return (HERE / "vendor" / "axe.js").read_text()
-
-
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("language", ["en", "zh"])
 @pytest.mark.parametrize("state", STATES)
 def test_axe_finds_nothing(  # noqa: PLR0917 - pytest names the arguments
     show: Show,
     server: FixtureServer,
-    axe: str,
+    assert_accessible: Callable[[Page], int],
     say: Callable[[str], None],
     state: str,
     language: str,
@@ -45,21 +35,16 @@ def test_axe_finds_nothing(  # noqa: PLR0917 - pytest names the arguments
     for tables in ("", "&tables=live,today,days"):
         page = show(f"lang={language}&theme={theme}{tables}", until=until, bypass_csp=True)
         page.wait_for_function("document.querySelector('main').getAnimations().length === 0")
-        page.evaluate(axe)
-        result = page.evaluate("axe.run()")
-        violations = [
-            (v["id"], [node["html"] for node in v["nodes"]]) for v in result["violations"]
-        ]
-        assert violations == []
-        say(f"{len(result['passes'])} rules of axe-core pass, 0 violations")
+        say(f"{assert_accessible(page)} rules of axe-core pass, 0 violations")
 
 
-def test_the_token_dialog_has_no_violation(show: Show, server: FixtureServer, axe: str) -> None:
+def test_the_token_dialog_has_no_violation(
+    show: Show, server: FixtureServer, assert_accessible: Callable[[Page], int]
+) -> None:
     """It is a dialog with a title and a labelled field."""
     server.world.token = "any"  # noqa: S105 - made up
     page = show(until="#token[open]", bypass_csp=True)
-    page.evaluate(axe)
-    assert page.evaluate("axe.run().then((result) => result.violations.map((v) => v.id))") == []
+    assert_accessible(page)
 
 
 def test_reduced_motion_has_no_transition(show: Show) -> None:
