@@ -65,8 +65,7 @@ def application(
     _add_questions(app, store, shared)
     _add_live(app, live, options.viewers_max)
     _add_open_routes(app, store)
-    add_page(app)
-    add_contract(app)
+    add_contract(app, version=add_page(app))
 
     async def health_(request: web.Request) -> web.StreamResponse:
         values = read(request.query, routes.HEALTH.parameters, routes.HEALTH.path)

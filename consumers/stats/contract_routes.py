@@ -6,14 +6,13 @@ import msgspec
 from aiohttp import web
 
 from consumers.stats.contract_page import THEMES, contract_page
-from consumers.stats.page_files import File, page_files
+from consumers.stats.page_files import File
 from schemas.contract.asyncapi import asyncapi
 from schemas.contract.documents import json_schemas
 
 
-def add_contract(app: web.Application) -> None:
-    """Add the routes of the contract. They need no token: they show no counts."""
-    version, _ = page_files()
+def add_contract(app: web.Application, version: str) -> None:
+    """Add the routes of the contract, which need no token; `version` is that of `add_page`."""
     document = asyncapi()
     files = {
         name: File.of(msgspec.json.encode(each), name)

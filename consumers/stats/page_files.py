@@ -83,8 +83,8 @@ def page_files(folder: Path = PAGE) -> tuple[str, dict[str, File]]:
     return version, {name: File.of(content, name) for name, content in contents.items()}
 
 
-def add_page(app: web.Application) -> None:
-    """Add the routes of the page. They need no token: they show no figures."""
+def add_page(app: web.Application) -> str:
+    """Add the routes of the page, which need no token: they show no counts. Return its version."""
     version, files = page_files()
     documents = {
         path: File.of(document_page(name).encode(), f"{name}.html")
@@ -110,6 +110,7 @@ def add_page(app: web.Application) -> None:
             *(web.get(path, document) for path in DOCUMENTS),
         ]
     )
+    return version
 
 
 def document_page(name: str) -> str:

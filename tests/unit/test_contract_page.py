@@ -59,8 +59,7 @@ class Reading(HTMLParser):
 def client() -> TestClient[web.Request, web.Application]:
     """Return a client of an application that has the pages."""
     app = web.Application()
-    add_page(app)
-    add_contract(app)
+    add_contract(app, version=add_page(app))
     return TestClient(TestServer(app))
 
 

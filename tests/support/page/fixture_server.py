@@ -71,8 +71,7 @@ class FixtureServer:
 
     async def _start(self) -> None:
         app = web.Application(middlewares=[refusing_in_words, self._states])
-        add_page(app)
-        add_contract(app)
+        add_contract(app, version=add_page(app))
         app.add_routes([web.get("/v1/live", self._live), web.get("/v1/{path}", self._answer)])
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
