@@ -1,5 +1,5 @@
 """
-Make the page `/contract` out of the AsyncAPI document: a table of each schema.
+Make the page `/contract` out of the documents: a table of each schema, and links to the files.
 
 It needs no script: language and theme are in the address, and its links keep them.
 """
@@ -12,7 +12,7 @@ from typing import Any
 
 from consumers.stats.contract_words import LANGUAGES, say
 from schemas.contract import objects
-from schemas.contract.documents import json_schemas
+from schemas.contract.documents import ASYNCAPI
 from schemas.contract.tables import Described
 
 THEMES = ("", "light", "dark")
@@ -30,8 +30,11 @@ SECTIONS = (
 )
 
 
-def contract_page(document: Mapping[str, Any], language: str, theme: str, version: str) -> str:
+def contract_page(
+    documents: Mapping[str, Mapping[str, Any]], language: str, theme: str, version: str
+) -> str:
     """Return the page; `version` is that of the page's files, `theme` "" is the reader's."""
+    document = documents[ASYNCAPI]
     schemas = {name: each["schema"] for name, each in document["components"]["schemas"].items()}
     tables = {name: _table(schemas[name], rows, language) for name, rows in _ROWS.items()}
     contents = {
@@ -53,7 +56,7 @@ def contract_page(document: Mapping[str, Any], language: str, theme: str, versio
 {_bar(language, theme)}
 <nav aria-label="{say(language, "contents")}"><ul>{links}</ul></nav>
 <main>
-{_introduction(document, language, theme)}
+{_introduction(documents, language, theme)}
 {sections}
 </main>
 </body>
@@ -106,11 +109,9 @@ def _current(is_current: bool) -> str:  # noqa: FBT001 - one word says it
     return ' aria-current="true"' if is_current else ""
 
 
-def _introduction(document: Mapping[str, Any], language: str, theme: str) -> str:
-    version = say(language, "version", version=document["info"]["version"])
-    files = ", ".join(
-        f'<a href="contract/{name}">{name}</a>' for name in ("asyncapi.json", *json_schemas())
-    )
+def _introduction(documents: Mapping[str, Mapping[str, Any]], language: str, theme: str) -> str:
+    version = say(language, "version", version=documents[ASYNCAPI]["info"]["version"])
+    files = ", ".join(f'<a href="contract/{name}">{name}</a>' for name in documents)
     return f"""<h1>{say(language, "title")} <small>{version}</small></h1>
 <p>{say(language, "lead")}</p>
 <p><a href="contract/text{_address(language, theme)}">{say(language, "prose")}</a></p>

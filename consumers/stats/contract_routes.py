@@ -7,21 +7,17 @@ from aiohttp import web
 
 from consumers.stats.contract_page import THEMES, contract_page
 from consumers.stats.page_files import File
-from schemas.contract.asyncapi import asyncapi
-from schemas.contract.documents import json_schemas
+from schemas.contract.documents import documents
 
 
 def add_contract(app: web.Application, version: str) -> None:
     """Add the routes of the contract, which need no token; `version` is that of `add_page`."""
-    document = asyncapi()
-    files = {
-        name: File.of(msgspec.json.encode(each), name)
-        for name, each in {"asyncapi.json": document, **json_schemas()}.items()
-    }
+    contents = documents()
+    files = {name: File.of(msgspec.json.encode(each), name) for name, each in contents.items()}
 
     @cache
     def in_language(language: str, theme: str) -> File:
-        return File.of(contract_page(document, language, theme, version).encode(), "contract.html")
+        return File.of(contract_page(contents, language, theme, version).encode(), "contract.html")
 
     async def page(request: web.Request) -> web.Response:
         theme = request.query.get("theme", "")

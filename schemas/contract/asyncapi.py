@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from schemas.commands import COMMANDS, Command
-from schemas.contract.documents import described_schemas, tims_schemas
+from schemas.contract.json_schemas import described_schemas, tims_schemas
 from schemas.topics import ACTIONS, CALLBACKS, DEAD_LETTERS, Topic
 
 # The first number is that of the topic's name, tim.callbacks.v1; the second one grows with each

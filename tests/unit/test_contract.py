@@ -22,7 +22,7 @@ from support.contract_schemas import (
 )
 from support.vendor_samples import SAMPLES as VENDOR_SAMPLES
 
-from ops.contract.__main__ import documents
+from ops.contract.__main__ import texts
 from ops.simulate.callbacks import requests
 from schemas.commands import COMMANDS
 from schemas.outgoing_record import ReceivedCallback, main_topic_record, with_place
@@ -36,8 +36,8 @@ ORIGIN = "0123456789abcdef"
 def test_the_committed_documents_are_those_of_the_code() -> None:
     """If this fails, run `make docs-contract`."""
     committed = {path.name: path.read_text() for path in FOLDER.glob("*.json")}
-    assert committed.keys() == documents().keys()
-    for name, text in documents().items():
+    assert committed.keys() == texts().keys()
+    for name, text in texts().items():
         assert committed[name] == text, name
 
 
@@ -67,7 +67,7 @@ def test_the_asyncapi_document_has_the_same_schemas() -> None:
 
 def test_every_schema_is_open() -> None:
     """Unknown fields, headers and keys pass."""
-    for name, text in documents().items():
+    for name, text in texts().items():
         assert '"additionalProperties": false' not in text, name
         assert "unevaluatedProperties" not in text, name
 

@@ -15,7 +15,7 @@ from consumers.stats.contract_routes import add_contract
 from consumers.stats.contract_words import LANGUAGES, WORDS
 from consumers.stats.page_files import POLICY, add_page
 from schemas.commands import COMMANDS
-from schemas.contract.asyncapi import asyncapi
+from schemas.contract.documents import ASYNCAPI, documents
 
 # Names of products, protocols, formats and units, which have no translation.
 NAMES = "Hookline Kafka TIM IM JSON URL UTC UTF CRC SHA Unix CloudEvents EN MsgKey MsgSeq".split()  # noqa: SIM905
@@ -67,8 +67,8 @@ def client() -> TestClient[web.Request, web.Application]:
 @pytest.mark.parametrize("theme", THEMES)
 def test_the_page_is_sound_and_has_every_name_of_the_contract(language: str, theme: str) -> None:
     """Each element is closed, each id is there once, and each link within the page has a target."""
-    document = asyncapi()
-    reading = Reading(contract_page(document, language, theme, "1"))
+    document = documents()[ASYNCAPI]
+    reading = Reading(contract_page(documents(), language, theme, "1"))
     assert reading.open == []
     assert len(reading.ids) == len(set(reading.ids))
     assert {link[1:] for link in reading.links if link.startswith("#")} <= set(reading.ids)
@@ -88,7 +88,7 @@ def test_the_page_is_sound_and_has_every_name_of_the_contract(language: str, the
 def test_the_chinese_page_has_no_english_sentence() -> None:
     """Only names, types of JSON Schema and values in its own words."""
     types = {"string", "integer", "number", "boolean", "object", "array", "null", "any", "element"}
-    reading = Reading(contract_page(asyncapi(), "zh", "", "1"))
+    reading = Reading(contract_page(documents(), "zh", "", "1"))
     for text in reading.texts:
         words = re.findall(r"[A-Za-z]{2,}", re.sub(r"\w+[._/]\w+|[\w.]+\.json", "", text))
         rest = [word for word in words if word not in types and word not in NAMES]
