@@ -22,7 +22,7 @@ from support.contract_schemas import (
 )
 from support.vendor_samples import SAMPLES as VENDOR_SAMPLES
 
-from ops.contract.__main__ import texts
+from ops.contract import texts
 from ops.simulate.callbacks import requests
 from schemas.commands import COMMANDS
 from schemas.outgoing_record import ReceivedCallback, main_topic_record, with_place

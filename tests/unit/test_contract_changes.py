@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.contract_changes import Change, DocumentKind, breaking_changes
+from support.schema_changes import Kind
 
-from ops.contract.changes import Change, DocumentKind, breaking_changes
-from ops.contract.schema_changes import Kind
 from schemas.contract.asyncapi import asyncapi
 
 ROOT = Path(__file__).parents[2]

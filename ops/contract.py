@@ -1,4 +1,4 @@
-"""`python -m ops.contract DIRECTORY` writes the contract's documents; see `make docs-contract`."""
+"""Write the documents of docs/contract: `python -m ops.contract DIRECTORY`."""
 
 import json
 import sys

@@ -1,7 +1,7 @@
 """
 Find the changes of the contract that break readers, or that records of a release do not fit.
 
-Records stay in the topic for days and in the archive for ever, and readers are older or newer than
+Records stay in the topic for days and in the archive for years, and readers are older or newer than
 the process that writes. So both must hold: a reader of the old contract can read new records, and
 one of the new contract can read old records. Allowed are new channels, messages and schemas, and
 new fields that are not in every record.
@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-from ops.contract.schema_changes import Kind, changes
+from support.schema_changes import Kind, changes
 
 Document = Mapping[str, Any]
 
