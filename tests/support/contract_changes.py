@@ -44,59 +44,60 @@ WIDER = {Kind.TYPE_ADDED, Kind.VALUE_ADDED, Kind.BOUND_WIDER, Kind.NOT_ALWAYS}
 
 def breaking_changes(old: Document, new: Document) -> list[Change]:
     """Return the breaking changes between two AsyncAPI documents of the contract."""
-    return [*_channels(old, new), *_messages(old, new), *_schemas(old, new)]
+    found: list[Change] = []
+    for place, removed, compare in (
+        ("channels", DocumentKind.CHANNEL_REMOVED, _channel),
+        ("components.messages", DocumentKind.MESSAGE_REMOVED, _message),
+        ("components.schemas", DocumentKind.SCHEMA_REMOVED, _schema),
+    ):
+        after = _part(new, place)
+        for name, before in _part(old, place).items():
+            inner = f"{place}.{name}"
+            if name in after:
+                found += compare(before, after[name], inner)
+            else:
+                found.append(Change(removed, inner))
+    return found
 
 
-def _channels(old: Document, new: Document) -> Iterator[Change]:
-    for name, before in old["channels"].items():
-        place = f"channels.{name}"
-        after = new["channels"].get(name)
-        if after is None:
-            yield Change(DocumentKind.CHANNEL_REMOVED, place)
-            continue
-        if after["address"] != before["address"]:
-            yield Change(DocumentKind.TOPIC_RENAMED, place)
-        was, now = before["bindings"]["kafka"], after["bindings"]["kafka"]
-        if now["partitions"] < was["partitions"]:
-            yield Change(DocumentKind.PARTITIONS_REMOVED, place)
-        if now["topicConfiguration"]["retention.ms"] < was["topicConfiguration"]["retention.ms"]:
-            yield Change(DocumentKind.RETENTION_SHORTENED, place)
-        for message in before["messages"]:
-            if message not in after["messages"]:
-                yield Change(DocumentKind.MESSAGE_REMOVED, f"{place}.messages.{message}")
+def _part(document: Document, place: str) -> Document:
+    for name in place.split("."):
+        document = document[name]
+    return document
 
 
-def _messages(old: Document, new: Document) -> Iterator[Change]:
-    for name, before in old["components"]["messages"].items():
-        after = new["components"]["messages"].get(name)
-        place = f"components.messages.{name}"
-        if after is None:
-            yield Change(DocumentKind.MESSAGE_REMOVED, place)
-            continue
-        if after["contentType"] != before["contentType"]:
-            yield Change(DocumentKind.MESSAGE_CHANGED, place)
-        for part in ("headers", "payload"):
-            if part in before and part not in after:
-                yield Change(DocumentKind.MESSAGE_CHANGED, f"{place}.{part}")
-            elif part in before:
-                found = changes(_schema(before[part]), _schema(after[part]), f"{place}.{part}")
-                yield from (Change(*each) for each in found)
+def _channel(old: Document, new: Document, place: str) -> Iterator[Change]:
+    if new["address"] != old["address"]:
+        yield Change(DocumentKind.TOPIC_RENAMED, place)
+    was, now = old["bindings"]["kafka"], new["bindings"]["kafka"]
+    if now["partitions"] < was["partitions"]:
+        yield Change(DocumentKind.PARTITIONS_REMOVED, place)
+    if now["topicConfiguration"]["retention.ms"] < was["topicConfiguration"]["retention.ms"]:
+        yield Change(DocumentKind.RETENTION_SHORTENED, place)
+    for message in old["messages"]:
+        if message not in new["messages"]:
+            yield Change(DocumentKind.MESSAGE_REMOVED, f"{place}.messages.{message}")
 
 
-def _schemas(old: Document, new: Document) -> Iterator[Change]:
-    for name, before in old["components"]["schemas"].items():
-        after = new["components"]["schemas"].get(name)
-        place = f"components.schemas.{name}"
-        if after is None:
-            yield Change(DocumentKind.SCHEMA_REMOVED, place)
-            continue
-        allowed = WIDER if after.get("x-of") == before.get("x-of") == "TIM" else set()
-        for kind, inner in changes(before["schema"], after["schema"], place):
-            if kind not in allowed:
-                yield Change(kind, inner)
+def _message(old: Document, new: Document, place: str) -> Iterator[Change]:
+    if new["contentType"] != old["contentType"]:
+        yield Change(DocumentKind.MESSAGE_CHANGED, place)
+    for part in ("headers", "payload"):
+        if part in old and part not in new:
+            yield Change(DocumentKind.MESSAGE_CHANGED, f"{place}.{part}")
+        elif part in old:
+            found = changes(_schema_of(old[part]), _schema_of(new[part]), f"{place}.{part}")
+            yield from (Change(*each) for each in found)
 
 
-def _schema(part: Mapping[str, Any]) -> Mapping[str, Any]:
+def _schema(old: Document, new: Document, place: str) -> Iterator[Change]:
+    allowed = WIDER if new.get("x-of") == old.get("x-of") == "TIM" else set()
+    for kind, inner in changes(old["schema"], new["schema"], place):
+        if kind not in allowed:
+            yield Change(kind, inner)
+
+
+def _schema_of(part: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return the schema of a message's part, which is a reference or has a format."""
     schema: Mapping[str, Any] = part if "$ref" in part else part["schema"]
     return schema
