@@ -48,7 +48,7 @@ def asyncapi() -> dict[str, Any]:
                 ["DeadLetter"],
             ),
             "deadLetterActions": _channel(
-                ACTIONS, "What `hookline dead-letters` has done with dead letters.", ["Action"]
+                ACTIONS, "Actions of `hookline dead-letters` on dead letters.", ["Action"]
             ),
         },
         "operations": {

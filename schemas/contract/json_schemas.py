@@ -49,7 +49,7 @@ def described_schemas() -> dict[str, tuple[str, Mapping[str, Any]]]:
             object_of(DEAD_LETTER_HEADERS),
         ),
         "DeadLetterAction": (
-            "The value of a record in the topic of actions: what was done with dead letters.",
+            "The value of a record in the topic of actions: an action on dead letters.",
             object_of(DEAD_LETTER_ACTION),
         ),
         "ArchiveLine": (
