@@ -1,1 +1,1 @@
-"""The contract with readers as data: what docs/contract/ and the page `/contract` are made of."""
+"""The contract with readers as data: the source of docs/contract/ and of the page `/contract`."""

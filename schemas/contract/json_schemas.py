@@ -34,7 +34,7 @@ ANY_CALLBACK = {
 
 
 def described_schemas() -> dict[str, tuple[str, Mapping[str, Any]]]:
-    """Return what Hookline itself writes: by name, a description and the schema."""
+    """Return the schemas of records, lines and actions: by name, a description and the schema."""
     return {
         "RecordHeaders": (
             "The headers of a record in the topic of callbacks; values are UTF-8.",

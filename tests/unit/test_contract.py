@@ -129,7 +129,7 @@ def test_every_case_of_identity_fits() -> None:
     assert len(requests_of_cases) > 10
 
 
-def test_whatever_hookline_simulate_sends_fits() -> None:
+def test_every_callback_of_hookline_simulate_fits() -> None:
     """All of its commands, and some thousand callbacks."""
     seed = random.randrange(1 << 30)  # noqa: S311 - any seed
     sent = list(islice(requests(("1400000001",), users=50, seed=seed), 3000))

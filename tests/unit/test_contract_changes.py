@@ -38,7 +38,7 @@ def test_nothing_that_the_last_release_promised_is_broken() -> None:
 
 
 def test_every_release_has_its_document() -> None:
-    """Who releases copies docs/contract/asyncapi.json, as CONTRIBUTING.md says."""
+    """It is a copy of docs/contract/asyncapi.json, as CONTRIBUTING.md says."""
     changelog = (ROOT / "CHANGELOG.md").read_text()
     releases = re.findall(r"^## (\d+\.\d+\.\d+)$", changelog, re.MULTILINE)
     assert {path.stem for path in RELEASED.iterdir()} == set(releases)
