@@ -15,7 +15,8 @@ from consumers.counters.batch_windows import BatchWindows, Minute
 from consumers.counters.bounds import Bounds
 from consumers.counters.hashes import Hashes
 from consumers.counters.layout import HOUR_S
-from schemas.figures import ACTIVE, COMMAND, NEW_CONVERSATIONS, OTHER
+from consumers.counters.new_conversations import new_conversations
+from schemas.figures import ACTIVE, COMMAND, OTHER
 
 # The people of a day are counted exactly for the time that ids are remembered, after a day of up to
 # 25 hours; two more hours for callbacks that are counted late.
@@ -35,7 +36,7 @@ def script_input(  # noqa: PLR0917 - all that the input is made of
     windows: BatchWindows,
 ) -> Mapping[str, Any]:
     """Return the input; `origins` are those of the batch, with number and sum of sequences."""
-    windows_of_new, conversations = _conversations(generation, bounds, hashes, windows)
+    windows_of_new, conversations = new_conversations(generation, bounds, hashes, windows)
     return {
         "origins": origins,
         "zones": [(app, app_additions.zone) for app, app_additions in windows.apps.items()],
@@ -111,59 +112,6 @@ def _flags(generation: int, windows: BatchWindows) -> Iterator[tuple[str, str]]:
         for figure in day.late:
             key = layout.days(generation, app, date)
             yield key, layout.day_field(date, layout.SKETCHED + figure)
-
-
-def _conversations(
-    generation: int, bounds: Bounds, hashes: Hashes, windows: BatchWindows
-) -> tuple[list[list[tuple[str, str]]], list[tuple[Any, ...]]]:
-    """
-    Return the fields of NEW_CONVERSATIONS of each minute, and the conversations of each app.
-
-    Each conversation comes with the number, from 1 on, of its minute's fields in the first list.
-    """
-    fields: list[list[tuple[str, str]]] = []
-    by_app: dict[str, tuple[list[str], list[int], int]] = {}
-    for (app, number), minute in windows.minutes.items():
-        if not minute.new_conversations:
-            continue
-        fields.append(_new_conversation_fields(generation, minute))
-        conversations, places, at_s = by_app.get(app, ([], [], number * layout.MINUTE_S))
-        for conversation in minute.new_conversations:
-            conversations.append(hashes.of(_conversation_text(conversation)))
-            places.append(len(fields))
-        by_app[app] = (conversations, places, min(at_s, number * layout.MINUTE_S))
-    return fields, [
-        (
-            layout.conversations(generation, app),
-            conversations,
-            places,
-            bounds.conversations_max,
-            layout.totals(generation, app),
-            layout.UNCOUNTED + NEW_CONVERSATIONS,
-            at_s,
-        )
-        for app, (conversations, places, at_s) in by_app.items()
-    ]
-
-
-def _new_conversation_fields(generation: int, minute: Minute) -> list[tuple[str, str]]:
-    """Return key and field of NEW_CONVERSATIONS in each window of a minute."""
-    app, number = minute.app, minute.number
-    quarter, date = minute.quarter.number, minute.quarter.day.date
-    return [
-        (layout.minutes(generation, app, number), layout.minute_field(number, NEW_CONVERSATIONS)),
-        (
-            layout.quarters(generation, app, quarter),
-            layout.quarter_field(quarter, NEW_CONVERSATIONS),
-        ),
-        (layout.days(generation, app, date), layout.day_field(date, NEW_CONVERSATIONS)),
-        (layout.totals(generation, app), NEW_CONVERSATIONS),
-    ]
-
-
-def _conversation_text(conversation: tuple[str, ...]) -> bytes:
-    # The length keeps ("a/b", "c") and ("a", "b/c") apart, the number of names pairs and groups.
-    return f"{len(conversation)}/{len(conversation[0])}/{'/'.join(conversation)}".encode()
 
 
 def _sums(
