@@ -78,16 +78,17 @@ class Counted:
             day = days[slot.app, slot.day]
             # An unsure repeat may be counted in its day, in place of the first callback of its id.
             most = self._counts[number] - (0 if slot.is_unsure else self._repeats[number])
+            least = self._least(number)
             day.most_callbacks += most
             day.most_messages += most * slot.is_message
-            day.least_callbacks += self._least(number)
-            day.least_messages += self._least(number) * slot.is_message
+            day.least_callbacks += least
+            day.least_messages += least * slot.is_message
         return days
 
-    def unsure_repeats(self, app: str) -> int:
-        """Return the number of repeats that may be of another day than their first callback."""
-        return sum(
-            self._repeats[number]
-            for number, slot in enumerate(self._slots)
-            if slot.app == app and slot.is_unsure
-        )
+    def unsure_repeats(self) -> Counter[str]:
+        """Return by app how many repeats may be of another day than their first callback."""
+        unsure = Counter[str]()
+        for number, slot in enumerate(self._slots):
+            if slot.is_unsure:
+                unsure[slot.app] += self._repeats[number]
+        return unsure

@@ -124,7 +124,7 @@ class DayCounts:
         if self._shown is None:
             return None
         compared = missing = doubled = different = 0
-        records = counted.days()
+        records, unsure_repeats = counted.days(), counted.unsure_repeats()
         listed: list[DayReport] = []
         reasons: dict[tuple[str, str], list[str]] = defaultdict(list)
         for name, day in self._names_and_days(records):
@@ -132,9 +132,12 @@ class DayCounts:
                 reasons[name, reason].append(day)
                 continue
             compared += 1
-            may_lack = counted.unsure_repeats(name) + dead_lettered
             report = self._day(
-                name, day, records.get((name, day), DayRecords()), unread=unread, may_lack=may_lack
+                name,
+                day,
+                records.get((name, day), DayRecords()),
+                unread=unread,
+                may_lack=unsure_repeats[name] + dead_lettered,
             )
             missing += report.missing
             doubled += report.doubled
