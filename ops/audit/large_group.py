@@ -74,11 +74,9 @@ class LargeGroup:
     def _unequal(self, kind: Kind) -> Iterator[Pair]:
         """Yield the entries that are not equal to a callback."""
         for bucket in self._sorted[kind].buckets():
-            checks: set[int] | None = None
+            checks = set(self._sorted[Kind.FIRST].rows(bucket)[CHECK::COLUMNS])
             by_place: dict[tuple[str, int], Entry] | None = None
             for piece in self._sorted[kind].pieces(bucket):
-                if checks is None:
-                    checks = set(self._sorted[Kind.FIRST].rows(bucket)[CHECK::COLUMNS])
                 for row in rows_without(piece, checks):
                     if by_place is None:
                         by_place = self._by_place(bucket)
