@@ -125,7 +125,8 @@ class EntryRows:
                 bits = bytes.fromhex(ce_id)
             except ValueError:
                 bits = b""
-            if len(bits) == 16 and bits.hex() == ce_id:
+            # `fromhex` also takes capitals and blanks.
+            if bits.hex() == ce_id:
                 return _mixed(int.from_bytes(bits, "big"))
         number = int.from_bytes(hashlib.blake2b(ce_id.encode(), digest_size=16).digest(), "big")
         rest = (
