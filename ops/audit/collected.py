@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 
 from consumers.webhook.callback_filter import CallbackFilter
 from ops.audit.contents import Contents
@@ -42,7 +41,7 @@ def nothing_collected(
     *,
     audits_postgres: bool,
     audits_counts: bool,
-    webhooks: Mapping[str, CallbackFilter] = MappingProxyType({}),
+    webhooks: Mapping[str, CallbackFilter],
 ) -> Collected:
     """Return what is collected before the first source is read."""
     contents = Contents()

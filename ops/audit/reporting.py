@@ -8,11 +8,9 @@ logs of webhooks' receivers with the callbacks that are for them (webhook_check.
 """
 
 from collections.abc import Mapping
-from types import MappingProxyType
 
 from ops.audit.collected import Collected
 from ops.audit.content_check import ContentCheck
-from ops.audit.counted import Counted
 from ops.audit.difference import Differences
 from ops.audit.proof import OriginProof
 from ops.audit.report import (
@@ -31,10 +29,8 @@ from ops.audit.statistic_report import DaysReport, StatisticReport
 from ops.audit.webhook_log import LogReader
 from ops.audit.webhook_report import WebhookReport, title
 
-_NO_LOGS: Mapping[str, LogReader] = MappingProxyType({})
 
-
-def report_of(collected: Collected, logs: Mapping[str, LogReader] = _NO_LOGS) -> Report:
+def report_of(collected: Collected, logs: Mapping[str, LogReader]) -> Report:
     """
     Return the result of everything that was collected so far; `logs` has those of webhooks.
 
@@ -58,9 +54,9 @@ class _Reporting:
         self._differences = Differences(listed_max=LISTED_MAX)
         self._contents = ContentCheck(self._differences)
         self._counted = collected.message_counts.days.counted()
-        self._compare_contents(self._counted)
+        self._compare_contents()
 
-    def _compare_contents(self, counted: Counted) -> None:
+    def _compare_contents(self) -> None:
         rows = RowCheck(self._collected.contents, self._differences)
         webhooks = self._collected.webhooks.values()
         for webhook in webhooks:
@@ -68,7 +64,7 @@ class _Reporting:
         for group in self._collected.contents.groups():
             self._contents.compare(group)
             rows.compare(group)
-            counted.leave_out_repeats(callback.mark for callback in group.callbacks)
+            self._counted.leave_out_repeats(callback.mark for callback in group.callbacks)
             for webhook in webhooks:
                 webhook.compare(group, self._differences)
 
