@@ -79,7 +79,7 @@ def _first_absent(sequences: BitMap64, present: int) -> int:
 def subtract(
     whole: SequenceRange, removed_ranges: Iterable[SequenceRange]
 ) -> Iterator[SequenceRange]:
-    """Yield the parts of a range that are in none of the `removed_ranges` ranges."""
+    """Yield the parts of a range that are in none of the `removed_ranges`."""
     first, last = whole
     for low, high in sorted(removed_ranges):
         if first > last:

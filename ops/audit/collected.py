@@ -43,7 +43,7 @@ def nothing_collected(
     audits_counts: bool,
     webhooks: Mapping[str, CallbackFilter],
 ) -> Collected:
-    """Return what is collected before the first source is read."""
+    """Return an empty collection, as it is before the first source is read."""
     contents = Contents()
     return Collected(
         audits_postgres=audits_postgres,

@@ -17,7 +17,7 @@ from schemas.identity import IdentifyingParts, content_digest
 
 
 class CollectedCallbacks:
-    """Parses the records of callbacks, and adds what they have to `collected`."""
+    """Parses the records of callbacks, and adds their contents and counts to `collected`."""
 
     def __init__(self, collected: Collected) -> None:
         self._collected = collected

@@ -94,7 +94,7 @@ class Contents:
     def add_delivery(
         self, ce_id: str, body_sha256: bytes | None, place: tuple[str, int] | None, mark: int
     ) -> None:
-        """Add a delivery to a webhook; what its receiver has not noted is None."""
+        """Add a delivery to a webhook; a digest or place that the log does not have is None."""
         location = Location(*(place or ("", 0)), "", 0, 0)
         self._add(Kind.DELIVERY, ce_id, body_sha256, location, mark=mark)
 

@@ -11,7 +11,7 @@ NOT_COUNTED = 0
 
 class Slot(NamedTuple):
     """
-    What callbacks must have in common to be counted together.
+    The properties that callbacks which are counted together have in common.
 
     `is_unsure`: a repeat of the callback may be of another day. The audit does not know which of
     them the counters have counted, so any day of the app may lack as many as it has such repeats.

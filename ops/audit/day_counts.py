@@ -108,7 +108,7 @@ class DayCounts:
         return number
 
     def counted(self) -> Counted:
-        """Return what was counted so far; repeats are to be left out."""
+        """Return the numbers counted so far; the caller leaves out the repeats."""
         return Counted(self._slots, self._counts)
 
     def compare(

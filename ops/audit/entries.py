@@ -103,7 +103,7 @@ class EntryRows:
             self._origins.append(location.origin)
         # 0 means that the body is not known, so it is not used as a digest.
         digest = (int.from_bytes(body_sha256[:8], "big") or 1) if body_sha256 else 0
-        # Tuples of integers that nobody has chosen have the same hash by chance only.
+        # No sender can choose these integers, so two tuples have the same hash by chance only.
         check = hash((key, number, location.sequence, digest)) & _64_BITS
         return (
             bucket,
@@ -118,7 +118,7 @@ class EntryRows:
         )
 
     def _key(self, ce_id: str, *, is_database_row: bool) -> tuple[int, int, int]:
-        """Return the bucket of an id, 64 bits of it, and what else names it."""
+        """Return the bucket of an id, 64 bits of it, and the rest that completes it."""
         # An ingress writes 128 bits of a digest in hex; other producers write any text.
         if len(ce_id) == 32:
             try:

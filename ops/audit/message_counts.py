@@ -75,8 +75,8 @@ class MessageCounts:
         """
         Return the numbers of the statistics with their bounds, by name.
 
-        `counted`: what `DayCounts` has counted. `expired`: the number of callbacks that have
-        expired everywhere. `dead_lettered`: the number that the counters sent to the dead-letter
+        `counted`: the counts of `DayCounts`. `expired`: the number of callbacks that have expired
+        everywhere. `dead_lettered`: the number that the counters sent to the dead-letter
         topic, so that they need not be counted.
         """
         least, most = counted.messages()

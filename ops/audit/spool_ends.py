@@ -18,7 +18,6 @@ from schemas.url_text import public_url
 # The time in which an address must answer. All are asked concurrently.
 STATUS_TIMEOUT_S = 5.0
 
-
 Status = TypeVar("Status")
 
 

@@ -1,7 +1,7 @@
 """
 Collect every callback that a source has. Does no I/O but on temporary files.
 
-reporting.py compares what was collected, and makes the report.
+reporting.py compares the sources with each other, and makes the report.
 """
 
 from collections.abc import Iterable, Mapping

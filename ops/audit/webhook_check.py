@@ -2,8 +2,8 @@
 Compare what a webhook's receiver has accepted with the callbacks that are for it. Does no I/O.
 
 A line of the receiver's log that has origin and sequence names one callback. A line with the id
-alone may mean any callback with this id: if the sender has repeated a callback, nobody can know
-which of them came.
+alone may mean any callback with this id: if the sender has repeated a callback, the log does not
+show which of them came.
 """
 
 from collections import defaultdict
@@ -186,7 +186,7 @@ class WebhookCheck:
 
     def report(self, log: LogReader, *, may_be_gone: bool) -> WebhookReport:
         """
-        Return what the table of sinks does not have.
+        Return the numbers and doubts that the table of sinks does not have.
 
         `may_be_gone`: Kafka and the archive may not have all callbacks that were delivered.
         """

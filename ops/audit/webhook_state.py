@@ -30,10 +30,10 @@ class TargetState:
     """
     The state of a target as its retry topic has it, by partition of the main topic.
 
-    `begun`: the position of the first record for the target. `positions`: the position after what
-    was delivered, refused or parked. Their topic ids may differ, if the topic was created again.
-    `parked`: origin and sequence of what waits, by offset. `topic_id`: Kafka's id of the main topic
-    when the state was read, None if unknown.
+    `begun`: the position of the first record for the target. `positions`: the position after the
+    records that were delivered, refused or parked. Their topic ids may differ, if the topic was
+    created again. `parked`: origin and sequence of the callbacks that wait, by offset. `topic_id`:
+    Kafka's id of the main topic when the state was read, None if unknown.
     """
 
     begun: dict[int, Position] = field(default_factory=dict)
