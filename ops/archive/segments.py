@@ -7,15 +7,7 @@ Names are listed page by page: the names of several years would fill the memory.
 import asyncio
 import collections
 import contextlib
-from collections.abc import (
-    AsyncGenerator,
-    AsyncIterable,
-    Awaitable,
-    Callable,
-    Iterable,
-    Iterator,
-    Mapping,
-)
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeVar
@@ -70,16 +62,6 @@ class SegmentFilter:
 
 
 ALL = SegmentFilter()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NewSegments:
-    """The segments of a partition after the name `after`, up to and including `until`."""
-
-    partition: Partition
-    after: str
-    until: str
-    count: int
 
 
 def open_archive(url: str) -> SegmentStore:
@@ -143,68 +125,6 @@ async def segment_names(store: SegmentStore, only: SegmentFilter = ALL) -> Async
                 async for page in pages:
                     for name in filter(only.selects_hour, page):
                         yield name
-
-
-async def new_segments(
-    store: SegmentStore, read_up_to: Mapping[Partition, str]
-) -> list[NewSegments]:
-    """
-    Return the current segments of each partition after the name in `read_up_to`.
-
-    Raises:
-        Unavailable: the store does not answer.
-    """
-    partitions: list[NewSegments] = []
-    for partition in await store.partitions():
-        after, until, count = read_up_to.get(partition, ""), "", 0
-        # This costs less than listing if there are no new names.
-        if await store.last(partition, search_from=after) in (None, after):
-            continue
-        async with contextlib.aclosing(store.pages(partition, after=after)) as pages:
-            async for page in pages:
-                count += len(page)
-                until = page[-1] if page else until
-        if count:
-            partitions.append(
-                NewSegments(partition=partition, after=after, until=until, count=count)
-            )
-    return partitions
-
-
-async def names_of(store: SegmentStore, new: NewSegments) -> AsyncGenerator[str]:
-    """
-    Yield the names of new segments, except those that were deleted meanwhile.
-
-    Raises:
-        Unavailable: the store does not answer.
-    """
-    async with contextlib.aclosing(store.pages(new.partition, after=new.after)) as pages:
-        async for page in pages:
-            for name in page:
-                if name > new.until:
-                    return
-                yield name
-
-
-async def moved_beginning(
-    store: SegmentStore, partition: Partition, deleted: str
-) -> tuple[str, bytes] | None:
-    """
-    Return name and content of the chain's new beginning after the segment `deleted` has expired.
-
-    Return None if the chain has no new beginning.
-
-    Raises:
-        Unavailable: the store does not answer.
-    """
-    async with contextlib.aclosing(store.pages(partition, after=deleted)) as pages:
-        async for page in pages:
-            for name in page:
-                # A later run of expire may have deleted it, and created another beginning.
-                with contextlib.suppress(SegmentNotFound):
-                    if segment_name.hour(name) == segment_name.BEGINNING:
-                        return name, await store.read(name)
-    return None
 
 
 async def in_order(

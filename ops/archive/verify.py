@@ -14,7 +14,8 @@ from dataclasses import asdict, dataclass, field
 
 from consumers.archive.store import SegmentStore
 from consumers.runtime.batch import Partition
-from ops.archive.segments import NewSegments, in_order, moved_beginning, names_of, new_segments
+from ops.archive.new_segments import NewSegments, moved_beginning, names_of, new_segments
+from ops.archive.segments import in_order
 from ops.archive.soundness import Chain, CheckedSegment, check
 from ops.failure import ExitCode
 from ops.sequences import SequenceRange, Sequences, gaps, subtract

@@ -23,7 +23,7 @@ from support.builders import P0, P1
 from consumers.archive import new_segment, segment
 from consumers.archive.store import SegmentStore
 from consumers.runtime.batch import Batch, Partition, Position, Record
-from ops.archive import segments
+from ops.archive import new_segments
 from ops.archive import verify as verification
 from ops.archive.verify import VerifyResult, verify
 
@@ -231,7 +231,7 @@ async def test_segments_written_during_verification_are_not_faults(
 ) -> None:
     """Segments that come while it reads are not judged, and what is on its way is waited for."""
     await written.append(numbered(1), numbered(3))
-    list_once = segments.new_segments
+    list_once = new_segments.new_segments
     more = [(7, P0), (2, P1), (9, P1)]
 
     async def racing(store: SegmentStore, reached: dict[Partition, str]) -> object:
