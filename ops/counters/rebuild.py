@@ -20,7 +20,8 @@ from ops.counters import archived
 from ops.counters.generations import Generations
 from ops.counters.plan import Part
 from ops.failure import Failure
-from ops.records.callbacks_topic import KAFKA_S_MAX, CallbacksTopic, OffsetRange, TopicUnreadable
+from ops.records.callbacks_topic import KAFKA_S_MAX, CallbacksTopic, OffsetRange
+from ops.records.kafka_answers import KafkaUnreadable
 from schemas.callback_record import place
 from schemas.clients import check_cancellation
 
@@ -174,7 +175,7 @@ class Rebuild:
                     await self._count(partition, records, next_offset)
                     moved_at = time.monotonic()
             if time.monotonic() > moved_at + KAFKA_S_MAX:
-                raise TopicUnreadable(f"no record came from Kafka for {KAFKA_S_MAX:g} s")
+                raise KafkaUnreadable(f"no record came from Kafka for {KAFKA_S_MAX:g} s")
         return True
 
     async def _count(

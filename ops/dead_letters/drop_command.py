@@ -7,9 +7,9 @@ import click
 from ops.confirmation import yes_option
 from ops.dead_letters.action_writer import writing_actions
 from ops.dead_letters.filters import LetterFilter, filter_options, operator_option
-from ops.dead_letters.reader import kafka_answers
 from ops.dead_letters.selection import Selection, batches, confirmed, select
 from ops.options import bootstrap_option
+from ops.records.kafka_answers import kafka_answers
 from ops.terminal import run, say
 from schemas.clients import check_cancellation
 from schemas.dead_letter_actions import ActionResult

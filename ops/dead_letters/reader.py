@@ -2,21 +2,15 @@
 
 import contextlib
 import time
-from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import KafkaError
 from aiokafka.structs import ConsumerRecord
 
 from ops.dead_letters.letter import DeadLetter, dead_letter
-from ops.failure import Failure
-from ops.records.committed_records import (
-    KAFKA_TIMEOUT_S,
-    TopicMissing,
-    reader_of_existing,
-)
+from ops.records.committed_records import KAFKA_TIMEOUT_S, reader_of_existing
+from ops.records.kafka_answers import kafka_answers
 from ops.terminal import measured_progress
-from schemas.clients import kafka_failures
 from schemas.dead_letter_actions import Actions, RecordId, decoded
 from schemas.topic_ids import topic_id_of
 from schemas.topics import ACTIONS, DEAD_LETTERS, Topic
@@ -25,35 +19,12 @@ POLL_MS = 500
 RECORDS_PER_READ = 500
 
 
-class Unreadable(Failure):
-    """Kafka does not answer, or does not have the topic; the text says what to do."""
-
-
-@contextlib.contextmanager
-def kafka_answers(bootstrap_servers: str, remedy: str) -> Iterator[None]:
-    """
-    Turn errors of Kafka into failures of the command; `remedy` says what to do.
-
-    Raises:
-        Unreadable: Kafka does not answer, or lacks a topic.
-    """
-    try:
-        with kafka_failures(kinds=()):
-            yield
-    except TopicMissing as missing:
-        raise Unreadable(str(missing)) from missing
-    except (KafkaError, TimeoutError) as error:
-        raise Unreadable(
-            f"Kafka at {bootstrap_servers} does not answer: {error!r}; {remedy}"
-        ) from error
-
-
 async def read_actions(bootstrap_servers: str) -> Actions:
     """
     Return all actions on the present dead-letter topic.
 
     Raises:
-        Unreadable: Kafka does not answer, or lacks a topic.
+        KafkaUnreadable: Kafka does not answer, or lacks a topic.
     """
     with kafka_answers(bootstrap_servers, "run the command again"):
         async with reader_of_existing(bootstrap_servers, DEAD_LETTERS.name, ACTIONS.name) as client:
@@ -74,7 +45,7 @@ async def dead_letters(
     empty, it gets the present ones.
 
     Raises:
-        Unreadable: Kafka does not answer, or lacks the topic.
+        KafkaUnreadable: Kafka does not answer, or lacks the topic.
     """
     with kafka_answers(bootstrap_servers, "run the command again; it continues"):
         async with reader_of_existing(bootstrap_servers, DEAD_LETTERS.name) as client:
@@ -93,7 +64,7 @@ async def dead_letters_by_id(
     Return dead letters, in the order of `ids`; None for one that the topic does not have.
 
     Raises:
-        Unreadable: Kafka does not answer, or lacks the topic.
+        KafkaUnreadable: Kafka does not answer, or lacks the topic.
     """
     with kafka_answers(bootstrap_servers, "run the command again"):
         async with reader_of_existing(bootstrap_servers, DEAD_LETTERS.name) as client:

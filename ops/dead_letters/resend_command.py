@@ -10,7 +10,6 @@ from ops.confirmation import yes_option
 from ops.dead_letters.action_writer import writing_actions
 from ops.dead_letters.actions import LETTERS_PER_ACTION_MAX
 from ops.dead_letters.filters import LetterFilter, filter_options, operator_option
-from ops.dead_letters.reader import kafka_answers
 from ops.dead_letters.selection import (
     Selection,
     batches,
@@ -30,6 +29,7 @@ from ops.dead_letters.to_database import sending_to_database
 from ops.dead_letters.to_topic import sending_to_topic
 from ops.failure import ExitCode, Failure
 from ops.options import bootstrap_option, bounded, json_option, postgres_option
+from ops.records.kafka_answers import kafka_answers
 from ops.terminal import print_json, run, say
 from ops.throttle import RECORDS_PER_S_MAX, Throttle, rate_option
 from schemas.clients import check_cancellation

@@ -6,13 +6,14 @@ from datetime import datetime
 from typing import NamedTuple
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import KafkaError, OffsetOutOfRangeError
+from aiokafka.errors import OffsetOutOfRangeError
 
 from consumers.runtime.batch import Partition, Record
 from consumers.runtime.fetched_records import decode_as_records
-from ops.failure import Failure
-from ops.records.committed_records import TopicMissing, check_topics
-from schemas.clients import kafka_failures, started
+from ops.records.committed_records import check_topics
+from ops.records.kafka_answers import kafka_answers
+from schemas.client_parts import inner_client
+from schemas.clients import started
 from schemas.topic_ids import topic_id_of
 from schemas.topics import CALLBACKS
 
@@ -20,10 +21,6 @@ from schemas.topics import CALLBACKS
 KAFKA_S_MAX = 30.0
 POLL_MS = 500
 FETCH_RECORDS = 5000
-
-
-class TopicUnreadable(Failure):
-    """Kafka does not answer, or does not have the topic."""
 
 
 class OffsetRange(NamedTuple):
@@ -102,7 +99,7 @@ async def reading_topic(bootstrap_servers: str) -> AsyncIterator[CallbacksTopic]
     Yield the topic of callbacks; turn errors of Kafka into failures of the command.
 
     Raises:
-        TopicUnreadable: Kafka does not answer, or does not have the topic.
+        KafkaUnreadable: Kafka does not answer, or does not have the topic.
     """
     client = AIOKafkaConsumer(
         bootstrap_servers=bootstrap_servers,
@@ -110,17 +107,9 @@ async def reading_topic(bootstrap_servers: str) -> AsyncIterator[CallbacksTopic]
         auto_offset_reset="none",
         enable_auto_commit=False,
     )
-    try:
-        with kafka_failures(kinds=()):
-            async with started(client, KAFKA_S_MAX):
-                decode_as_records(client)
-                await client._client.set_topics([CALLBACKS.name])  # noqa: SLF001
-                check_topics(bootstrap_servers, [CALLBACKS.name], await client.topics())
-                yield CallbacksTopic(client)
-    except TopicMissing as missing:
-        raise TopicUnreadable(str(missing)) from missing
-    except (KafkaError, TimeoutError) as error:
-        raise TopicUnreadable(
-            f"Kafka at {bootstrap_servers} does not answer: {error!r}; run the command again, it"
-            " continues where it was"
-        ) from error
+    with kafka_answers(bootstrap_servers, "run the command again, it continues where it was"):
+        async with started(client, KAFKA_S_MAX):
+            decode_as_records(client)
+            await inner_client(client).set_topics([CALLBACKS.name])
+            check_topics(bootstrap_servers, [CALLBACKS.name], await client.topics())
+            yield CallbacksTopic(client)

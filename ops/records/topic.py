@@ -16,6 +16,7 @@ from consumers.runtime.batch import Partition, Record
 from consumers.runtime.fetched_records import decode_as_records
 from ops.records.committed_records import TopicMissing, check_topics
 from ops.records.time_range import TimeRange
+from schemas.client_parts import inner_client
 from schemas.clients import check_cancellation, kafka_failures, started
 
 # The time in which Kafka must connect, and in which it must send the next records.
@@ -59,7 +60,7 @@ async def records_between(
         with kafka_failures(kinds=()):
             async with started(client, KAFKA_S_MAX):
                 decode_as_records(client)
-                await client._client.set_topics([topic])  # noqa: SLF001
+                await inner_client(client).set_topics([topic])
                 check_topics(bootstrap_servers, [topic], await client.topics())
                 ranges = await _offset_ranges(client, topic, since, until)
                 async for part in _read(client, ranges):

@@ -4,12 +4,8 @@ import time
 from collections.abc import AsyncGenerator, Callable, Mapping
 
 from consumers.runtime.batch import Partition, Record
-from ops.records.callbacks_topic import (
-    KAFKA_S_MAX,
-    CallbacksTopic,
-    OffsetRange,
-    TopicUnreadable,
-)
+from ops.records.callbacks_topic import KAFKA_S_MAX, CallbacksTopic, OffsetRange
+from ops.records.kafka_answers import KafkaUnreadable
 from ops.replay.selection import ReplaySelection
 from ops.replay.source import Part, SourceIncomplete
 from schemas.clients import check_cancellation
@@ -48,7 +44,7 @@ class TopicSource:
 
         Raises:
             SourceIncomplete: Kafka has deleted records that were not read yet.
-            TopicUnreadable: Kafka sends no records.
+            KafkaUnreadable: Kafka sends no records.
         """
         at = {p: max(each.start, positions.get(p, 0)) for p, each in self._ranges.items()}
         unread = {p for p, offset in at.items() if offset < self._ranges[p].end}
@@ -73,7 +69,7 @@ class TopicSource:
                     unread.remove(partition)
                     self._topic.stop_reading(partition)
             if time.monotonic() > moved_at + KAFKA_S_MAX:
-                raise TopicUnreadable(
+                raise KafkaUnreadable(
                     f"no record came from Kafka for {KAFKA_S_MAX:g} s; run the command again, it"
                     " continues"
                 )

@@ -26,12 +26,13 @@ from consumers.webhook.sender import Sender, open_sender
 from consumers.webhook.settings import WebhookSettings
 from ops.audit.sources import SourceUnavailable
 from ops.audit.webhook_state import TargetState, read_state
-from ops.dead_letters.reader import kafka_answers
 from ops.failure import Failure
+from ops.records.kafka_answers import kafka_answers
 from ops.replay.delivered import state_of
 from ops.replay.source import Part
 from ops.replay.target import CannotReplay, RecordState, RejectionLog, ReplayCounts
 from ops.terminal import say
+from schemas.client_parts import inner_client
 from schemas.clients import check_cancellation, started
 from schemas.settings import Faults, read_settings
 from schemas.tokens_file import UnusableFile
@@ -210,7 +211,7 @@ async def replaying_to_webhook(kafka: str, consumer: str, name: str) -> AsyncIte
     Raises:
         CannotReplay: its settings cannot be used.
         AuditFailed: no webhook with this name has run.
-        Unreadable: Kafka does not answer.
+        KafkaUnreadable: Kafka does not answer.
     """
     settings = webhook_settings(consumer)
     try:
@@ -229,7 +230,7 @@ async def replaying_to_webhook(kafka: str, consumer: str, name: str) -> AsyncIte
             raise CannotReplay(f"WEBHOOK_SECRETS_FILE: {unusable}") from unusable
         opened.enter_context(kafka_answers(kafka, "run the command again; it continues"))
         await opened.enter_async_context(started(client, START_S))
-        await client._client.set_topics([CALLBACKS.name])  # noqa: SLF001
+        await inner_client(client).set_topics([CALLBACKS.name])
         numbers = client.partitions_for_topic(CALLBACKS.name) or set()
         client.assign([TopicPartition(CALLBACKS.name, number) for number in sorted(numbers)])
         is_wanted = callback_filter(sdkappids=settings.sdkappids, commands=settings.commands)

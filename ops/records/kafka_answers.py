@@ -1,0 +1,33 @@
+"""Turn errors of Kafka into failures of a command."""
+
+import contextlib
+from collections.abc import Iterator
+
+from aiokafka.errors import KafkaError
+
+from ops.failure import Failure
+from ops.records.committed_records import TopicMissing
+from schemas.clients import kafka_failures
+
+
+class KafkaUnreadable(Failure):
+    """Kafka does not answer, or does not have the topic; the text says what to do."""
+
+
+@contextlib.contextmanager
+def kafka_answers(bootstrap_servers: str, remedy: str) -> Iterator[None]:
+    """
+    Turn errors of Kafka into failures of the command; `remedy` says what to do.
+
+    Raises:
+        KafkaUnreadable: Kafka does not answer, or lacks a topic.
+    """
+    try:
+        with kafka_failures(kinds=()):
+            yield
+    except TopicMissing as missing:
+        raise KafkaUnreadable(str(missing)) from missing
+    except (KafkaError, TimeoutError) as error:
+        raise KafkaUnreadable(
+            f"Kafka at {bootstrap_servers} does not answer: {error!r}; {remedy}"
+        ) from error
