@@ -21,6 +21,11 @@ def is_conninfo(text: str) -> bool:
     return all(port.isdecimal() for port in ports.split(",") if port)
 
 
+def first_line(error: Exception) -> str:
+    """Return the first line of an error of PostgreSQL or libpq."""
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
 async def connect(conninfo: Secret, name: str, *, statement_s: int, lock_s: int) -> AsyncConnection:
     """
     Return a connection that commits each statement, to a database that has the tables.

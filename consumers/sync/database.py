@@ -20,7 +20,7 @@ from consumers.runtime.callbacks import Callback, callbacks
 from consumers.runtime.handler import Elsewhere, Rejected, Stopped, Unavailable
 from consumers.runtime.sql_failure import SqlFailure, sql_failure
 from consumers.runtime.sql_positions import position_in
-from consumers.sync.connection import connect
+from consumers.sync.connection import connect, first_line
 from consumers.sync.rows import rows
 from schemas.setting import Secret
 
@@ -165,7 +165,7 @@ class DatabaseHandler:
             connected = partition in self._connections
             if failure is SqlFailure.ROW and connected and not _is_of_positions_table(error):
                 # The statement is over and nothing was written; the connection is as before.
-                raise _Refused(_first_line(error)) from error
+                raise _Refused(first_line(error)) from error
             await self._drop(partition)
             match failure:
                 case None:
@@ -175,7 +175,7 @@ class DatabaseHandler:
                 case SqlFailure.ROW if connected:
                     raise _position_refused(partition, error) from error
                 case _:
-                    raise Unavailable(f"PostgreSQL: {_first_line(error)}") from error
+                    raise Unavailable(f"PostgreSQL: {first_line(error)}") from error
         except TimeoutError as error:
             await self._drop(partition)
             raise Unavailable(f"PostgreSQL: no answer within {CALL_TIMEOUT_S} s") from error
@@ -206,19 +206,14 @@ def _is_of_positions_table(error: psycopg.Error) -> bool:
 
 def _position_refused(partition: Partition, error: Exception) -> Stopped:
     return Stopped(
-        f"PostgreSQL refuses the position of {partition}: {_first_line(error)}. Only sync writes "
+        f"PostgreSQL refuses the position of {partition}: {first_line(error)}. Only sync writes "
         "hookline.positions: remove the constraint or trigger that was added to it."
     )
 
 
 def _tables_refused(error: psycopg.Error) -> Stopped:
     return Stopped(
-        f"PostgreSQL refuses the statement that writes the tables: {_first_line(error)}. They "
+        f"PostgreSQL refuses the statement that writes the tables: {first_line(error)}. They "
         "differ from those in consumers/sync/migrations, or a trigger on them fails. Undo the "
         "change; you may add columns, constraints and triggers that accept these rows."
     )
-
-
-def _first_line(error: Exception) -> str:
-    """Return the first line of an error of PostgreSQL or libpq."""
-    return (str(error).splitlines() or [type(error).__name__])[0]

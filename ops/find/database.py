@@ -8,6 +8,7 @@ from typing import Any
 import psycopg
 from psycopg import AsyncConnection
 
+from consumers.sync.connection import first_line
 from consumers.sync.queryable import as_text
 from ops.find.collection import DATABASE, LocatedCallback, Place
 from ops.find.question import Question
@@ -65,8 +66,7 @@ async def connected(conninfo: str) -> AsyncIterator[AsyncConnection]:
             " range of time (--since, --until)"
         ) from error
     except psycopg.Error as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise NotSearched(f"PostgreSQL: {reason}") from error
+        raise NotSearched(f"PostgreSQL: {first_line(error)}") from error
 
 
 async def rows(

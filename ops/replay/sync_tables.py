@@ -8,6 +8,7 @@ from psycopg import AsyncConnection
 
 from consumers.runtime.batch import Partition, Position, Record
 from consumers.runtime.handler import Unavailable
+from consumers.sync.connection import first_line
 from consumers.sync.queryable import as_text
 from ops.find.topic_search import texts
 from ops.replay.target import RecordState
@@ -109,7 +110,7 @@ class SyncTables:
         except psycopg.Error as error:
             await self.aclose()
             check_may_wait(error)
-            raise Unavailable(f"PostgreSQL: {_first_line(error)}") from error
+            raise Unavailable(f"PostgreSQL: {first_line(error)}") from error
 
 
 def check_may_wait(error: BaseException | None) -> None:
@@ -121,14 +122,10 @@ def check_may_wait(error: BaseException | None) -> None:
     """
     if isinstance(error, psycopg.Error) and not isinstance(error, _MAY_PASS):
         raise DatabaseNotWritten(
-            f"PostgreSQL refuses a statement: {_first_line(error)}. The role of --postgres needs"
+            f"PostgreSQL refuses a statement: {first_line(error)}. The role of --postgres needs"
             " the rights that the role of sync has on the tables of the schema hookline; then run"
             " the command again, it continues"
         ) from error
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 async def _connect(postgres: str) -> AsyncConnection:

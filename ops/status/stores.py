@@ -21,6 +21,7 @@ from valkey.asyncio import Valkey
 from consumers.archive.store import local_directory
 from consumers.counters.server import answering
 from consumers.runtime.handler import Unavailable
+from consumers.sync.connection import first_line
 from ops.status.report import StoreReport
 
 # Each store must answer in this time.
@@ -144,7 +145,7 @@ async def postgres_store(conninfo: str) -> Database:
     except TimeoutError:
         return Database(not_known_because=_silent("PostgreSQL").not_known_because)
     except psycopg.Error as error:
-        return Database(not_known_because=_one_line(error))
+        return Database(not_known_because=first_line(error))
     return Database(size_bytes=size, rows=rows)
 
 
@@ -172,7 +173,3 @@ async def valkey_store(valkey: Valkey) -> StoreReport:
 
 def _silent(name: str) -> StoreReport:
     return StoreReport(name=name, not_known_because=f"no answer within {STORE_S_MAX:g} s")
-
-
-def _one_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -8,6 +8,7 @@ import click
 import psycopg
 from psycopg import AsyncConnection
 
+from consumers.sync.connection import first_line
 from ops.age import Age
 from ops.failure import Failure
 from ops.options import json_option, postgres_option
@@ -75,10 +76,9 @@ async def _expire(postgres: str, age: timedelta, *, deletes: bool, as_json: bool
             else:
                 say("nothing to delete")
     except psycopg.Error as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise NotAnswered(
-            f"PostgreSQL: {reason}. Everything that was deleted is noted; run the command again, "
-            "it continues"
+            f"PostgreSQL: {first_line(error)}. Everything that was deleted is noted; run the "
+            "command again, it continues"
         ) from error
 
 

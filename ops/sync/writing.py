@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 import psycopg
 
 from consumers.runtime.handler import Stopped, Unavailable
+from consumers.sync.connection import first_line
 from consumers.sync.database import DatabaseHandler
 from ops.failure import Failure
 from schemas.setting import Secret
@@ -34,8 +35,9 @@ async def writing_to_sync(postgres: str) -> AsyncIterator[DatabaseHandler]:
         await _check_tables(postgres)
         yield database
     except (Unavailable, psycopg.Error) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise DatabaseNotWritten(f"{reason}; run the command again, it continues") from error
+        raise DatabaseNotWritten(
+            f"{first_line(error)}; run the command again, it continues"
+        ) from error
     except Stopped as stopped:
         raise DatabaseNotWritten(str(stopped)) from stopped
     finally:
