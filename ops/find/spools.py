@@ -18,7 +18,7 @@ from ops.find.collection import SPOOL, CallbackCollection, Place
 from ops.find.question import Question
 from ops.find.record_filter import RecordFilter
 from ops.find.sources import Extent, NotSearched
-from ops.find.topic_search import texts
+from ops.records.header_texts import header_texts
 from schemas.outgoing_record import with_place
 from schemas.url_text import public_url
 
@@ -158,7 +158,7 @@ class SpoolSearch:
     def _matching(self, spool: UnheldSpool, doubts: dict[str, str]) -> Iterator[tuple[str, Row]]:
         origin = spool.state.origin
         for row in _rows(spool, doubts):
-            headers = texts(with_place(row.record.headers, origin, row.sequence))
+            headers = header_texts(with_place(row.record.headers, origin, row.sequence))
             if self._filter.matches(headers, row.record.value):
                 yield origin, row
         if quarantined := spool.state.quarantined_sequences:
@@ -168,7 +168,7 @@ class SpoolSearch:
             )
 
     def _add(self, name: str, origin: str, row: Row) -> None:
-        headers = texts(with_place(row.record.headers, origin, row.sequence))
+        headers = header_texts(with_place(row.record.headers, origin, row.sequence))
         at = datetime.fromtimestamp(row.received_at_ms / 1000, UTC)
         place = Place(store=SPOOL, where=f"spool {name}", at=at, note="on disk")
         self._collection.add(headers, row.record.value, place)

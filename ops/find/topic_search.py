@@ -1,7 +1,7 @@
 """Search one of the two topics for the records of a range of time."""
 
 import contextlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from consumers.runtime.batch import Partition, Record
@@ -9,6 +9,7 @@ from ops.find.collection import DEAD_LETTER, TOPIC, CallbackCollection, Place
 from ops.find.question import Question
 from ops.find.record_filter import RecordFilter
 from ops.find.sources import Extent, NotSearched, Progress
+from ops.records.header_texts import header_texts
 from ops.records.time_range import TimeRange
 from ops.records.topic import TopicUnreadable, records_between
 from schemas.dead_letter import CONNECT, GROUP, STAGE
@@ -56,18 +57,9 @@ class TopicSearch:
         return Extent(f"{count:,} records", time_range)
 
     def _add(self, partition: Partition, record: Record) -> None:
-        headers = texts(record.headers)
+        headers = header_texts(record.headers)
         if self._filter.matches(headers, record.value):
             self._collection.add(headers, record.value, _place(partition, record, headers))
-
-
-def texts(headers: Iterable[tuple[str, bytes]]) -> Mapping[str, str]:
-    """Return a record's headers as texts, as the archive has them."""
-    return {
-        name: value.decode("utf-8", "backslashreplace")
-        for name, value in headers
-        if value is not None
-    }
 
 
 def _place(partition: Partition, record: Record, headers: Mapping[str, str]) -> Place:

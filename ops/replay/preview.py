@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from consumers.runtime.batch import Record
-from ops.find.topic_search import texts
+from ops.records.header_texts import header_texts
 from ops.replay.target import RecordState
 
 # The number of groups; the callbacks of all further apps and commands are one group.
@@ -56,7 +56,7 @@ class Preview:
             self.unread += state is RecordState.UNREAD
             if state in (RecordState.UNREAD, RecordState.UNWANTED):
                 continue
-            headers = texts(record.headers)
+            headers = header_texts(record.headers)
             group = self._group(
                 headers.get("ce_sdkappid", ""), headers.get("ce_type", ""), record.timestamp_ms
             )

@@ -11,7 +11,7 @@ import orjson
 from consumers.runtime.batch import Record
 from ops.find.question import Question
 from ops.find.record_filter import RecordFilter
-from ops.find.topic_search import texts
+from ops.records.header_texts import header_texts
 from ops.records.time_range import TimeRange
 
 # Without --since and --until, nothing is earlier or later than these.
@@ -72,7 +72,7 @@ class ReplaySelection:
                 return False
             if not is_filtered:
                 return True
-            headers = texts(record.headers)
+            headers = header_texts(record.headers)
             return self.command in (None, headers.get("ce_type")) and matches(headers, record.value)
 
         return is_selected

@@ -10,7 +10,7 @@ from consumers.runtime.batch import Partition, Position, Record
 from consumers.runtime.handler import Unavailable
 from consumers.sync.connection import first_line
 from consumers.sync.queryable import as_text
-from ops.find.topic_search import texts
+from ops.records.header_texts import header_texts
 from ops.replay.target import RecordState
 from ops.sync.writing import CONNECT_TIMEOUT_S, NO_TABLES, DatabaseNotWritten
 from schemas.callback_record import place
@@ -89,7 +89,7 @@ class SyncTables:
         if not records:
             return {}
         places = [place(each.headers) for each in records]
-        ids = [as_text(texts(each.headers).get(ID, "")) for each in records]
+        ids = [as_text(header_texts(each.headers).get(ID, "")) for each in records]
         columns = [as_text(origin) for origin, _ in places], [at for _, at in places], ids
         return {
             number - 1: RecordState.EXPIRED if is_expired else RecordState.LACKING
