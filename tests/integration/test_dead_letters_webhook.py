@@ -9,7 +9,7 @@ from support.kafka.parts import ends_of, in_topic, many
 from support.processes.ingress import until
 from support.rejected_world import RejectedWorld, a_rejected_world
 from support.webhook.proof import prove
-from support.webhook.receiver import Arrival, receiving
+from support.webhook.receiver import Arrival
 from support.webhook.world import a_world
 
 from consumers.runtime.batch import Position, Record
@@ -42,12 +42,11 @@ async def test_a_target_gets_what_it_refused_before_later_callbacks(
 ) -> None:
     """Its members deliver it; the main topic, and so every other consumer, gets nothing."""
     async with (
-        receiving() as receiver,
-        a_world(own_kafka.address, tmp_path, receiver) as world,
+        a_world(own_kafka.address, tmp_path, answer=refusing_user3) as world,
         a_rejected_world(own_kafka.address, conninfo, tmp_path / "commands") as commands,
     ):
         consumer = f"webhook-{world.name}"
-        receiver.answer = refusing_user3
+        receiver = world.receiver
         await world.send(60, people=6)
         world.launch()
         await receiver.has(50)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from support.kafka.parts import in_topic
 from support.processes.ingress import until
-from support.webhook.receiver import Arrival, Receiver, receiving
+from support.webhook.receiver import Arrival, receiving
 from support.webhook.world import World, a_world, keys_by_person
 
 from consumers.runtime.batch import Position
@@ -27,31 +27,15 @@ REPEATS_MAX = RATE // 10
 
 
 @pytest.fixture
-async def receiver() -> AsyncIterator[Receiver]:
-    """Yield the receiver to which the webhook delivers."""
-    async with receiving() as made:
-        yield made
-
-
-@pytest.fixture
-async def world(
-    empty_kafka: EmbeddedKafka, tmp_path: Path, receiver: Receiver
-) -> AsyncIterator[World]:
+async def world(empty_kafka: EmbeddedKafka, tmp_path: Path) -> AsyncIterator[World]:
     """Yield a world without callbacks."""
-    async with a_world(empty_kafka.address, tmp_path, receiver) as made:
+    async with a_world(empty_kafka.address, tmp_path) as made:
         yield made
 
 
 async def start(world: World, url: str, *arguments: str) -> asyncio.subprocess.Process:
     """Start a replay to the target at `url`."""
-    env = {
-        "HOOKLINE_BOOTSTRAP_SERVERS": world.kafka,
-        "WEBHOOK_NAME": world.name,
-        "WEBHOOK_URL": url,
-        "WEBHOOK_SECRETS_FILE": str(world.secrets),
-        "WEBHOOK_ALLOW_CIDRS": "127.0.0.0/8",
-        "COLUMNS": "200",
-    }
+    env = {"HOOKLINE_BOOTSTRAP_SERVERS": world.kafka, "COLUMNS": "200"} | world.env(url)
     return await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "ops.cli", "replay", f"webhook-{world.name}", *arguments),
         env=os.environ | env,

@@ -12,7 +12,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.structs import ConsumerRecord
 from support.builders import a_stored_record
 from support.kafka.parts import in_topic
-from support.webhook.receiver import Answer, Arrival, Receiver, receiving
+from support.webhook.receiver import Answer, Arrival
 from support.webhook.world import World, a_world
 
 from consumers.runtime import positioning
@@ -29,13 +29,6 @@ from schemas.clients import started
 from schemas.topics import DEAD_LETTERS, record_bytes_max
 
 
-@pytest.fixture
-async def receiver() -> AsyncIterator[Receiver]:
-    """Yield a receiver that accepts everything."""
-    async with receiving() as made:
-        yield made
-
-
 @pytest.fixture(autouse=True)
 def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
     """Wait for a fraction of the time before a parked conversation is tried again."""
@@ -44,11 +37,9 @@ def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-async def world(
-    empty_kafka: EmbeddedKafka, tmp_path: Path, receiver: Receiver
-) -> AsyncIterator[World]:
+async def world(empty_kafka: EmbeddedKafka, tmp_path: Path) -> AsyncIterator[World]:
     """Yield a world without callbacks."""
-    async with a_world(empty_kafka.address, tmp_path, receiver) as made:
+    async with a_world(empty_kafka.address, tmp_path) as made:
         yield made
 
 

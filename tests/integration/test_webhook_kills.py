@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from support.webhook.proof import prove
-from support.webhook.receiver import Arrival, Receiver, receiving
+from support.webhook.receiver import Arrival
 from support.webhook.world import REPEATS_MAX, World, a_world
 
 from ops.demo.embedded.kafka import EmbeddedKafka
@@ -17,18 +17,9 @@ PEOPLE = 30
 
 
 @pytest.fixture
-async def receiver() -> AsyncIterator[Receiver]:
-    """Yield a receiver that accepts everything."""
-    async with receiving() as made:
-        yield made
-
-
-@pytest.fixture
-async def world(
-    empty_kafka: EmbeddedKafka, tmp_path: Path, receiver: Receiver
-) -> AsyncIterator[World]:
+async def world(empty_kafka: EmbeddedKafka, tmp_path: Path) -> AsyncIterator[World]:
     """Yield a world without callbacks."""
-    async with a_world(empty_kafka.address, tmp_path, receiver) as made:
+    async with a_world(empty_kafka.address, tmp_path) as made:
         yield made
 
 

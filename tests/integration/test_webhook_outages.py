@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 from support.webhook.proof import audited, prove
-from support.webhook.receiver import Arrival, Receiver, receiving
+from support.webhook.receiver import Arrival
 from support.webhook.world import REPEATS_MAX, World, a_world
 
 from ops.audit.report import SinkReport
@@ -16,34 +16,23 @@ from ops.demo.embedded.kafka import EmbeddedKafka
 from ops.failure import ExitCode
 
 
-@pytest.fixture
-async def receiver() -> AsyncIterator[Receiver]:
-    """Yield a receiver that accepts everything, after a short time."""
-
-    async def slow(_: Arrival) -> int:
-        await asyncio.sleep(0.02)
-        return 204
-
-    async with receiving() as made:
-        made.answer = slow
-        yield made
+async def slow(_: Arrival) -> int:
+    """Accept everything, after a short time."""
+    await asyncio.sleep(0.02)
+    return 204
 
 
 @pytest.fixture
-async def own_world(
-    own_kafka: EmbeddedKafka, tmp_path: Path, receiver: Receiver
-) -> AsyncIterator[World]:
+async def own_world(own_kafka: EmbeddedKafka, tmp_path: Path) -> AsyncIterator[World]:
     """Yield a world without callbacks, whose broker may be killed."""
-    async with a_world(own_kafka.address, tmp_path, receiver) as made:
+    async with a_world(own_kafka.address, tmp_path, answer=slow) as made:
         yield made
 
 
 @pytest.fixture
-async def world(
-    empty_kafka: EmbeddedKafka, tmp_path: Path, receiver: Receiver
-) -> AsyncIterator[World]:
+async def world(empty_kafka: EmbeddedKafka, tmp_path: Path) -> AsyncIterator[World]:
     """Yield a world without callbacks."""
-    async with a_world(empty_kafka.address, tmp_path, receiver) as made:
+    async with a_world(empty_kafka.address, tmp_path, answer=slow) as made:
         yield made
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from support.kafka.parts import Pipe, delete_before, ends_of, many, run_until
 from support.processes.consumer import Consumer
-from support.webhook.receiver import SECRET, Receiver
+from support.webhook.receiver import SECRET, Answer, Receiver, ok, receiving
 
 from consumers.webhook.consumer import LIMITS, RETRY_REQUESTS_DIVISOR, open_handler
 from consumers.webhook.handler import WebhookHandler
@@ -75,15 +75,18 @@ class World:
             dead_letters=True,
         )
 
-    def launch(self, **settings: object) -> Consumer:
-        """Start a member as a process of its own."""
-        env = {
+    def env(self, url: str) -> dict[str, str]:
+        """Return the target's settings as variables, with this URL."""
+        return {
             "WEBHOOK_NAME": self.name,
-            "WEBHOOK_URL": self.receiver.url,
+            "WEBHOOK_URL": url,
             "WEBHOOK_SECRETS_FILE": str(self.secrets),
             "WEBHOOK_ALLOW_CIDRS": "127.0.0.0/8",
-            "PYTHONUNBUFFERED": "1",
         }
+
+    def launch(self, **settings: object) -> Consumer:
+        """Start a member as a process of its own."""
+        env = self.env(self.receiver.url) | {"PYTHONUNBUFFERED": "1"}
         log = self.directory / f"webhook-{len(self.members)}.log"
         member = Consumer("webhook", self.kafka, log, env=env, **settings)
         member.launch()
@@ -100,16 +103,18 @@ class World:
 
 
 @asynccontextmanager
-async def a_world(kafka: str, directory: Path, receiver: Receiver) -> AsyncIterator[World]:
+async def a_world(kafka: str, directory: Path, *, answer: Answer = ok) -> AsyncIterator[World]:
     """Yield a world whose topic is empty; its processes are killed on exit."""
     await delete_before(kafka, await ends_of(kafka))
-    made = World(kafka, directory, receiver)
-    try:
-        yield made
-    finally:
-        for member in made.members:
-            member.kill()
-        made.pipe.close()
+    async with receiving() as receiver:
+        receiver.answer = answer
+        made = World(kafka, directory, receiver)
+        try:
+            yield made
+        finally:
+            for member in made.members:
+                member.kill()
+            made.pipe.close()
 
 
 def keys_by_person(records: Iterable[OutgoingRecord]) -> dict[str, list[str]]:
