@@ -7,12 +7,12 @@ from typing import Any
 
 import psycopg
 import pytest
+from support import sync_tables
 from support.builders import P0, a_callback
 from support.kafka.parts import ends_of, in_topic, many, sequences
 from support.processes.consumer import Consumer
 from support.processes.ingress import until
 from support.rejected_world import RejectedWorld, a_rejected_world, malformed_before
-from support.sync_tables import select
 
 from consumers.stats.dead_letter_actions import ActionFollower
 from consumers.stats.kafka_facts import ask_kafka
@@ -48,7 +48,7 @@ async def receipts(world: RejectedWorld, count: int) -> None:
     """Return when the database has so many receipts."""
 
     async def there() -> bool:
-        return (await rows(world, "select count(*) from hookline.receipts")) == [(count,)]
+        return await asyncio.to_thread(sync_tables.receipts, world.conninfo) == count
 
     await until(there, f"{count} receipts")
 
@@ -74,14 +74,6 @@ async def waiting(world: RejectedWorld, follower: ActionFollower) -> dict[tuple[
         counted = None if isinstance(facts, SilentProcess) else facts.dead_letters
         if counted is not None and counted.is_complete:
             return {(each.component, each.reason): n for each, n in counted.counts.items()}
-
-
-async def rows(world: RejectedWorld, query: str) -> list[tuple[object, ...]]:
-    """Return a query's rows, none while there is no such table."""
-    try:
-        return await asyncio.to_thread(select, world.conninfo, query)
-    except psycopg.errors.UndefinedTable:
-        return []
 
 
 @pytest.mark.timeout(600)
@@ -119,7 +111,7 @@ async def test_a_rule_is_fixed_and_what_it_rejected_is_sent_again(
     sent = await world.hookline("resend", "sync", "--yes", "--reason", "NO_USER3", "--by", "me")
     assert "3 selected: 3 sent" in sent
     assert await ends_of(world.kafka) == before
-    (counts,) = await rows(world, "select count(*), count(distinct ce_id) from hookline.messages")
+    (counts,) = await world.rows("select count(*), count(distinct ce_id) from hookline.messages")
     assert counts == (29, 29)
     (group,) = await world.groups()
     assert (group["open"], group["resent"], group["dropped"]) == (0, 3, 1)
@@ -130,9 +122,9 @@ async def test_a_rule_is_fixed_and_what_it_rejected_is_sent_again(
     assert "red packet" not in shown
     assert "there is no dead letter 0/99" in await world.hookline("show", "0/99", code=2)
     # Of an older copy of the database, only what was sent is missing.
-    await rows(world, "delete from hookline.receipts where sequence > 10 returning sequence")
+    await world.rows("delete from hookline.receipts where sequence > 10 returning sequence")
     await world.hookline("resend", "sync", "--yes", "--again")
-    assert await rows(world, "select count(*) from hookline.receipts") == [(13,)]
+    assert await world.rows("select count(*) from hookline.receipts") == [(13,)]
     assert sync.runs
 
 

@@ -14,7 +14,7 @@ from support.builders import a_body
 from support.processes.blackbox import hookline
 from support.processes.consumer import Consumer
 from support.processes.ingress import Connection, Ingress, post, until
-from support.sync_tables import select
+from support.sync_tables import receipts
 from valkey import Valkey
 
 from consumers.archive.segment import read_summary
@@ -81,8 +81,8 @@ class Pipeline:
         archived = sum(read_summary(path.read_bytes()).records for path in segments)
         with Valkey.from_url(self.env["COUNTERS_VALKEY"]) as valkey:
             applied: Any = valkey.hvals("hookline:1:applied")
-        receipts = select(self.env["SYNC_POSTGRES"], "select count(*) from hookline.receipts")
-        return [archived, sum(map(int, applied)), receipts[0][0]] == [count] * 3
+        stored = receipts(self.env["SYNC_POSTGRES"])
+        return [archived, sum(map(int, applied)), stored] == [count] * 3
 
 
 @pytest.fixture

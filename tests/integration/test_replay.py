@@ -3,16 +3,15 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+from support import sync_tables
 from support.builders import P0
 from support.kafka.parts import delete_before, ends_of, in_topic, many
 from support.rejected_world import RejectedWorld, Stored, a_rejected_world
-from support.sync_tables import select
 
 from ops.demo.embedded.kafka import EmbeddedKafka
 from ops.failure import ExitCode
@@ -28,19 +27,14 @@ async def world(
     empty_kafka: EmbeddedKafka, conninfo: str, tmp_path: Path
 ) -> AsyncIterator[RejectedWorld]:
     """Yield a world without callbacks."""
-    async with a_rejected_world(empty_kafka.address, conninfo, tmp_path) as made:
-        yield replace(made, subcommand="replay")
-
-
-async def rows(world: RejectedWorld, query: str) -> list[tuple[Any, ...]]:
-    """Return a query's rows."""
-    return await asyncio.to_thread(select, world.conninfo, query)
+    kafka = empty_kafka.address
+    async with a_rejected_world(kafka, conninfo, tmp_path, subcommand="replay") as made:
+        yield made
 
 
 async def receipts(world: RejectedWorld) -> int:
     """Return the number of receipts."""
-    ((count,),) = await rows(world, "select count(*) from hookline.receipts")
-    return int(count)
+    return await asyncio.to_thread(sync_tables.receipts, world.conninfo)
 
 
 async def change(world: RejectedWorld, statement: str) -> None:
@@ -73,7 +67,7 @@ async def test_rows_that_were_deleted_come_back_and_the_others_stay_as_they_are(
 ) -> None:
     """From the topic and from the archive; one that is rejected holds up no other."""
     await in_database(world, 60)
-    before = await rows(world, ROWS)
+    before = await world.rows(ROWS)
     await change(world, DELETED)
     preview = await world.hookline("sync")
     assert "60 callbacks, from " in preview
@@ -91,12 +85,12 @@ async def test_rows_that_were_deleted_come_back_and_the_others_stay_as_they_are(
     await change(world, DELETED)
     done = await summary(world, "--from", "archive", "--yes")
     assert (done["written"], done["unchanged"]) == (24, 36)
-    after = await rows(world, ROWS)
+    after = await world.rows(ROWS)
     assert [ce_id for ce_id, _ in after] == [ce_id for ce_id, _ in before]
     # xmin is another one where a row was written again.
     assert len(set(after) & set(before)) == 48
     assert (await world.audited()).proven
-    assert await rows(world, "select 1 from hookline.positions where topic like 'replay:%'") == []
+    assert await world.rows("select 1 from hookline.positions where topic like 'replay:%'") == []
 
 
 @pytest.mark.timeout(600)

@@ -4,15 +4,13 @@ import asyncio
 import random
 import signal
 from collections.abc import AsyncIterator, Callable
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 from support.builders import P0
 from support.kafka.parts import many
 from support.rejected_world import RejectedWorld, a_rejected_world
-from support.sync_tables import select
+from support.sync_tables import receipts
 
 from ops.demo.embedded.kafka import EmbeddedKafka
 
@@ -33,23 +31,19 @@ async def world(
     empty_kafka: EmbeddedKafka, conninfo: str, tmp_path: Path
 ) -> AsyncIterator[RejectedWorld]:
     """Yield a world without callbacks."""
-    async with a_rejected_world(empty_kafka.address, conninfo, tmp_path) as made:
-        yield replace(made, subcommand="replay")
-
-
-async def rows(world: RejectedWorld, query: str) -> list[tuple[Any, ...]]:
-    """Return a query's rows."""
-    return await asyncio.to_thread(select, world.conninfo, query)
+    kafka = empty_kafka.address
+    async with a_rejected_world(kafka, conninfo, tmp_path, subcommand="replay") as made:
+        yield made
 
 
 async def kill_one(world: RejectedWorld, source: str, kill: int, chance: random.Random) -> bool:
     """Kill one run; return whether it had moved the position of the replay."""
-    before = await rows(world, POSITIONS)
+    before = await world.rows(POSITIONS)
     run = await world.start("sync", "--from", source, "--yes", "--rate", RATE)
     if kill % 2:
         await asyncio.sleep(chance.uniform(0, START_S_MAX))
     else:
-        while await rows(world, POSITIONS) == before and run.returncode is None:
+        while await world.rows(POSITIONS) == before and run.returncode is None:
             pass
         await asyncio.sleep(chance.uniform(0, WRITING_S_MAX))
     # On a busy machine it may have written everything before it is killed.
@@ -57,7 +51,7 @@ async def kill_one(world: RejectedWorld, source: str, kill: int, chance: random.
         run.kill()
     await run.communicate()
     assert run.returncode in (0, -signal.SIGKILL)
-    return await rows(world, POSITIONS) != before
+    return await world.rows(POSITIONS) != before
 
 
 @pytest.mark.timeout(600)
@@ -79,21 +73,20 @@ async def test_a_killed_replay_loses_and_doubles_nothing(
         async with world.changing() as owner:
             await owner.execute(b"delete from hookline.receipts where sequence % 3 > 0")
             await owner.execute(b"delete from hookline.messages where sender < 'user4'")
-        stay = await rows(world, ROWS)
+        stay = await world.rows(ROWS)
         for kill in range(kills):
             moved += await kill_one(world, source, kill, chance)
-        written = "select count(*) from hookline.receipts"
-        left += count - (await rows(world, written))[0][0]
+        left += count - await asyncio.to_thread(receipts, world.conninfo)
         preview = await world.hookline("sync", "--from", source, "--json")
         # The runs that were killed are continued, not repeated.
-        was_cut = await rows(world, POSITIONS) != [(0,)]
+        was_cut = await world.rows(POSITIONS) != [(0,)]
         assert (f'"callbacks":{count},' in preview) is not was_cut
         await world.hookline("sync", "--from", source, "--yes", "--rate", "100000")
-        after = await rows(world, ROWS)
+        after = await world.rows(ROWS)
         assert len(after) == len({ce_id for ce_id, _ in after}) == count
         assert set(stay) <= set(after)
         assert (await world.audited()).proven
-        assert await rows(world, POSITIONS) == [(0,)]
+        assert await world.rows(POSITIONS) == [(0,)]
     say(
         f"{2 * kills} kills, {moved} of them after some were written: 0 lost, 0 doubled of"
         f" {2 * count}; {left} receipts were written by the last runs"

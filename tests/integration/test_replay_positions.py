@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 import psycopg
 import pytest
 from support.builders import P0, a_body, a_stored_record
-from support.sync_tables import select
+from support.sync_tables import receipts
 
 from consumers.runtime.batch import Partition, Position, Record
 from consumers.sync.database import DatabaseHandler
@@ -65,12 +65,6 @@ def change(conninfo: str, statement: str) -> None:
     """Have the owner of the database change it."""
     with psycopg.connect(conninfo, autocommit=True) as connection:
         connection.execute(statement.encode())
-
-
-def receipts(conninfo: str) -> int:
-    """Return the number of receipts."""
-    ((count,),) = select(conninfo, "select count(*) from hookline.receipts")
-    return int(count)
 
 
 async def test_what_was_rejected_is_tried_again_by_the_next_run(database: str) -> None:

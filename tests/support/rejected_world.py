@@ -48,7 +48,7 @@ class RejectedWorld:
     pipe: Pipe
     conninfo: str
     archive: Path
-    subcommand: str = "dead-letters"
+    subcommand: str
 
     def command(self, *arguments: str) -> list[str]:
         """Return the command line of the subcommand of `hookline`."""
@@ -117,9 +117,13 @@ class RejectedWorld:
         finally:
             await database.close()
 
+    async def rows(self, query: str) -> list[tuple[Any, ...]]:
+        """Return a query's rows."""
+        return await asyncio.to_thread(select, self.conninfo, query)
+
     async def receipts(self) -> tuple[object, ...]:
         """Return how many receipts and different ones, the first, the last, how many messages."""
-        (found,) = await asyncio.to_thread(select, self.conninfo, _RECEIPTS)
+        (found,) = await self.rows(_RECEIPTS)
         return found
 
     async def open_ids(self, consumer: str) -> list[str]:
@@ -181,10 +185,12 @@ class RejectedWorld:
 
 
 @asynccontextmanager
-async def a_rejected_world(kafka: str, conninfo: str, folder: Path) -> AsyncIterator[RejectedWorld]:
+async def a_rejected_world(
+    kafka: str, conninfo: str, folder: Path, *, subcommand: str = "dead-letters"
+) -> AsyncIterator[RejectedWorld]:
     """Yield a world without callbacks."""
     with closing(Pipe(kafka, folder / "spool")) as pipe:
-        yield RejectedWorld(kafka, pipe, conninfo, folder / "archive")
+        yield RejectedWorld(kafka, pipe, conninfo, folder / "archive", subcommand)
 
 
 def malformed_before(numbers: Iterable[int]) -> list[OutgoingRecord]:

@@ -12,6 +12,14 @@ def select(conninfo: str, query: str) -> list[tuple[Any, ...]]:
         return connection.execute(query.encode()).fetchall()
 
 
+def receipts(conninfo: str) -> int:
+    """Return the number of receipts, 0 while sync has not made its tables."""
+    if select(conninfo, "select to_regclass('hookline.receipts')") == [(None,)]:
+        return 0
+    ((count,),) = select(conninfo, "select count(*) from hookline.receipts")
+    return int(count)
+
+
 def messages(conninfo: str) -> list[dict[str, Any]]:
     """Return all messages in the order in which they were stored."""
     with psycopg.connect(conninfo, row_factory=dict_row) as connection:

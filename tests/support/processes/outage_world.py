@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-import psycopg
 from support.archive import reader
 from support.kafka.broker import Broker, running_broker
 from support.kafka.parts import in_topic
@@ -19,6 +18,7 @@ from support.processes.consumer import Consumer
 from support.processes.ingress import Ingress, until
 from support.processes.load import committed_offsets
 from support.processes.senders import Senders
+from support.sync_tables import receipts
 from valkey import Valkey
 
 from schemas.topics import DEAD_LETTERS
@@ -93,7 +93,7 @@ class World:
         return {
             "ingress": await self._forwarded(),
             "archive": reader.count(self._archive).total(),
-            "sync": self._receipts(),
+            "sync": receipts(self._postgres),
             "counters": sum(self._hash("applied").values()),
             "subscriber": self._counted(),
         }
@@ -169,14 +169,6 @@ class World:
 
     async def _nothing_waits(self) -> bool:
         return all(not spool["rows"] for spool in (await self.ingress.status())["spools"])
-
-    def _receipts(self) -> int:
-        with psycopg.connect(self._postgres) as connection:
-            if connection.execute("select to_regclass('hookline.receipts')").fetchone() == (None,):
-                return 0
-            row = connection.execute("select count(*) from hookline.receipts").fetchone()
-        assert row
-        return int(row[0])
 
     def _hash(self, name: str) -> dict[str, int]:
         by_origin: dict[str, int] = {}
