@@ -6,11 +6,11 @@ from collections.abc import AsyncGenerator
 from datetime import datetime
 
 from consumers.archive import segment_name
-from consumers.archive.segment import SegmentSummary, decode_line, read_lines, read_summary
+from consumers.archive.segment import SegmentSummary, read_summary
 from consumers.archive.store import SegmentStore
 from consumers.runtime.batch import Partition, Record
 from ops.archive.segments import in_order, naming
-from ops.records.archived import record_of
+from ops.records.archived import chain_from, segment_records
 
 
 async def first_offset(
@@ -56,17 +56,10 @@ async def records_from(
 
 async def _names(store: SegmentStore, partition: Partition, offset: int) -> AsyncGenerator[str]:
     """Yield the names of the segments that may have `offset`, and of all that follow."""
-    before = ""
-    async with contextlib.aclosing(store.pages(partition)) as pages:
-        async for page in pages:
-            for name in page:
-                if before and segment_name.first_offset(name) > offset:
-                    yield before
-                before = name
-    if before:
-        yield before
+    async with contextlib.aclosing(chain_from(store, partition, offset)) as pairs:
+        async for pair in pairs:
+            yield pair[0]
 
 
 def _records(content: bytes, offset: int) -> tuple[SegmentSummary, list[Record]]:
-    lines = map(decode_line, read_lines(content))
-    return read_summary(content), [record_of(line) for line in lines if line.offset >= offset]
+    return read_summary(content), list(segment_records(content, offset))

@@ -9,15 +9,22 @@ brokers differ by less than CLOCK_SLACK.
 import base64
 import contextlib
 import hashlib
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Iterator, Sequence
 
 import zstandard
 
 from consumers.archive import segment_name
 from consumers.archive.decompression import LINE_BYTES_MAX, WINDOW_BYTES_MAX
-from consumers.archive.segment import DamagedSegment, Line, SegmentSummary, summary_size
+from consumers.archive.segment import (
+    DamagedSegment,
+    Line,
+    SegmentSummary,
+    decode_line,
+    read_lines,
+    summary_size,
+)
 from consumers.archive.store import SegmentStore
-from consumers.runtime.batch import Record
+from consumers.runtime.batch import Partition, Record
 from ops.records.time_range import TimeRange
 
 # Large enough that the search in a block takes longer than to get the block.
@@ -44,6 +51,29 @@ async def segment_names_between(
                 for name in page:
                     if wide.first_hour <= segment_name.hour(name) <= wide.last_hour:
                         yield name
+
+
+async def chain_from(
+    store: SegmentStore, partition: Partition, offset: int
+) -> AsyncGenerator[Sequence[str]]:
+    """
+    Yield each two consecutive names of a chain, then its last name alone.
+
+    The first name is that of the segment that may have `offset`.
+
+    Raises:
+        Unavailable: the store does not answer.
+    """
+    before = ""
+    async with contextlib.aclosing(store.pages(partition)) as pages:
+        async for page in pages:
+            for name in page:
+                # All records of the segment before this one are before the offset.
+                if before and segment_name.first_offset(name) > offset:
+                    yield before, name
+                before = name
+    if before:
+        yield (before,)
 
 
 def line_blocks(content: bytes, summary: SegmentSummary) -> Iterator[bytes]:
@@ -83,7 +113,19 @@ def _unpacked(frames: memoryview) -> Iterator[bytes]:
         raise DamagedSegment(f"the segment cannot be decompressed: {error}") from error
 
 
-def record_of(line: Line) -> Record:
+def segment_records(content: bytes, offset: int) -> Iterator[Record]:
+    """
+    Yield the records of a segment from `offset` on. Call this in a thread.
+
+    Raises:
+        DamagedSegment: the segment is not the one that was written.
+    """
+    for line in map(decode_line, read_lines(content)):
+        if line.offset >= offset:
+            yield _record_of(line)
+
+
+def _record_of(line: Line) -> Record:
     """Return the record that a line of a segment was made of."""
     if line.key_base64 is not None:
         key: bytes | None = base64.b64decode(line.key_base64)

@@ -7,11 +7,11 @@ from datetime import UTC, datetime
 from functools import partial
 
 from consumers.archive import segment_name
-from consumers.archive.segment import SegmentSummary, decode_line, read_lines, read_summary
+from consumers.archive.segment import SegmentSummary, read_summary
 from consumers.archive.store import SegmentStore
 from consumers.runtime.batch import Partition, Record
 from ops.archive.segments import in_order, naming
-from ops.records.archived import record_of
+from ops.records.archived import chain_from, segment_records
 from ops.replay.selection import ReplaySelection
 from ops.replay.source import Part, SourceIncomplete
 from schemas.topics import CALLBACKS
@@ -88,10 +88,10 @@ class ArchiveSource:
         for partition in await self._store.partitions():
             if partition.topic != CALLBACKS.name:
                 continue
-            pairs = _pairs(self._store, partition, positions.get(partition, 0))
+            pairs = chain_from(self._store, partition, positions.get(partition, 0))
             yielded = ""
-            async with contextlib.aclosing(pairs) as each:
-                async for pair in each:
+            async with contextlib.aclosing(pairs):
+                async for pair in pairs:
                     for name in pair if self._overlaps(pair) else ():
                         if name > yielded and (with_neighbours or self._is_in_range(name)):
                             yield name
@@ -173,22 +173,6 @@ def _partition(name: str) -> Partition:
     return Partition(topic, int(number))
 
 
-async def _pairs(
-    store: SegmentStore, partition: Partition, position: int
-) -> AsyncGenerator[Sequence[str]]:
-    """Yield each two consecutive names of a chain, from that of the segment of `position` on."""
-    before = ""
-    async with contextlib.aclosing(store.pages(partition)) as pages:
-        async for page in pages:
-            for name in page:
-                # All records of the segment before this one are before the position.
-                if before and segment_name.first_offset(name) > position:
-                    yield before, name
-                before = name
-    if before:
-        yield (before,)
-
-
 def _check_chain(name: str, summary: SegmentSummary, reached: int | None) -> None:
     """
     Check that no segment is missing before this one.
@@ -210,5 +194,5 @@ def _selected(
     content: bytes, selects: Callable[[Record], bool], position: int
 ) -> tuple[SegmentSummary, list[Record]]:
     """Return the selected records of a segment, from `position` on."""
-    records = map(record_of, map(decode_line, read_lines(content)))
-    return read_summary(content), [r for r in records if r.offset >= position and selects(r)]
+    records = segment_records(content, position)
+    return read_summary(content), list(filter(selects, records))
