@@ -2,7 +2,9 @@
 
 import click
 
-HOUR = click.DateTime(formats=["%Y-%m-%d", "%Y-%m-%dT%H"])
+from ops.records.options import UtcTime
+
+HOUR = UtcTime(["%Y-%m-%d", "%Y-%m-%dT%H"])
 topic_option = click.option("--topic", help="Only this topic.")
 partition_option = click.option("--partition", type=int, help="Only this partition.")
 since_option = click.option(

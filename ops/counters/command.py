@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import os
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import click
@@ -94,7 +94,6 @@ def counters_rebuild(
         raise WrongSettings(
             f"the settings of the counters cannot be used: {'; '.join(faults.args)}"
         ) from None
-    since = since.replace(tzinfo=UTC) if since else None
     with (
         reading_archive(archive_url) if archive_url else contextlib.nullcontext() as store,
         _reading_valkey(),

@@ -3,7 +3,7 @@
 import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 
 import click
 
@@ -55,8 +55,8 @@ class LetterFilter:
             (not self.consumer or letter.consumer == self.consumer)
             and (not self.reason or self.reason.lower() in letter.reason.lower())
             and (not self.command or letter.command == self.command)
-            and (not self.since or letter.at >= self.since.replace(tzinfo=UTC))
-            and (not self.until or letter.at < self.until.replace(tzinfo=UTC))
+            and (not self.since or letter.at >= self.since)
+            and (not self.until or letter.at < self.until)
             and (not self.ids or letter.id in self.ids)
         )
 

@@ -133,8 +133,8 @@ def find(
     bounded("--timeout", timeout_s, 1, 24 * 3600)
     request = FindRequest(
         question=_question(text, kind, users=users, app=app, group=group, at=at),
-        since=since and since.replace(tzinfo=UTC),
-        until=until and until.replace(tzinfo=UTC),
+        since=since,
+        until=until,
         now=datetime.now(UTC),
         limit=limit,
         keeps_bodies=with_body,

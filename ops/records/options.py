@@ -1,13 +1,26 @@
 """The options that select callbacks, with the same names and meanings in all commands."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import TypeVar
 
 import click
 
-TIME = click.DateTime(formats=["%Y-%m-%d", "%Y-%m-%dT%H", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"])
 ACCOUNTS_MAX = 2
 Command = TypeVar("Command", bound=Callable[..., object])
+
+
+class UtcTime(click.DateTime):
+    """A time that is written in one of some formats, in UTC."""
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> datetime:
+        """Return the time of a text."""
+        return super().convert(value, param, ctx).replace(tzinfo=UTC)
+
+
+TIME = UtcTime(["%Y-%m-%d", "%Y-%m-%dT%H", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"])
 
 users_option = click.option(
     "--user",

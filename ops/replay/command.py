@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import NamedTuple
 
 import click
@@ -121,8 +121,8 @@ def replay_command(
         raise click.UsageError("--since must be before --until")
     selection = ReplaySelection(
         source=SourceKind(source),
-        since=since and since.replace(tzinfo=UTC),
-        until=until and until.replace(tzinfo=UTC),
+        since=since,
+        until=until,
         app=app,
         users=users,
         group=group,
