@@ -14,6 +14,7 @@ from ops.failure import Failure
 from ops.options import json_option, postgres_option
 from ops.sync import expire
 from ops.sync.plan import ExpiryPlan, StoredMonth, plan
+from ops.sync.session import prepare
 from ops.terminal import echo, measured_progress, print_json, run, say, waiting
 
 CONNECT_TIMEOUT_S = 10
@@ -65,7 +66,7 @@ async def _expire(postgres: str, age: timedelta, *, deletes: bool, as_json: bool
             # A connection pooler may send each statement to another server process.
             prepare_threshold=None,
         ) as connection:
-            await expire.prepare(connection)
+            await prepare(connection)
             with waiting("counting the rows of each month"):
                 planned = await plan(connection, age)
             _print(planned, as_json=as_json)

@@ -20,31 +20,15 @@ from typing import Any, NamedTuple
 
 from psycopg import AsyncConnection, sql
 
-from consumers.sync.tables import SELECT_OLDEST_WRITER, version_fault
-from ops.failure import Failure
-
 # The rows of one step, and the receipts and ids. A step takes less than a second on a busy machine,
 # and a callback that is repeated at this moment waits for it.
 ROWS_PER_STEP = 5_000
 RECEIPTS_PER_STEP = 10_000
 # The pause between two looks at the transactions that are waited for.
 POLL_S = 0.2
-# PostgreSQL frees the lock of a run that was killed or interrupted a moment later.
-LOCK_WAIT_S = 10.0
-# An arbitrary number, the same in all processes: only one of them may expire at a time.
-_ADVISORY_LOCK = 0x686F6F6D
 TABLES = ("messages", "events")
 # The table of a step that waits for transactions to end.
 TRANSACTIONS = "transactions"
-
-_HAS_TABLES = "select to_regclass('hookline.schema_version'), to_regclass('hookline.expiring_ids')"
-# Many small lookups in indexes, and never a whole table, whatever the statistics of the tables say:
-# a step must stay short.
-_SESSION = """
-    select set_config('statement_timeout', '0', false), set_config(name, 'off', false)
-    from unnest(array[
-        'enable_hashjoin', 'enable_mergejoin', 'enable_seqscan', 'enable_bitmapscan'
-    ]) as name"""
 # A step begins where the last one ended, because it would have to pass over all rows that were
 # deleted before. The condition is in the outer statement as well: in partitions of an owner, two
 # rows may have the same ctid.
@@ -137,10 +121,6 @@ _FORGET_IDS = """
 _BEGINNING = "-infinity"
 
 
-class NotExpired(Failure):
-    """The database cannot be read or written; the text says what to do."""
-
-
 class DeletionStep(NamedTuple):
     """A statement that was committed: how many rows it read and deleted in a table."""
 
@@ -149,42 +129,11 @@ class DeletionStep(NamedTuple):
     deleted: int
 
 
-async def prepare(connection: AsyncConnection) -> None:
-    """
-    Check the tables, and keep other runs away until the connection is closed.
-
-    Raises:
-        NotExpired: the tables are of another release, or another run is under way.
-    """
-    cursor = await connection.execute(_HAS_TABLES)
-    ((has_version, has_ids),) = await cursor.fetchall()
-    if has_version is not None:
-        versions = await (await connection.execute(SELECT_OLDEST_WRITER)).fetchall()
-        if fault := version_fault([version for (version,) in versions]):
-            raise NotExpired(f"PostgreSQL: {fault}")
-    if has_ids is None:
-        raise NotExpired(
-            "PostgreSQL: the tables in the schema hookline do not exist, or are of an earlier "
-            "release; start the consumer sync of this release once, which makes or migrates them"
-        )
-    await connection.execute(_SESSION)
-    deadline = time.monotonic() + LOCK_WAIT_S
-    while not await _has_lock(connection):
-        if time.monotonic() > deadline:
-            raise NotExpired("PostgreSQL: another `hookline sync expire` is under way; wait for it")
-        await asyncio.sleep(POLL_S)
-
-
-async def _has_lock(connection: AsyncConnection) -> bool:
-    cursor = await connection.execute("select pg_try_advisory_lock(%s)", (_ADVISORY_LOCK,))
-    return await cursor.fetchone() == (True,)
-
-
 async def expire(connection: AsyncConnection, before: datetime) -> AsyncGenerator[DeletionStep]:
     """
     Delete everything that was received before `before`; yield after each step.
 
-    `connection` commits each statement. `prepare` was called.
+    `connection` commits each statement. `prepare` of ops/sync/session.py was called.
     """
     for table in TABLES:
         async for step in _expire_rows(connection, table, before):

@@ -15,9 +15,9 @@ from support.sync_tables import select
 from consumers.sync.database import DatabaseHandler
 from ops.audit.report import POSTGRES
 from ops.simulate.ledger import LedgerEntry
-from ops.sync import expire
-from ops.sync.expire import NotExpired
+from ops.sync import expire, session
 from ops.sync.plan import StoredMonth, plan
+from ops.sync.session import NotExpired
 from schemas.setting import Secret
 
 TABLES = "select count(*) from pg_class where relnamespace = to_regnamespace('hookline')"
@@ -202,7 +202,7 @@ async def test_only_one_run_at_a_time(
     database: DatabaseHandler, conninfo: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Another one would forget the ids of the first."""
-    monkeypatch.setattr(expire, "LOCK_WAIT_S", 0.0)
+    monkeypatch.setattr(session, "LOCK_WAIT_S", 0.0)
     await database.close()
     async with opened(conninfo):
         with pytest.raises(NotExpired, match="another `hookline sync expire` is under way"):

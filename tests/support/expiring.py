@@ -14,6 +14,7 @@ from ops.audit.report import Report
 from ops.audit.tally import Tally
 from ops.simulate.ledger import LedgerEntry
 from ops.sync import expire
+from ops.sync.session import prepare
 from schemas import outgoing_record as wire
 from schemas.callback_record import place
 
@@ -45,7 +46,7 @@ def in_month(
 async def opened(conninfo: str) -> AsyncIterator[AsyncConnection]:
     """Yield a connection as the command opens it."""
     async with await AsyncConnection.connect(conninfo, autocommit=True) as connection:
-        await expire.prepare(connection)
+        await prepare(connection)
         yield connection
 
 
