@@ -10,6 +10,8 @@ from ops.replay.source import Part
 from ops.terminal import say
 
 REJECTIONS_SHOWN_MAX = 20
+# A position is stored without records after so many offsets, so that little is read again.
+OFFSETS_UNSAVED_MAX = 50_000
 
 
 class CannotReplay(Failure):

@@ -19,14 +19,12 @@ from consumers.sync.database import DatabaseHandler
 from ops.failure import Failure
 from ops.replay.source import Part
 from ops.replay.sync_tables import SyncTables, check_may_wait, passed_in
-from ops.replay.target import RecordState, RejectionLog, ReplayCounts
+from ops.replay.target import OFFSETS_UNSAVED_MAX, RecordState, RejectionLog, ReplayCounts
 from ops.sync.writing import writing_to_sync
 from ops.terminal import say
 from schemas.clients import check_cancellation
 from schemas.topics import CALLBACKS
 
-# A position is stored without records after so many offsets, so that little is read again.
-OFFSETS_UNSAVED_MAX = 50_000
 # Waits for the database, growing up to the second one.
 WAIT_S = 0.5
 WAIT_S_MAX = 30.0

@@ -30,7 +30,13 @@ from ops.failure import Failure
 from ops.records.kafka_answers import kafka_answers
 from ops.replay.delivered import state_of
 from ops.replay.source import Part
-from ops.replay.target import CannotReplay, RecordState, RejectionLog, ReplayCounts
+from ops.replay.target import (
+    OFFSETS_UNSAVED_MAX,
+    CannotReplay,
+    RecordState,
+    RejectionLog,
+    ReplayCounts,
+)
 from ops.terminal import say
 from schemas.client_parts import inner_client
 from schemas.clients import check_cancellation, started
@@ -40,8 +46,6 @@ from schemas.topic_ids import topic_id_of
 from schemas.topics import CALLBACKS
 
 START_S = 30.0
-# A position is stored without records after so many offsets, so that little is read again.
-OFFSETS_UNSAVED_MAX = 50_000
 # Waits for a target that does not answer or fails, growing up to the second one.
 WAIT_S = 1.0
 WAIT_S_MAX = 30.0

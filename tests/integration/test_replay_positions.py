@@ -14,8 +14,8 @@ from consumers.runtime.batch import Partition, Position, Record
 from consumers.sync.database import DatabaseHandler
 from ops.replay.replay import RECORDS_MAX, positions_to_continue
 from ops.replay.source import Part
-from ops.replay.target import ReplayCounts
-from ops.replay.to_sync import OFFSETS_UNSAVED_MAX, ToSync, replaying_to_sync
+from ops.replay.target import OFFSETS_UNSAVED_MAX, ReplayCounts
+from ops.replay.to_sync import ToSync, replaying_to_sync
 from ops.sync.writing import DatabaseNotWritten
 from schemas.setting import Secret
 

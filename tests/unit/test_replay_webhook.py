@@ -12,8 +12,8 @@ from consumers.runtime.batch import Position, Record
 from consumers.webhook.outcome import Outcome, OutcomeKind
 from ops.audit.webhook_state import TargetState
 from ops.replay.source import Part
-from ops.replay.target import RecordState, ReplayCounts
-from ops.replay.to_webhook import OFFSETS_UNSAVED_MAX, ToWebhook
+from ops.replay.target import OFFSETS_UNSAVED_MAX, RecordState, ReplayCounts
+from ops.replay.to_webhook import ToWebhook
 
 
 class FakeSender:
