@@ -18,7 +18,7 @@ class Incomplete(Failure):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
     """
-    What is to be counted of one partition, from the offset `begins_at` on.
+    The records of one partition that are to be counted, from the offset `begins_at` on.
 
     `is_continued`: a rebuild was interrupted there.
     """

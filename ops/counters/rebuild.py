@@ -91,8 +91,8 @@ class Rebuild:
                 break
             with contextlib.suppress(_Moved):
                 await self._read_archive(ranges)
-                # What has come during the first pass is counted without a pause: else a limit below
-                # the rate of callbacks would never let it end.
+                # Records that came during the first pass are counted without a pause: else a limit
+                # below the rate of callbacks would never let it end.
                 if await self._read_topic(ranges, throttled=not passes):
                     passes += 1
             await self._check_not_ended()

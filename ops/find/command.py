@@ -101,7 +101,7 @@ def find(
 
     ID is a message's key (MsgKey) or id, the ce_id of a callback, its ORIGIN/SEQUENCE, an account,
     a group (@TGS#...) or a time (UTC). Its form decides which; the first line of the output says
-    what it was taken for, and --as overrules it. What is given together must hold together.
+    what it was taken for, and --as overrules it. All conditions that are given must hold.
 
     \b
     Examples:

@@ -180,7 +180,7 @@ def _check_chain(name: str, summary: SegmentSummary, reached: int | None) -> Non
     Raises:
         SourceIncomplete: some are missing.
     """
-    # What was before the beginning of a chain has expired, or was never in the archive.
+    # Records before the beginning of a chain have expired, or were never in the archive.
     if segment_name.hour(name) == segment_name.BEGINNING or reached is None:
         return
     if summary.begins_at > reached:

@@ -1,4 +1,4 @@
-"""What was rejected is listed, shown, sent again exactly once, or dropped."""
+"""Rejected callbacks are listed, shown, sent again exactly once, or dropped."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -80,7 +80,7 @@ async def waiting(world: RejectedWorld, follower: ActionFollower) -> dict[tuple[
 async def test_a_rule_is_fixed_and_what_it_rejected_is_sent_again(
     world: RejectedWorld, sync: Consumer
 ) -> None:
-    """Sync gets it once and nobody else sees it; the audit is green again."""
+    """Sync gets it once and no other consumer does; the audit is green again."""
     await world.pipe.store(many(10, people=5))
     await world.pipe.forward()
     await receipts(world, 10)
@@ -132,7 +132,7 @@ async def test_a_rule_is_fixed_and_what_it_rejected_is_sent_again(
 async def test_malformed_callbacks_go_to_all_consumers_when_the_rules_accept_them(
     world: RejectedWorld,
 ) -> None:
-    """What is still malformed stays open; the audit demands from every sink what was sent."""
+    """Those still malformed stay open; the audit demands the ones sent from every sink."""
     still = malformed_record(a_callback(b"{"), Malformed("not JSON"))
     await world.pipe.store([*many(3), *malformed_before(range(5)), still])
     await world.pipe.forward()

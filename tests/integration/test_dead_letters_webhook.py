@@ -1,4 +1,4 @@
-"""What a webhook's target has refused goes to this target again, in order, and to nobody else."""
+"""Callbacks that a webhook's target refused go to it again, in order, and to no other."""
 
 import json
 from collections.abc import AsyncIterator

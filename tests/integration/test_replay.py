@@ -95,7 +95,7 @@ async def test_rows_that_were_deleted_come_back_and_the_others_stay_as_they_are(
 
 @pytest.mark.timeout(600)
 async def test_only_the_selected_callbacks_are_written(world: RejectedWorld) -> None:
-    """From the archive also those that Kafka has deleted; sync writes itself what it will read."""
+    """From the archive also those that Kafka has deleted; sync writes itself those it will read."""
     assert "no tables of sync" in await world.hookline("sync", "--yes", code=2)
     first = await in_database(world, 30)
     await asyncio.sleep(1.1)

@@ -73,7 +73,7 @@ async def test_one_failing_conversation_waits_while_the_others_go_on(world: Worl
         # The new member has found the conversation in the retry topic before it delivered.
         failing = [e for e in world.receiver.arrivals[seen:] if e.person == "user3"]
         assert {each.key for each in failing} == {"key-3"}
-        world.receiver.answer = refusing("nobody")
+        world.receiver.answer = refusing("no sender")
         await world.run(handler, 600)
     world.check()
     assert world.receiver.repeats() == 0
@@ -147,7 +147,7 @@ async def test_a_partition_pauses_at_the_bound_of_its_parked_callbacks(world: Wo
                 await asyncio.sleep(0.05)
         await asyncio.sleep(1)
         assert max(state.parked_records for state in handler.states) <= 5 + LIMITS.records
-        world.receiver.answer = refusing("nobody")
+        world.receiver.answer = refusing("no sender")
         await running
     world.check()
 
@@ -230,7 +230,7 @@ async def test_a_large_callback_can_be_parked(kafka: str, group: str) -> None:
 async def test_a_callback_that_the_retry_topic_refuses_stops_the_target(
     kafka: str, group: str
 ) -> None:
-    """A person reads what to set; otherwise the member would try it for ever."""
+    """A person reads what to set; otherwise the member would try it without end."""
     topic = RetryTopic(bootstrap_servers=kafka, name=group, record_bytes_max=1 << 20)
     body = random.Random(1).randbytes(1 << 16)  # noqa: S311 - incompressible
     parked = ParkedCallback(a_stored_record(3)._replace(value=body), 1, 7, 5, "")

@@ -24,7 +24,7 @@ async def world(empty_kafka: EmbeddedKafka, tmp_path: Path) -> AsyncIterator[Wor
 
 
 class Moody:
-    """Answers 500 to some people at a time, and to every fiftieth request; no one for ever."""
+    """Answers 500 to some people at a time, and to every fiftieth request; later tries succeed."""
 
     def __init__(self, chance: random.Random) -> None:
         self._chance = chance
@@ -107,7 +107,7 @@ async def test_partitions_that_move_between_members_keep_the_order(
 async def test_a_receiver_that_hangs_or_is_killed_under_load_gets_everything_in_order(
     world: World, scaled: Callable[..., int]
 ) -> None:
-    """While it is away, nothing is parked for ever and nothing is rejected."""
+    """While it is away, nothing is rejected; all that is parked is delivered later."""
     seconds = scaled(3, at_most=60)
     world.launch(timeout_s=1)
     await world.send(500, people=PEOPLE)

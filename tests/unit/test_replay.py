@@ -189,7 +189,7 @@ async def test_a_replay_of_which_all_is_rejected_stops() -> None:
 def test_commands_that_cannot_be_run_say_so_before_anything_is_read(
     arguments: tuple[str, ...], words: str
 ) -> None:
-    """With what to do in place of it."""
+    """The text says which command to run in its place."""
     env = {"SYNC_POSTGRES": "", "ARCHIVE_URL": ""}
     result = CliRunner(env=env).invoke(main, ["replay", *arguments])
     assert result.exit_code == 2

@@ -1,4 +1,4 @@
-"""How a replay reads the archive: from a position on, and what it notices that is missing."""
+"""How a replay reads the archive: from a position on, and which gaps it notices."""
 
 import contextlib
 import re

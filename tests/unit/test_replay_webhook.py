@@ -67,7 +67,7 @@ def a_part(start: int, end: int) -> Part:
 
 
 async def test_a_target_gets_only_what_its_webhook_has_delivered() -> None:
-    """The webhook sends by itself what waits in the retry topic, and what it has not reached."""
+    """The webhook sends by itself those in the retry topic, and those that it has not reached."""
     state = TargetState(positions={0: Position(3)}, parked={0: {1: ("o" * 16, 2)}})
     target = a_target(state, is_wanted=lambda record: record.offset != 2)
     records = [a_stored_record(n) for n in range(4)]
@@ -122,7 +122,7 @@ THERE, UNREAD, UNWANTED = RecordState.THERE, RecordState.UNREAD, RecordState.UNW
 async def test_offsets_of_two_topics_are_not_compared(
     topic_id: str | None, begun: Position, position: Position, states: list[RecordState]
 ) -> None:
-    """What was before the webhook's beginning is not sent, nor what it will send itself."""
+    """Callbacks before the webhook's beginning are not sent, nor those that it sends itself."""
     state = TargetState(begun={0: begun}, positions={0: position})
     records = [a_stored_record(n) for n in (0, 2, 4)]
     target = a_target(state, kafka_id="new")
