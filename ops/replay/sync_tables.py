@@ -12,7 +12,7 @@ from consumers.sync.connection import first_line
 from consumers.sync.queryable import as_text
 from ops.records.header_texts import header_texts
 from ops.replay.target import RecordState
-from ops.sync.writing import CONNECT_TIMEOUT_S, NO_TABLES, DatabaseNotWritten
+from ops.sync.writing import CONNECT_TIMEOUT_S, DatabaseNotWritten
 from schemas.callback_record import place
 from schemas.outgoing_record import ID
 from schemas.topics import CALLBACKS
@@ -137,20 +137,22 @@ async def _connect(postgres: str) -> AsyncConnection:
         prepare_threshold=None,
         client_encoding="utf8",
     )
-    cursor = await connection.execute(
-        "select to_regclass('hookline.positions') is not null,"
-        " to_regclass('hookline.expired_receipts') is not null"
-    )
-    has_positions, is_present = await cursor.fetchone() or (False, False)
-    if is_present:
-        return connection
-    await connection.close()
-    raise DatabaseNotWritten(
-        "the tables of sync are those of an earlier release; start sync of this release first,"
-        " which migrates them"
-        if has_positions
-        else NO_TABLES
-    )
+    try:
+        await _check_release(connection)
+    except BaseException:
+        await connection.close()
+        raise
+    return connection
+
+
+async def _check_release(connection: AsyncConnection) -> None:
+    # That there are tables of sync was checked when the database was opened for writing.
+    cursor = await connection.execute("select to_regclass('hookline.expired_receipts') is not null")
+    if await cursor.fetchone() != (True,):
+        raise DatabaseNotWritten(
+            "the tables of sync are those of an earlier release; start sync of this release first,"
+            " which migrates them"
+        )
 
 
 def passed_in(

@@ -12,10 +12,6 @@ from ops.failure import Failure
 from schemas.setting import Secret
 
 CONNECT_TIMEOUT_S = 10
-NO_TABLES = (
-    "the database has no tables of sync, so it is not the one to which sync writes its callbacks."
-    " Check --postgres"
-)
 
 
 class DatabaseNotWritten(Failure):
@@ -51,4 +47,7 @@ async def _check_tables(postgres: str) -> None:
     ) as connection:
         cursor = await connection.execute("select to_regclass('hookline.positions') is not null")
         if await cursor.fetchone() != (True,):
-            raise DatabaseNotWritten(NO_TABLES)
+            raise DatabaseNotWritten(
+                "the database has no tables of sync, so it is not the one to which sync writes its"
+                " callbacks. Check --postgres"
+            )
