@@ -29,11 +29,11 @@ _UPPER = ("maximum", "exclusiveMaximum", "maxLength", "maxItems", "maxProperties
 # Whether one pattern or format allows more than another one is not known.
 _FORMS = ("pattern", "format", "contentEncoding")
 _TYPES = {"null", "boolean", "object", "array", "number", "integer", "string"}
+_LISTS = ("prefixItems", "allOf", "oneOf", "anyOf")
 _COMPARED = {
-    *("type", "enum", "const", "properties", "required", "items", "prefixItems", "$ref"),
-    *("additionalProperties", *_LOWER, *_UPPER, *_FORMS),
+    *("type", "enum", "const", "properties", "required", "items", "additionalProperties", "$ref"),
+    *(*_LOWER, *_UPPER, *_FORMS, *_LISTS),
 }
-_LISTS = ("allOf", "oneOf", "anyOf")
 
 
 def changes(old: JsonSchema, new: JsonSchema, place: str) -> Iterator[tuple[Kind, str]]:
@@ -47,7 +47,7 @@ def changes(old: JsonSchema, new: JsonSchema, place: str) -> Iterator[tuple[Kind
     yield from _bounds(old, new, place)
     yield from _fields(old, new, place)
     yield from _parts(old, new, place)
-    for keyword in {*old, *new} - _COMPARED - _ANNOTATIONS - {*_LISTS}:
+    for keyword in {*old, *new} - _COMPARED - _ANNOTATIONS:
         if old.get(keyword) != new.get(keyword):
             yield Kind.CONDITION_CHANGED, f"{place}.{keyword}"
 
@@ -112,7 +112,7 @@ def _fields(old: JsonSchema, new: JsonSchema, place: str) -> Iterator[tuple[Kind
 def _parts(old: JsonSchema, new: JsonSchema, place: str) -> Iterator[tuple[Kind, str]]:
     for keyword in ("items", "additionalProperties"):
         yield from changes(_open(old, keyword), _open(new, keyword), f"{place}.{keyword}")
-    for keyword in ("prefixItems", *_LISTS):
+    for keyword in _LISTS:
         before, after = old.get(keyword, []), new.get(keyword, [])
         if len(before) != len(after):
             yield Kind.CONDITION_CHANGED, f"{place}.{keyword}"
