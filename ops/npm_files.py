@@ -12,7 +12,6 @@ import shutil
 import subprocess
 import sys
 import tarfile
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -35,11 +34,13 @@ class NpmFile:
         return file.is_file() and hashlib.sha256(file.read_bytes()).hexdigest() == self.sha256
 
 
-def listed(text: str) -> Iterator[NpmFile]:
-    """Yield the files of a list."""
-    for line in filter(None, text.splitlines()):
-        package, path, name, sha256 = line.split()
-        yield NpmFile(package=package, path=path, name=name, sha256=sha256)
+def listed(text: str) -> list[NpmFile]:
+    """Return the files of a list."""
+    rows = [line.split() for line in text.splitlines() if line]
+    return [
+        NpmFile(package=package, path=path, name=name, sha256=sha256)
+        for package, path, name, sha256 in rows
+    ]
 
 
 def fetch(files: list[NpmFile], directory: Path) -> None:
@@ -90,4 +91,4 @@ def _keep(file: NpmFile, archive: tarfile.TarFile, scratch: Path, directory: Pat
 
 
 if __name__ == "__main__":
-    fetch(list(listed(Path(sys.argv[1]).read_text())), Path(sys.argv[2]))
+    fetch(listed(Path(sys.argv[1]).read_text()), Path(sys.argv[2]))

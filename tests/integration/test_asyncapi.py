@@ -22,7 +22,7 @@ DAMAGES = {
 
 def parsed(*documents: Path) -> list[dict[str, Any]]:
     """Return for each document the messages that the parser found in it, and its findings."""
-    fetch(list(listed((FOLDER / "parser.txt").read_text())), FOLDER / "vendor")
+    fetch(listed((FOLDER / "parser.txt").read_text()), FOLDER / "vendor")
     files = [FOLDER / "parse.js", FOLDER / "vendor" / "parser.js", *documents]
     result = node(
         [str(file) for file in files],

@@ -38,7 +38,7 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture(scope="session")
 def assert_accessible() -> Callable[[Page], int]:
     """Return a function that checks a page by all rules of axe-core, and returns how many pass."""
-    fetch(list(listed((HERE / "axe.txt").read_text())), HERE / "vendor")
+    fetch(listed((HERE / "axe.txt").read_text()), HERE / "vendor")
     axe = (HERE / "vendor" / "axe.js").read_text()
 
     def check(page: Page) -> int:
