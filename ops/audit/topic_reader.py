@@ -1,6 +1,6 @@
 """Read the topics, each time from where the last read ended, over a new connection."""
 
-import time
+import contextlib
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
@@ -8,7 +8,8 @@ from aiokafka.structs import ConsumerRecord
 
 from ops.audit.sources import ReadAgain, SourceUnavailable
 from ops.audit.tally import Tally
-from ops.records.committed_records import KAFKA_TIMEOUT_S, TopicMissing, reader_of_existing
+from ops.records.committed_records import TopicMissing, reader_of_existing
+from ops.records.up_to_ends import records_up_to
 from schemas.clients import kafka_failures
 from schemas.dead_letter_actions import decoded
 from schemas.topics import ACTIONS, CALLBACKS, DEAD_LETTERS, TOPICS
@@ -58,29 +59,16 @@ class TopicReader:
         tally.note_log_starts(
             {tp.partition: at for tp, at in log_starts.items() if tp.topic == CALLBACKS.name}
         )
-        moved_at = time.monotonic()
-        while any(self._positions[tp] < ends[tp] for tp in partitions):
-            before = sum(self._positions.values())
-            for tp, records in (await client.getmany(timeout_ms=500)).items():
+        async with contextlib.aclosing(records_up_to(client, self._positions, ends)) as fetches:
+            async for tp, records in fetches:
                 for record in records:
-                    self._add(tp, record, tally)
-            for tp in partitions:
-                # The last offsets of a partition may be transaction markers.
-                self._positions[tp] = max(self._positions[tp], await client.position(tp))
-            if sum(self._positions.values()) > before:
-                moved_at = time.monotonic()
-            elif time.monotonic() > moved_at + KAFKA_TIMEOUT_S:
-                raise TimeoutError(f"no record came for {KAFKA_TIMEOUT_S:g} s")
+                    _add(tp, record, tally)
 
-    def _add(self, tp: TopicPartition, record: ConsumerRecord[bytes, bytes], tally: Tally) -> None:
-        # Skip records that were read before: the client may start again when its metadata change.
-        # Skip new partitions: the next call reads them.
-        if record.offset < self._positions.get(tp, record.offset + 1):
-            return
-        self._positions[tp] = record.offset + 1
-        if tp.topic == ACTIONS.name:
-            if (taken := decoded(record.value)) is not None:
-                tally.add_action(taken)
-            return
-        see = tally.add_dead_letter if tp.topic == DEAD_LETTERS.name else tally.add_record
-        see(tp.partition, record.offset, record.headers, record.value or b"")
+
+def _add(tp: TopicPartition, record: ConsumerRecord[bytes, bytes], tally: Tally) -> None:
+    if tp.topic == ACTIONS.name:
+        if (taken := decoded(record.value)) is not None:
+            tally.add_action(taken)
+        return
+    add = tally.add_dead_letter if tp.topic == DEAD_LETTERS.name else tally.add_record
+    add(tp.partition, record.offset, record.headers, record.value or b"")

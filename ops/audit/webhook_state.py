@@ -1,6 +1,6 @@
 """Read a webhook's retry topic: where each partition began, and the callbacks that wait in it."""
 
-import time
+import contextlib
 from dataclasses import dataclass, field
 
 from aiokafka import AIOKafkaConsumer
@@ -17,7 +17,8 @@ from consumers.webhook.retry_record import (
 )
 from consumers.webhook.retry_topic import retry_topic
 from ops.audit.sources import AuditFailed, SourceUnavailable
-from ops.records.committed_records import KAFKA_TIMEOUT_S, reader_of
+from ops.records.committed_records import reader_of
+from ops.records.up_to_ends import records_up_to
 from schemas.callback_record import place
 from schemas.client_parts import inner_client
 from schemas.clients import kafka_failures
@@ -89,17 +90,8 @@ async def _read(client: AIOKafkaConsumer) -> TargetState:
     state = TargetState()
     ends = await client.end_offsets(sorted(client.assignment()))
     positions = await client.beginning_offsets(list(ends))
-    moved_at = time.monotonic()
-    while any(positions[tp] < end for tp, end in ends.items()):
-        before = sum(positions.values())
-        for tp, records in (await client.getmany(timeout_ms=500)).items():
+    async with contextlib.aclosing(records_up_to(client, positions, ends)) as fetches:
+        async for tp, records in fetches:
             for record in records:
                 state.apply(tp.partition, change(record.key, record.value, record.headers))
-        for tp in ends:
-            # The last offsets of a partition may be transaction markers.
-            positions[tp] = await client.position(tp)
-        if sum(positions.values()) > before:
-            moved_at = time.monotonic()
-        elif time.monotonic() > moved_at + KAFKA_TIMEOUT_S:
-            raise TimeoutError(f"no record came for {KAFKA_TIMEOUT_S:g} s")
     return state

@@ -26,6 +26,7 @@ from ops.audit.sources import AuditFailed, ReadAgain, Sources
 from ops.audit.tally import Tally
 from ops.demo.embedded import child
 from ops.demo.embedded.kafka import EmbeddedKafka
+from ops.records import up_to_ends
 from ops.topic_changes import apply_topics
 from schemas.setting import Secret
 from schemas.topics import CALLBACKS
@@ -70,7 +71,7 @@ async def world(
 ) -> AsyncIterator[World]:
     """Yield a pipeline in which everything runs."""
     for module, name in (
-        (topic_reader, "KAFKA_TIMEOUT_S"),
+        (up_to_ends, "KAFKA_TIMEOUT_S"),
         (receipts, "DATABASE_TIMEOUT_S"),
         (receipts, "CONNECT_TIMEOUT_S"),
         (statistics, "STATISTICS_TIMEOUT_S"),

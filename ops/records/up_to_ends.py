@@ -1,0 +1,44 @@
+"""Read the records of some partitions up to given offsets, each record once."""
+
+import time
+from collections.abc import AsyncGenerator, Mapping, Sequence
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.structs import ConsumerRecord
+
+from ops.records.committed_records import KAFKA_TIMEOUT_S
+
+POLL_MS = 500
+
+
+async def records_up_to(
+    client: AIOKafkaConsumer,
+    positions: dict[TopicPartition, int],
+    ends: Mapping[TopicPartition, int],
+) -> AsyncGenerator[tuple[TopicPartition, Sequence[ConsumerRecord[bytes, bytes]]]]:
+    """
+    Yield the records of each fetch until `positions` have reached `ends`, and move `positions`.
+
+    `positions` are the offsets at which the client begins. A position moves when the caller has
+    handled the records before it, and asks for the next ones.
+
+    Raises:
+        KafkaError: Kafka does not answer.
+        TimeoutError: no record came for KAFKA_TIMEOUT_S.
+    """
+    moved_at = time.monotonic()
+    while any(positions[tp] < end for tp, end in ends.items()):
+        before = sum(positions.values())
+        for tp, fetched in (await client.getmany(timeout_ms=POLL_MS)).items():
+            # Skip partitions that came meanwhile, and records that were read before: the client may
+            # start again when its metadata change.
+            if tp in ends and (new := [each for each in fetched if each.offset >= positions[tp]]):
+                yield tp, new
+                positions[tp] = new[-1].offset + 1
+        for tp in ends:
+            # The last offsets of a partition may be transaction markers.
+            positions[tp] = max(positions[tp], await client.position(tp))
+        if sum(positions.values()) > before:
+            moved_at = time.monotonic()
+        elif time.monotonic() > moved_at + KAFKA_TIMEOUT_S:
+            raise TimeoutError(f"no record came for {KAFKA_TIMEOUT_S:g} s")
