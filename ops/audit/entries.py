@@ -7,6 +7,7 @@ entries with one check have the same id, origin, sequence and body.
 
 import hashlib
 from array import array
+from collections.abc import Iterator
 from enum import IntEnum
 from typing import NamedTuple, TypeAlias
 
@@ -160,6 +161,15 @@ class EntryRows:
 def place_bucket(row: "array[int]") -> int:
     """Return a bucket that the origin and the sequence of a row choose."""
     return hash((row[_ORIGIN_AND_MARK] >> _MARK_BITS, row[SEQUENCE])) % BUCKETS
+
+
+def rows_without(rows: "array[int]", checks: set[int]) -> "Iterator[array[int]]":
+    """Yield the rows whose check is not one of `checks`."""
+    if checks.issuperset(of_rows := rows[CHECK::COLUMNS]):
+        return
+    for index, check in enumerate(of_rows):
+        if check not in checks:
+            yield rows[index * COLUMNS : (index + 1) * COLUMNS]
 
 
 def _mixed(number: int) -> tuple[int, int, int]:

@@ -14,9 +14,9 @@ from pyroaring import BitMap64
 
 from ops.audit.bucket_file import BUCKETS, COLUMNS, BucketFile
 from ops.audit.difference import Location
-from ops.audit.entries import CHECK, KEY, SEQUENCE, Entry, EntryRows, Kind
+from ops.audit.entries import CHECK, KEY, SEQUENCE, Entry, EntryRows, Kind, rows_without
 from ops.audit.group import Group, Pair
-from ops.audit.large_group import LargeGroup, rows_without
+from ops.audit.large_group import LargeGroup
 
 # The entries of one id that are read with its bucket; they take some 40 MB.
 ROWS_OF_ID_MAX = 1 << 16

@@ -8,7 +8,7 @@ from array import array
 from collections.abc import Callable, Iterator, Mapping
 
 from ops.audit.bucket_file import COLUMNS, BucketFile
-from ops.audit.entries import CHECK, KEY, Entry, EntryRows, Kind, place_bucket
+from ops.audit.entries import CHECK, KEY, Entry, EntryRows, Kind, place_bucket, rows_without
 from ops.audit.group import Group, Pair, Reread
 
 # The rows in memory of each of the temporary files of one id.
@@ -89,12 +89,3 @@ class LargeGroup:
             for kind in (Kind.FIRST, Kind.DEAD_LETTER)
             for callback in self._entries(kind, bucket)
         }
-
-
-def rows_without(rows: "array[int]", checks: set[int]) -> "Iterator[array[int]]":
-    """Yield the rows whose check is not one of `checks`."""
-    if checks.issuperset(of_rows := rows[CHECK::COLUMNS]):
-        return
-    for index, check in enumerate(of_rows):
-        if check not in checks:
-            yield rows[index * COLUMNS : (index + 1) * COLUMNS]
