@@ -7,7 +7,7 @@ is a fault, because it is usually a typing error.
 
 import re
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import Field, dataclass, fields
 from inspect import cleandoc
 from pathlib import Path
@@ -116,6 +116,19 @@ def _read_class(
         for name in sorted(set(env) - set(known))
         if name.startswith(prefix)
     )
+    values = _read_values(declared, env, faults)
+    if len(values) < len(declared):
+        return None
+    # Also if a value is out of its range: the relations are reported together with that.
+    loaded = settings(**values)
+    faults.extend(loaded.faults())
+    return loaded
+
+
+def _read_values(
+    declared: Iterable[Setting], env: Mapping[str, str], faults: list[str]
+) -> dict[str, Any]:
+    """Return the values by field, except those that cannot be parsed or are not set."""
     values: dict[str, Any] = {}
     for setting in declared:
         if setting.variable in env:
@@ -132,12 +145,24 @@ def _read_class(
             faults.append(f"{setting.variable} is not set; it must be {setting.allowed}")
         else:
             values[setting.field] = setting.default
-    if len(values) < len(declared):
-        return None
-    # Also if a value is out of its range: the relations are reported together with that.
-    loaded = settings(**values)
-    faults.extend(loaded.faults())
-    return loaded
+    return values
+
+
+def read_fields(
+    settings: type[Settings], prefix: str, env: Mapping[str, str], names: Collection[str]
+) -> dict[str, Any]:
+    """
+    Return the values of the fields `names`, for a command that does not need the others.
+
+    Raises:
+        Faults: with everything that is wrong, not only the first.
+    """
+    faults: list[str] = []
+    declared = (each for each in settings_of(settings, prefix) if each.field in names)
+    values = _read_values(declared, env, faults)
+    if faults:
+        raise Faults(*faults)
+    return values
 
 
 def settings_as_json(

@@ -26,7 +26,7 @@ from ops.failure import Failure
 from ops.records.committed_records import reader_of_existing
 from schemas.clock import now_ms
 from schemas.dead_letter_actions import ActionResult
-from schemas.settings import settings_of
+from schemas.settings import Faults, read_fields
 from schemas.topics import EXTENDED_RECORD_BYTES_LIMIT, RECORD_OVERHEAD_BYTES
 
 # A member that has work claims its partition again at once, perhaps before anything was written.
@@ -174,15 +174,9 @@ async def sending_to_webhook(
 
 def _parked_max(env: Mapping[str, str]) -> ParkedBounds:
     """Return the bounds that the webhook's processes have if their variables are in `env`."""
-    values: dict[str, int] = {}
-    for setting in settings_of(WebhookSettings, "WEBHOOK_"):
-        if setting.field not in ("parked_records_max", "parked_bytes_max"):
-            continue
-        text = env.get(setting.variable, setting.default_text)
-        try:
-            values[setting.field] = setting.parse(text)
-        except ValueError as error:
-            raise NotParked(setting.fault(text)) from error
-        if not setting.allows(values[setting.field]):
-            raise NotParked(setting.fault(text))
+    names = ("parked_records_max", "parked_bytes_max")
+    try:
+        values = read_fields(WebhookSettings, "WEBHOOK_", env, names)
+    except Faults as faults:
+        raise NotParked("; ".join(faults.args)) from None
     return ParkedBounds(records=values["parked_records_max"], bytes=values["parked_bytes_max"])
