@@ -1,9 +1,10 @@
-"""The actions on dead letters: what was sent again or dropped does not wait any more."""
+"""The actions on dead letters: those that were sent again or dropped do not wait any more."""
 
-import asyncio
+from contextlib import aclosing
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from consumers.stats.bounded_read import read_until
 from schemas.dead_letter_actions import Actions, decoded
 
 READ_S_MAX = 1.0
@@ -33,19 +34,7 @@ class ActionFollower:
         if topic_id != self.actions.topic_id or is_other:
             self.actions, self._next = Actions(topic_id), {}
         self._next = {one: max(self._next.get(one, 0), begins[one]) for one in partitions}
-        reading = [one for one in partitions if self._next[one] < ends[one]]
-        if not reading:
-            return True
-        reader.assign(reading)
-        for partition in reading:
-            reader.seek(partition, self._next[partition])
-        clock = asyncio.get_running_loop().time
-        deadline = clock() + READ_S_MAX
-        while left := [one for one in reading if self._next[one] < ends[one]]:
-            if clock() >= deadline:
-                return False
-            for records in (await reader.getmany(*left, timeout_ms=200)).values():
+        async with aclosing(read_until(reader, self._next, ends, s_max=READ_S_MAX)) as read:
+            async for records in read:
                 self.actions.add_all(filter(None, (decoded(each.value) for each in records)))
-            # The position moves over the ends of transactions, too.
-            self._next |= {one: await reader.position(one) for one in left}
-        return True
+        return all(self._next[one] >= ends[one] for one in partitions)

@@ -1,14 +1,15 @@
 """Count the dead letters that wait, by sender and exception."""
 
-import asyncio
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from consumers.stats.bounded_read import read_until
 from schemas.dead_letter import CONNECT
 from schemas.dead_letter_actions import Actions, RecordId
 from schemas.printable import printable
@@ -62,24 +63,13 @@ async def count_dead_letters(
     """
     begins = await reader.beginning_offsets(partitions)
     ends = await reader.end_offsets(partitions)
-    reading = {one: max(begins[one], ends[one] - COUNTED_OFFSETS_MAX) for one in partitions}
-    is_complete = all(begins[one] == offset for one, offset in reading.items())
-    reading = {one: offset for one, offset in reading.items() if offset < ends[one]}
+    next_offsets = {one: max(begins[one], ends[one] - COUNTED_OFFSETS_MAX) for one in partitions}
+    is_complete = begins == next_offsets
     counts: Counter[Cause] = Counter()
     recent, newest_ms = 0, 0
-    if not reading:
-        return DeadLetters(is_complete=is_complete)
-    reader.assign(list(reading))
-    for partition, offset in reading.items():
-        reader.seek(partition, offset)
     recent_from_ms = (datetime.now(UTC) - RECENT).timestamp() * 1000
-    clock = asyncio.get_running_loop().time
-    deadline = clock() + COUNT_S_MAX
-    while left := [one for one in reading if await reader.position(one) < ends[one]]:
-        if clock() >= deadline:
-            is_complete = False
-            break
-        for records in (await reader.getmany(*left, timeout_ms=200)).values():
+    async with aclosing(read_until(reader, next_offsets, ends, s_max=COUNT_S_MAX)) as read:
+        async for records in read:
             for record in records:
                 if not actions.is_open(RecordId(record.partition, record.offset)):
                     continue
@@ -90,7 +80,7 @@ async def count_dead_letters(
         counts=dict(counts.most_common()),
         recent=recent,
         newest_at=datetime.fromtimestamp(newest_ms / 1000, UTC) if newest_ms else None,
-        is_complete=is_complete,
+        is_complete=is_complete and all(next_offsets[one] >= ends[one] for one in partitions),
     )
 
 
