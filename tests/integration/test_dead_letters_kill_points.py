@@ -6,19 +6,13 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 
 import pytest
-from support.builders import P0
-from support.kafka.parts import in_topic, many, sequences
 from support.processes.killed_command import calls_counted, run_forked
-from support.rejected_world import RejectedWorld, a_rejected_world, malformed_before
+from support.rejected_world import RejectedWorld, a_rejected_world
+from support.webhook.refused import CRM, crm_retry_topic, move_crm_after, refused_by_crm
 
-from consumers.runtime.batch import Position
-from consumers.webhook.retry_record import TargetBegin
-from consumers.webhook.retry_topic import RetryTopic
 from ops.demo.embedded.kafka import EmbeddedKafka
-from schemas.topics import record_bytes_max
 
 CONSUMERS = ("sync", "ingress")
-WEBHOOK = "webhook-crm"
 # A run sends so many dead letters at once.
 BATCH = 2
 RATE = str(10 * BATCH)
@@ -88,18 +82,6 @@ class Killed:
         return points
 
 
-async def reject(world: RejectedWorld, count: int) -> None:
-    """Have sync and the ingress reject `count` callbacks each."""
-    await world.pipe.store(many(count))
-    await world.pipe.forward()
-    async with world.database() as database:
-        assert await database.position(P0) is None  # the tables are made
-    await world.sync_passes_all()
-    await world.reject(await in_topic(world.kafka, None))
-    await world.pipe.store(malformed_before(range(count)))
-    await world.pipe.forward()
-
-
 @pytest.mark.timeout(600)
 async def test_a_resend_killed_at_any_point_loses_and_doubles_nothing(
     world: RejectedWorld, scaled: Callable[..., int], say: Callable[[str], None]
@@ -108,23 +90,13 @@ async def test_a_resend_killed_at_any_point_loses_and_doubles_nothing(
     kills_each = scaled(34, at_most=100) // len(CONSUMERS)
     # Some for each kill, and as many for runs that end before their points.
     count = 2 * (kills_each + len(STARTS)) * NEW
-    await reject(world, count)
+    await world.reject_by_sync_and_ingress(count)
     kills = 0
     for consumer in CONSUMERS:
         killed = Killed(world, consumer, await world.open_ids(consumer))
         kills += len(await killed.kill(kills_each))
     assert kills == kills_each * len(CONSUMERS)
-    left = sum(group["open"] for group in await world.groups())
-    for consumer in CONSUMERS:
-        await world.hookline("resend", consumer, "--yes", "--records-per-s", "10000")
-    assert {(group["open"], group["resent"]) for group in await world.groups()} == {(0, count)}
-    assert await world.receipts() == (count, count, 1, count, count)
-    found = sequences(await in_topic(world.kafka, None))
-    assert sorted(found) == list(range(1, 2 * count + 1))
-    async with world.database() as database:
-        await world.apply(database)
-    report = await world.audited()
-    assert report.proven, report
+    left = await world.resend_to_sync_and_ingress(count)
     say(
         f"{kills} kill points: 0 lost, 0 doubled of {2 * count};"
         f" {2 * count - left} were sent before the last run"
@@ -138,21 +110,13 @@ async def test_a_killed_resend_to_a_webhook_parks_every_callback_once(
     """Each dead letter of a webhook is in its retry topic, once, and an action says so."""
     kills = scaled(8, at_most=24)
     count = 2 * (kills + len(STARTS)) * NEW
-    # All of one conversation, so of one partition.
-    await world.pipe.store(many(count, people=1))
-    await world.pipe.forward()
-    records = await in_topic(world.kafka, None)
-    await world.reject(records, consumer=WEBHOOK)
-    topic = RetryTopic(
-        bootstrap_servers=world.kafka, name="crm", record_bytes_max=record_bytes_max(1 << 20)
-    )
-    number = records[0].partition
-    async with topic.claim(number) as claimed:
-        await claimed.write([TargetBegin(Position(0)), Position(records[-1].offset + 1)])
-    killed = Killed(world, WEBHOOK, await world.open_ids(WEBHOOK))
+    records = await refused_by_crm(world, count)
+    topic, number = crm_retry_topic(world), records[0].partition
+    await move_crm_after(records, topic)
+    killed = Killed(world, CRM, await world.open_ids(CRM))
     assert len(await killed.kill(kills)) == kills
     (group,) = await world.groups()
-    await world.hookline("resend", WEBHOOK, "--yes")
+    await world.hookline("resend", CRM, "--yes")
     assert [(each["open"], each["resent"]) for each in await world.groups()] == [(0, count)]
     async with topic.claim(number) as claimed:
         assert claimed.state.parked_records == count

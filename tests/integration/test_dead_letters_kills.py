@@ -11,15 +11,14 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
-from support.builders import P0
 from support.kafka.broker import Broker, running_broker
-from support.kafka.parts import in_topic, many, sequences
-from support.rejected_world import RejectedWorld, a_rejected_world, malformed_before
+from support.kafka.parts import in_topic
+from support.rejected_world import RejectedWorld, a_rejected_world
 
 from schemas.topics import ACTIONS
 
 KILLS = 4
-# Letters that a run may send before it is killed, at most.
+# Dead letters that a run may send before it is killed, at most.
 LETTERS_PER_KILL = 40
 RATE = "40"
 # A half of the kills comes after a run has begun to send, the others at any time since its start.
@@ -79,27 +78,10 @@ async def test_a_killed_resend_loses_and_doubles_nothing(
     """Every dead letter is in its sink once, and one action says so; the audit proves it."""
     # A half of them is sent to the database, the other one to the topic.
     count = KILLS * LETTERS_PER_KILL // 2
-    await world.pipe.store(many(count))
-    await world.pipe.forward()
-    async with world.database() as database:
-        assert await database.position(P0) is None  # the tables are made
-    await world.sync_passes_all()
-    await world.reject(await in_topic(world.kafka, None))
-    await world.pipe.store(malformed_before(range(count)))
-    await world.pipe.forward()
+    await world.reject_by_sync_and_ingress(count)
     chance = random.Random(KILLS)  # noqa: S311 - no secret
     killed = [await kill_one(world, broker, kill, chance) for kill in range(KILLS)]
-    left = sum(group["open"] for group in await world.groups())
-    for consumer in ("sync", "ingress"):
-        await world.hookline("resend", consumer, "--yes", "--records-per-s", "10000")
-    assert {(group["open"], group["resent"]) for group in await world.groups()} == {(0, count)}
-    assert await world.receipts() == (count, count, 1, count, count)
-    sequences_in_kafka = sequences(await in_topic(world.kafka, None))
-    assert sorted(sequences_in_kafka) == list(range(1, 2 * count + 1))
-    async with world.database() as database:
-        await world.apply(database)
-    report = await world.audited()
-    assert report.proven, report
+    left = await world.resend_to_sync_and_ingress(count)
     say(
         f"{KILLS} kills, {sum(killed)} of them after some were sent: 0 lost, 0 doubled of"
         f" {2 * count}; {2 * count - left} were sent before the last run"

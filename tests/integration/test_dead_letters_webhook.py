@@ -5,21 +5,18 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from support.kafka.parts import ends_of, in_topic, many
+from support.kafka.parts import ends_of
 from support.processes.ingress import until
 from support.rejected_world import RejectedWorld, a_rejected_world
 from support.webhook.proof import prove
 from support.webhook.receiver import Arrival
+from support.webhook.refused import CRM, crm_retry_topic, move_crm_after, refused_by_crm
 from support.webhook.world import a_world
 
 from consumers.runtime.batch import Position, Record
 from consumers.webhook.retry_record import FinishedCallback, ParkedCallback, TargetBegin
-from consumers.webhook.retry_topic import RetryTopic
 from ops.demo.embedded.kafka import EmbeddedKafka
 from ops.failure import ExitCode
-from schemas.topics import record_bytes_max
-
-CRM = "webhook-crm"
 
 
 async def refusing_user3(arrival: Arrival) -> int:
@@ -82,16 +79,10 @@ async def test_what_the_webhook_has_is_noted_and_what_it_will_reach_is_skipped(
     The action of a callback that waits is noted, also if it has failed since a killed command
     parked it: otherwise the next command would send it again after its delivery.
     """
-    await rejected.pipe.store(many(8, people=1))
-    await rejected.pipe.forward()
-    records = await in_topic(rejected.kafka, None)
-    await rejected.reject(records, consumer=CRM)
+    records = await refused_by_crm(rejected, 8)
     text = await rejected.hookline("resend", CRM, "--yes", code=ExitCode.UNREADABLE)
     assert "has no topic tim.callbacks.retry.crm.v1" in text
-    topic = RetryTopic(
-        bootstrap_servers=rejected.kafka, name="crm", record_bytes_max=record_bytes_max(1 << 20)
-    )
-    number = records[0].partition
+    topic, number = crm_retry_topic(rejected), records[0].partition
     async with topic.claim(number):
         pass
     text = await rejected.hookline("resend", CRM, "--yes", code=ExitCode.UNREADABLE)
@@ -129,16 +120,9 @@ async def test_a_resend_stops_when_the_retry_topic_has_as_many_callbacks_as_allo
     rejected: RejectedWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A member loads what waits in a partition; after some are delivered, the next run goes on."""
-    await rejected.pipe.store(many(8, people=1))
-    await rejected.pipe.forward()
-    records = await in_topic(rejected.kafka, None)
-    await rejected.reject(records, consumer=CRM)
-    topic = RetryTopic(
-        bootstrap_servers=rejected.kafka, name="crm", record_bytes_max=record_bytes_max(1 << 20)
-    )
-    number = records[0].partition
-    async with topic.claim(number) as claimed:
-        await claimed.write([TargetBegin(Position(0)), Position(records[-1].offset + 1)])
+    records = await refused_by_crm(rejected, 8)
+    topic, number = crm_retry_topic(rejected), records[0].partition
+    await move_crm_after(records, topic)
     monkeypatch.setenv("WEBHOOK_PARKED_RECORDS_MAX", "none")
     text = await rejected.hookline("resend", CRM, "--yes", code=ExitCode.UNREADABLE)
     assert "WEBHOOK_PARKED_RECORDS_MAX must be a whole number" in text

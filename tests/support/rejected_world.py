@@ -14,8 +14,8 @@ from typing import Any
 import psycopg
 from aiokafka import AIOKafkaProducer
 from aiokafka.structs import ConsumerRecord
-from support.builders import a_body, a_callback, reached
-from support.kafka.parts import Pipe, ends_of, in_topic
+from support.builders import P0, a_body, a_callback, reached
+from support.kafka.parts import Pipe, ends_of, in_topic, many, sequences
 from support.sync_tables import select
 
 from consumers.archive.consumer import Archive
@@ -107,6 +107,37 @@ class RejectedWorld:
                 )
                 headers = [*record.headers, *reason_headers(reason)]
                 await producer.send(DEAD_LETTERS.name, record.value, record.key, headers=headers)
+
+    async def reject_by_sync_and_ingress(self, count: int) -> None:
+        """Have sync and the ingress reject `count` callbacks each."""
+        await self.pipe.store(many(count))
+        await self.pipe.forward()
+        async with self.database() as database:
+            assert await database.position(P0) is None  # the tables are made
+        await self.sync_passes_all()
+        await self.reject(await in_topic(self.kafka, None))
+        await self.pipe.store(malformed_before(range(count)))
+        await self.pipe.forward()
+
+    async def resend_to_sync_and_ingress(self, count: int) -> int:
+        """
+        Send what is open, and check that all callbacks are in their sinks once, `count` of each.
+
+        Return how many were open.
+        """
+        left = sum(int(group["open"]) for group in await self.groups())
+        for consumer in ("sync", "ingress"):
+            await self.hookline("resend", consumer, "--yes", "--records-per-s", "10000")
+        groups = await self.groups()
+        assert {(group["open"], group["resent"]) for group in groups} == {(0, count)}
+        assert await self.receipts() == (count, count, 1, count, count)
+        sequences_in_kafka = sequences(await in_topic(self.kafka, None))
+        assert sorted(sequences_in_kafka) == list(range(1, 2 * count + 1))
+        async with self.database() as database:
+            await self.apply(database)
+        report = await self.audited()
+        assert report.proven, report
+        return left
 
     @asynccontextmanager
     async def database(self) -> AsyncIterator[DatabaseHandler]:
