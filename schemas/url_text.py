@@ -18,10 +18,8 @@ _ONLY_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*")
 _HOST_TO_END = re.compile(r"""[^\s"'<>?#]*(?:[?#]\S*)?""")
 # Marks at the end of a URL that end the sentence or the clause around it.
 _END_MARKS = ":,.;)]}\"'<>"
-_LINE = re.compile(r"[^\r\n]*")
-_PARTS = re.compile(
-    r"(?P<authority>[^/?#\\\s]*)(?P<path>[^?#]*)(?P<query>\?[^#]*)?(?P<fragment>#.*)?", re.DOTALL
-)
+_LINE_END = re.compile(r"[\r\n]")
+_AUTHORITY_END = re.compile(r"[/\\\s]")
 _HOST = r"(\[[0-9A-Fa-f:.%]+\]|[^:,@\[\]\s]+)(:\d*)?"
 _HOSTS = re.compile(f"{_HOST}(,{_HOST})*")
 # A name after the @, as in https://example.com/@name. With a port, it may be a password: a:1/@host.
@@ -61,10 +59,10 @@ def without_url_secrets(text: str) -> str:
 
 def _public_start(text: str) -> str:
     """Return a text that begins with what follows the scheme of a URL, without its secrets."""
-    line = _LINE.match(text)
     end = _end(text, 0)
-    if line is not None and text[:end].rpartition("@")[0] not in _EXAMPLES:
-        end = _end(text, text.rfind("@", 0, line.end()) + 1)
+    if text[:end].rpartition("@")[0] not in _EXAMPLES:
+        line = _LINE_END.split(text, maxsplit=1)[0]
+        end = _end(text, line.rfind("@") + 1)
     return _public(text[:end]) + text[end:]
 
 
@@ -76,19 +74,21 @@ def _end(text: str, begin: int) -> int:
 
 def _public(rest: str) -> str:
     """Return what follows the scheme, without secrets."""
-    parts = _PARTS.fullmatch(rest)
-    if not rest or parts is None:
-        return rest and HIDDEN
-    user, mark, hosts = parts["authority"].rpartition("@")
-    path = parts["path"]
+    if not rest:
+        return ""
+    before_fragment, fragment, _ = rest.partition("#")
+    before_query, query, _ = before_fragment.partition("?")
+    authority = _AUTHORITY_END.split(before_query, maxsplit=1)[0]
+    path = before_query[len(authority) :]
+    user, at, hosts = authority.rpartition("@")
     # A / or ? in a password that is not percent-encoded ends the authority within the password.
-    if "@" in rest[parts.end("authority") :]:
+    if "@" in rest[len(authority) :]:
         is_sure = _NAME_IN_PATH.fullmatch(rest) is not None
     else:
-        is_sure = bool(mark or _HOSTS.fullmatch(hosts) or (path and not hosts))
+        is_sure = bool(at or _HOSTS.fullmatch(hosts) or (path and not hosts))
     if not is_sure:
         return HIDDEN
-    user = user if user in _EXAMPLES else HIDDEN
-    query = f"?{HIDDEN}" if parts["query"] else ""
-    fragment = f"#{HIDDEN}" if parts["fragment"] else ""
-    return f"{user if mark else ''}{mark}{hosts}{path}{query}{fragment}"
+    if at and user not in _EXAMPLES:
+        user = HIDDEN
+    query, fragment = query and f"?{HIDDEN}", fragment and f"#{HIDDEN}"
+    return f"{user}{at}{hosts}{path}{query}{fragment}"
