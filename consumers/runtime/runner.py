@@ -192,8 +192,7 @@ class Runner:
             uptime_s=now - self._started_at,
             partitions=None if self._source is None else len(workers),
             partitions_backing_off=sum(worker.backoff.is_paused for worker in workers),
-            # Without Kafka, callbacks may have arrived that nobody here knows of. Those that are
-            # known wait at least as long as they say.
+            # Without Kafka, callbacks may have arrived that this process does not know of.
             lag_offsets=None if kafka_fault else lag.offsets,
             oldest_waiting_s=self._oldest_age_s(lag, stopped, kafka_fault),
             batch_age_s=self._parts.limits.age_s,
@@ -207,8 +206,10 @@ class Runner:
     def _oldest_age_s(
         self, lag: Lag, stopped: Fault | None, kafka_fault: Fault | None
     ) -> float | None:
+        # A stopped process has no workers any more, and its callbacks wait on.
         if stopped and self._left_waiting_since_s is not None:
             return max(0.0, time.time() - self._left_waiting_since_s)
+        # Without Kafka, the known callbacks wait at least as long, and 0 would be a guess.
         return (lag.oldest_age_s or None) if kafka_fault else lag.oldest_age_s
 
     def _end(self) -> list[asyncio.Task[None]]:

@@ -22,7 +22,7 @@ def set_parked_gauges(
     """
     Set the gauges of parked callbacks; `states` are those of all partitions of this process.
 
-    They are NaN if `states` is None: then nobody here knows what waits in the retry topic.
+    They are NaN if `states` is None: then this process does not know the retry topic's records.
     """
     known = states is not None
     states = states or ()

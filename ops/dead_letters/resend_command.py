@@ -48,9 +48,7 @@ class StillRejected(Failure):
 @click.command()
 @bootstrap_option
 @click.argument("consumer")
-@postgres_option(
-    "PostgreSQL connection string, as given to the sync consumer; only for `sync`.",
-)
+@postgres_option("PostgreSQL connection string, as given to the sync consumer; only for `sync`.")
 @filter_options
 @click.option(
     "--again",

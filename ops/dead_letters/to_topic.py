@@ -130,9 +130,8 @@ class ToTopic:
                     headers=record.headers,
                     partition=partition_of(record.key, sequence, partitions),
                 )
-                future.add_done_callback(
-                    mark_retrieved
-                )  # nothing awaits it if another one fails first
+                # If another one fails first, its result is not awaited.
+                future.add_done_callback(mark_retrieved)
                 acknowledged.append(future)
             acknowledged += [
                 await self._producer.send(ACTIONS.name, encoded(each)) for each in taken

@@ -94,9 +94,7 @@ def _consumers(
     callback=_valkey,
     help="The Valkey of the counts, for its size and whether it answers.",
 )
-@postgres_option(
-    "PostgreSQL connection string, for the size of the database.",
-)
+@postgres_option("PostgreSQL connection string, for the size of the database.")
 @archive_option("The archive, for its size. An object store is not measured.")
 @click.option("--watch", is_flag=True, help="Refresh the screen every 2 s until Ctrl-C.")
 @json_option
@@ -110,7 +108,7 @@ def status(*, archive_url: str | None, watch: bool, as_json: bool, **parts: str 
     Exit codes: 0 healthy, 5 a part needs attention or cannot be asked, 6 a person must act; 2 the
     command line is wrong, 130 Ctrl-C.
     """
-    # Only now: what asks the parts takes half a second to import, and --help does not need it.
+    # Only now: the clients of all parts take half a second to import, and --help needs none.
     from ops.status.measure import Parts  # noqa: PLC0415
     from ops.status.run import print_state  # noqa: PLC0415
 

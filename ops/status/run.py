@@ -25,7 +25,7 @@ async def print_state(parts: Parts, *, watch: bool, as_json: bool) -> int:
 
 
 async def _watch(measurement: Measurement, *, as_json: bool) -> None:
-    """Show the state until cancelled, or until nobody reads it."""
+    """Show the state until cancelled, or until its reader has closed the pipe."""
     if as_json:
         while True:
             _print(await measurement.report(), as_json=True)
