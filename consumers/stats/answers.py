@@ -1,5 +1,7 @@
 """
-Every answer of the statistics API, as a type: JSON, CSV and /openapi.json are made from them.
+The answers of the statistics API, as types: JSON, CSV and /openapi.json are made from them.
+
+Those about the pipeline are in health_answers.py, those for other programs in total_answers.py.
 
 A time has the offset of the zone that was asked for. A number that is not known is null, never 0.
 """
@@ -218,57 +220,6 @@ class LiveNow(msgspec.Struct, frozen=True, kw_only=True):
     people: Count
 
 
-StageName = Literal[
-    "gateway",
-    "receiving",
-    "on_disk",
-    "kafka",
-    "archive",
-    "database",
-    "counts",
-    "webhook",
-    "dead_letters",
-    "statistics",
-]
-State = Literal["ok", "warning", "wrong", "unknown"]
-Unit = Literal["replicas", "callbacks", "seconds", "records"]
-
-
-class Words(msgspec.Struct, frozen=True, kw_only=True):
-    """A text in both languages of the page."""
-
-    en: str
-    zh: str
-
-
-class Stage(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    One stage of the pipeline. `since` is when its state began, null if that is not known.
-
-    `number` is that of the `replicas` that accept callbacks (of `of`, all of them), of the
-    `callbacks` that wait on disk, the age of the oldest callback that waits, in `seconds`, or that
-    of the dead letters in Kafka, `records`. It and its unit are null if no process reports it; `of`
-    is null for all other units.
-    """
-
-    stage: StageName
-    state: State
-    number: Annotated[float, Meta(ge=0)] | None
-    of: Number | None
-    unit: Unit | None
-    since: Time | None
-    what: Words
-    what_to_do: Words
-    runbook: str
-
-
-class Health(msgspec.Struct, frozen=True, kw_only=True):
-    """/v1/health, and the data of the event `health` of /v1/live."""
-
-    state: Literal["ok", "warning", "wrong"]
-    stages: list[Stage]
-
-
 class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """
     Why a request was refused (RFC 9457).
@@ -282,57 +233,3 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     detail: str
     parameter: str | None = None
     bound: str | None = None
-
-
-class MinuteCounts(msgspec.Struct, frozen=True, kw_only=True):
-    """The counts of one minute (UTC), as /v1/minutes has them."""
-
-    minute: Time
-    one_to_one_messages: Number
-    group_messages: Number
-    online_only: Number
-    undelivered: Number
-    by_app: Number
-    by_robots: Number
-    people: Number
-
-
-class Minutes(msgspec.Struct, frozen=True, kw_only=True):
-    """/v1/minutes."""
-
-    begin: Time = msgspec.field(name="from")
-    end: Time = msgspec.field(name="to")
-    minutes: list[MinuteCounts]
-
-
-class Applied(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    The number of sequences of an origin that were counted in a partition: proof for the audit.
-
-    `sequence_sum` is their sum modulo 2^52.
-    """
-
-    applied: Number
-    sequence_sum: Number
-
-
-class AppTotals(msgspec.Struct, frozen=True, kw_only=True):
-    """All counts of one app. `people_error` is 0.0 if the number of people is exact."""
-
-    one_to_one_messages: Number = 0
-    group_messages: Number = 0
-    online_only: Number = 0
-    undelivered: Number = 0
-    by_app: Number = 0
-    by_robots: Number = 0
-    people: Number = 0
-    people_error: Annotated[float, Meta(ge=0, le=1)] = 0.0
-    repeats: Number = 0
-    by_command: dict[str, Number] = {}
-
-
-class Totals(AppTotals, frozen=True, kw_only=True):
-    """/v1/totals: the numbers over all apps, those of each app, and the sequences of origins."""
-
-    apps: dict[str, AppTotals]
-    origins: dict[str, dict[str, Applied]]

@@ -13,9 +13,10 @@ from aiohttp import web
 from prometheus_client.aiohttp import make_aiohttp_handler
 
 from consumers.runtime.handler import Stopped, Unavailable
-from consumers.stats import answers, routes
+from consumers.stats import answers, routes, total_answers
 from consumers.stats.apps import apps
 from consumers.stats.contract_routes import add_contract
+from consumers.stats.health_answers import Health
 from consumers.stats.live import Live
 from consumers.stats.live_counts import LiveCounts
 from consumers.stats.middlewares import Access, allowing, count_request, refusing_in_words
@@ -37,7 +38,7 @@ from schemas.telemetry import STATS
 QUESTIONS_MAX = 8
 
 Values = Mapping[str, Any]
-ReadHealth = Callable[[ZoneInfo], Awaitable[answers.Health]]
+ReadHealth = Callable[[ZoneInfo], Awaitable[Health]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,10 +111,10 @@ def _add_questions(app: web.Application, store: StoredCounts, shared: SharedAnsw
     async def of_people(values: Values, scope: Scope) -> answers.DistinctPeople:
         return await distinct_people(store, values, scope)
 
-    async def of_totals(_: Values, scope: Scope) -> answers.Totals:
+    async def of_totals(_: Values, scope: Scope) -> total_answers.Totals:
         return await totals(store, scope.catalog)
 
-    async def of_minutes(values: Values, scope: Scope) -> answers.Minutes:
+    async def of_minutes(values: Values, scope: Scope) -> total_answers.Minutes:
         return await minutes(store, values, scope)
 
     for route, answer in (
@@ -204,5 +205,5 @@ def _add_open_routes(app: web.Application, store: StoredCounts) -> None:
     )
 
 
-def _of_default_zone(health: ReadHealth) -> Callable[[], Awaitable[answers.Health]]:
+def _of_default_zone(health: ReadHealth) -> Callable[[], Awaitable[Health]]:
     return lambda: health(DEFAULT_ZONE)

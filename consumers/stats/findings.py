@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Literal, TypeAlias
 
 from consumers.runtime.status import Fault
-from consumers.stats.answers import StageName, State, Unit
+from consumers.stats.health_answers import StageName, State, Unit
 from consumers.stats.process_statuses import IngressStatus, ProcessStatuses, Replicas
 from consumers.stats.sizes import size_text
 from schemas.ingress_status import STOPPING

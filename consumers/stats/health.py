@@ -9,9 +9,9 @@ from typing import Literal
 from zoneinfo import ZoneInfo
 
 from consumers.stats import findings
-from consumers.stats.answers import Health, Stage
 from consumers.stats.edge_findings import edges_after, edges_before
 from consumers.stats.findings import Finding
+from consumers.stats.health_answers import Health, Stage
 from consumers.stats.health_words import words
 from consumers.stats.kafka_findings import kafka
 from consumers.stats.process_statuses import ProcessStatuses

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
-from consumers.stats.answers import Words
 from consumers.stats.edge_texts import EDGE_TEXTS
 from consumers.stats.findings import Finding
+from consumers.stats.health_answers import Words
 from consumers.stats.health_text import Text
 from consumers.stats.ingress_texts import INGRESS_TEXTS
 from consumers.stats.sink_texts import SINK_TEXTS

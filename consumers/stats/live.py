@@ -19,6 +19,7 @@ from aiohttp_sse import EventSourceResponse
 
 from consumers.runtime.handler import Stopped, Unavailable
 from consumers.stats import answers
+from consumers.stats.health_answers import Health
 from consumers.stats.live_counts import AppCounts, LiveAdditions, LiveCounts
 from consumers.stats.updates import Updates, event_id
 from schemas.clients import check_cancellation
@@ -42,7 +43,7 @@ NUMBERS_INTERVAL = timedelta(seconds=10)
 Findings: TypeAlias = tuple[tuple[str, str, str, datetime | None], ...]
 
 
-def findings_in(health: answers.Health) -> Findings:
+def findings_in(health: Health) -> Findings:
     """Return what was found, without its numbers and ages, which change all the time."""
     return tuple((each.stage, each.state, each.runbook, each.since) for each in health.stages)
 
@@ -58,7 +59,7 @@ class Live:
     def __init__(
         self,
         counts: LiveCounts,
-        health: Callable[[], Awaitable[answers.Health | None]] | None,
+        health: Callable[[], Awaitable[Health | None]] | None,
         on_update: Callable[[], None],
     ) -> None:
         self._on_update = on_update
@@ -103,7 +104,7 @@ class Live:
         self._on_update()
         self._wake()
 
-    def _add_health(self, now: datetime, health: answers.Health) -> None:
+    def _add_health(self, now: datetime, health: Health) -> None:
         """Add the state at once if a finding is new, and later if only its numbers are."""
         findings = findings_in(health)
         if findings == self._shown_findings and now < self._health_at + NUMBERS_INTERVAL:

@@ -8,9 +8,9 @@ from zoneinfo import ZoneInfo
 
 import aiohttp
 
-from consumers.stats.answers import Health
 from consumers.stats.findings import Finding
 from consumers.stats.health import Timeline, find, health
+from consumers.stats.health_answers import Health
 from consumers.stats.process_statuses import ProcessStatuses
 from consumers.stats.processes import ANSWER_S_MAX, Processes, Watched
 from consumers.stats.store import DEFAULT_ZONE

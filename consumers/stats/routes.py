@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from consumers.stats import answers, parameters
+from consumers.stats import answers, health_answers, parameters, total_answers
 from consumers.stats.query import Parameter
 
 
@@ -80,20 +80,20 @@ HEALTH = Route(
     about="Each stage of the pipeline in words: what is wrong, and what to do. `tz` is the zone of "
     "the times.",
     parameters=(parameters.ZONE,),
-    answers=(answers.Health,),
+    answers=(health_answers.Health,),
     max_age_s=1,
 )
 TOTALS = Route(
     path="/v1/totals",
     about="All that was counted, of all time, and the numbers that the audit needs.",
     parameters=(parameters.APP,),
-    answers=(answers.Totals,),
+    answers=(total_answers.Totals,),
 )
 MINUTES = Route(
     path="/v1/minutes",
     about="The messages of every minute (UTC) of at most a day; by default, of the last hour.",
     parameters=(parameters.FROM_TIME, parameters.TO_TIME, parameters.APP),
-    answers=(answers.Minutes,),
+    answers=(total_answers.Minutes,),
 )
 LIVE = Route(
     path="/v1/live",

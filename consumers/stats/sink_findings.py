@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from consumers.runtime.status import ConsumerStatus
-from consumers.stats.answers import StageName
 from consumers.stats.findings import (
     DISK_FREE_BYTES_MIN,
     Case,
@@ -15,6 +14,7 @@ from consumers.stats.findings import (
     first_true,
     seconds,
 )
+from consumers.stats.health_answers import StageName
 from consumers.stats.process_statuses import ProcessStatuses, Replicas
 from consumers.stats.sizes import size_text
 from schemas.printable import printable

@@ -7,7 +7,6 @@ from datetime import timedelta
 from typing import Any
 
 from consumers.counters import layout
-from consumers.stats import answers
 from consumers.stats.distinct import SKETCH_ERROR, active, people
 from consumers.stats.parameters import ROWS_DEFAULT, ROWS_MAX
 from consumers.stats.problems import RequestRefused
@@ -15,13 +14,14 @@ from consumers.stats.scope import Scope
 from consumers.stats.store import Catalog, CountedApp, StoredCounts
 from consumers.stats.stored_windows import WindowedRange
 from consumers.stats.sums import added_up, sums
+from consumers.stats.total_answers import Applied, AppTotals, MinuteCounts, Minutes, Totals
 from consumers.stats.windows import MINUTE, Step, window_begin, windows
 from schemas.figures import ACTIVE, COMMAND, KINDS, PEOPLE
 
 MINUTES_MAX, MINUTES_DEFAULT = ROWS_MAX[Step.MINUTE], ROWS_DEFAULT[Step.MINUTE]
 
 
-async def totals(store: StoredCounts, catalog: Catalog) -> answers.Totals:
+async def totals(store: StoredCounts, catalog: Catalog) -> Totals:
     """Return the counts of all time, and what was counted of every origin."""
     # Origins first: every callback that they report as counted is in the totals, read later.
     origins = await _origins(store, catalog.generation)
@@ -34,7 +34,7 @@ async def totals(store: StoredCounts, catalog: Catalog) -> answers.Totals:
         name: sum(getattr(of_app, name) for of_app in apps.values())
         for name in (*KINDS, "people", "repeats")
     }
-    return answers.Totals(
+    return Totals(
         people_error=max((of_app.people_error for of_app in apps.values()), default=0.0),
         by_command=commands,
         apps=apps,
@@ -43,7 +43,7 @@ async def totals(store: StoredCounts, catalog: Catalog) -> answers.Totals:
     )
 
 
-async def minutes(store: StoredCounts, values: Mapping[str, Any], scope: Scope) -> answers.Minutes:
+async def minutes(store: StoredCounts, values: Mapping[str, Any], scope: Scope) -> Minutes:
     """
     Return every minute from `from` (by default, an hour before `to`) until before `to`.
 
@@ -69,11 +69,11 @@ async def minutes(store: StoredCounts, values: Mapping[str, Any], scope: Scope) 
         sums(store, scope.catalog, windowed, KINDS), people(store, scope.catalog, windowed)
     )
     rows = added_up(of_apps.rows, len(range_windows), len(KINDS))
-    return answers.Minutes(
+    return Minutes(
         begin=begin,
         end=end,
         minutes=[
-            answers.MinuteCounts(
+            MinuteCounts(
                 minute=window.begin,
                 people=active(of_minute).value,
                 **dict(zip(KINDS, row, strict=True)),
@@ -83,12 +83,12 @@ async def minutes(store: StoredCounts, values: Mapping[str, Any], scope: Scope) 
     )
 
 
-async def _of_app(store: StoredCounts, app: CountedApp) -> answers.AppTotals:
+async def _of_app(store: StoredCounts, app: CountedApp) -> AppTotals:
     sketches = [layout.total_sketch(app.generation, r, app.name) for r in PEOPLE[ACTIVE]]
     counts, estimate = await store.totals(layout.totals(app.generation, app.name), sketches)
     is_exact = layout.SKETCHED + ACTIVE not in counts
     exact = counts.get(ACTIVE, 0)
-    return answers.AppTotals(
+    return AppTotals(
         # Never less than the people of a day: the exact number stays when the bound is reached.
         people=exact if is_exact else max(exact, estimate),
         people_error=0.0 if is_exact else SKETCH_ERROR,
@@ -102,13 +102,13 @@ async def _of_app(store: StoredCounts, app: CountedApp) -> answers.AppTotals:
     )
 
 
-async def _origins(store: StoredCounts, generation: int) -> dict[str, dict[str, answers.Applied]]:
+async def _origins(store: StoredCounts, generation: int) -> dict[str, dict[str, Applied]]:
     """Return the counted sequences of every origin, by partition (`TOPIC/NUMBER`)."""
     counts, of_sums = await store.both_hashes(
         layout.applied(generation), layout.sequence_sums(generation)
     )
-    origins: dict[str, dict[str, answers.Applied]] = defaultdict(dict)
+    origins: dict[str, dict[str, Applied]] = defaultdict(dict)
     for place, count in counts.items():
         origin, _, partition = place.partition("/")
-        origins[origin][partition] = answers.Applied(applied=count, sequence_sum=of_sums[place])
+        origins[origin][partition] = Applied(applied=count, sequence_sum=of_sums[place])
     return origins

@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Sequence
 
 from consumers.runtime.status import ConsumerStatus
-from consumers.stats.answers import Health
 from consumers.stats.dead_letter_counts import DeadLetters
+from consumers.stats.health_answers import Health
 from consumers.stats.process_statuses import IngressStatus, ProcessStatuses, SilentProcess
 from consumers.stats.sink_findings import STAGES, Sink
 from ops.failure import ExitCode

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 
 from consumers.runtime.phase import Phase
-from consumers.stats.answers import Stage
+from consumers.stats.health_answers import Stage
 from ops.status.report import ConsumerReport, IngressReport, ProcessReport, Report
 from ops.status.texts import counted, duration, size
 

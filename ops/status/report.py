@@ -9,7 +9,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from consumers.stats.answers import Stage
+from consumers.stats.health_answers import Stage
 
 
 class IngressReport(Struct, frozen=True, kw_only=True):

@@ -3,7 +3,7 @@
 from rich.console import Group, RenderableType
 from rich.padding import Padding
 
-from consumers.stats.answers import Stage
+from consumers.stats.health_answers import Stage
 from ops.status.details import WAITING_FOR_SINK, process_details, replica_details, stage_details
 from ops.status.report import ProcessReport, Report, StoreReport
 from ops.status.texts import UNKNOWN, duration, per_second, size

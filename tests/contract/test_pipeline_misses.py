@@ -13,7 +13,7 @@ from aiohttp.test_utils import TestServer
 
 from consumers.counters.server import connect
 from consumers.stats import pipeline as pipeline_module
-from consumers.stats.answers import Health, Stage
+from consumers.stats.health_answers import Health, Stage
 from consumers.stats.live import NUMBERS_INTERVAL, Live
 from consumers.stats.live_counts import LiveCounts
 from consumers.stats.pipeline import Pipeline

@@ -10,7 +10,7 @@ from support.processes.ingress import until
 from support.processes.pipeline_world import PipelineWorld
 
 from consumers.counters.server import connect
-from consumers.stats.answers import Stage
+from consumers.stats.health_answers import Stage
 from consumers.stats.pipeline import Pipeline, watched_pipeline
 from consumers.stats.processes import Watched
 from schemas.setting import Secret

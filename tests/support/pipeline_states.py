@@ -6,9 +6,9 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from consumers.runtime.status import ConsumerStatus, Fault
-from consumers.stats.answers import Health, Stage
 from consumers.stats.dead_letter_counts import Cause, DeadLetters
 from consumers.stats.health import Timeline, find, health
+from consumers.stats.health_answers import Health, Stage
 from consumers.stats.kafka_facts import KafkaFacts
 from consumers.stats.process_statuses import (
     IngressStatus,

@@ -17,7 +17,7 @@ from multidict import MultiDict
 from support import pipeline_states
 
 from consumers.counters.keep_times import keep_times_of
-from consumers.stats import answers
+from consumers.stats import answers, health_answers
 from consumers.stats.answers import Count, Figures, People, Period, SeriesByRow, SeriesRow
 from consumers.stats.health import Timeline, find, health
 from consumers.stats.process_statuses import ProcessStatuses
@@ -247,7 +247,7 @@ class Answers:
             people=count(messages * 10, self.error),
         )
 
-    def health(self, zone: str = "Asia/Shanghai") -> answers.Health:
+    def health(self, zone: str = "Asia/Shanghai") -> health_answers.Health:
         """Return the answer of /v1/health."""
         timeline = Timeline()
         well = find(replace(pipeline_states.WELL, now=NOW))
