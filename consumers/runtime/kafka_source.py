@@ -3,16 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import (
-    AsyncIterator,
-    Awaitable,
-    Callable,
-    Collection,
-    Iterable,
-    Iterator,
-    Mapping,
-    Sequence,
-)
+from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping, Sequence
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import IllegalStateError, KafkaError, OffsetOutOfRangeError
@@ -206,10 +197,9 @@ class KafkaSource:
         Raises:
             KafkaUnavailable: Kafka does not answer.
         """
-        with _kafka_call("the committed offset"):
-            async with asyncio.timeout(CALL_TIMEOUT_S):
-                offset: int | None = await self._client.committed(TopicPartition(*partition))
-                return offset
+        async with _kafka_call("the committed offset"):
+            offset: int | None = await self._client.committed(TopicPartition(*partition))
+            return offset
 
     async def log_start(self, partition: Partition) -> int:
         """
@@ -218,7 +208,10 @@ class KafkaSource:
         Raises:
             KafkaUnavailable: Kafka does not answer.
         """
-        return await _offset("the first offset", self._client.beginning_offsets, partition)
+        tp = TopicPartition(*partition)
+        async with _kafka_call("the first offset"):
+            starts: Mapping[TopicPartition, int] = await self._client.beginning_offsets([tp])
+            return starts[tp]
 
     async def end_offset(self, partition: Partition) -> int:
         """
@@ -227,7 +220,10 @@ class KafkaSource:
         Raises:
             KafkaUnavailable: Kafka does not answer.
         """
-        return await _offset("the last offset", self._client.end_offsets, partition)
+        tp = TopicPartition(*partition)
+        async with _kafka_call("the last offset"):
+            ends: Mapping[TopicPartition, int] = await self._client.end_offsets([tp])
+            return ends[tp]
 
     async def identity(self, partition: Partition, *, since: float) -> LogIdentity:
         """Return the identity as `PartitionIdentities` does."""
@@ -238,21 +234,11 @@ class KafkaSource:
         self._commits.note(partition, next_offset)
 
 
-async def _offset(
-    what: str,
-    ask: Callable[[list[TopicPartition]], Awaitable[Mapping[TopicPartition, int]]],
-    partition: Partition,
-) -> int:
-    tp = TopicPartition(*partition)
-    with _kafka_call(what):
-        async with asyncio.timeout(CALL_TIMEOUT_S):
-            return (await ask([tp]))[tp]
-
-
-@contextlib.contextmanager
-def _kafka_call(what: str) -> Iterator[None]:
+@contextlib.asynccontextmanager
+async def _kafka_call(what: str) -> AsyncIterator[None]:
     try:
         with kafka_failures():
-            yield
+            async with asyncio.timeout(CALL_TIMEOUT_S):
+                yield
     except (KafkaError, TimeoutError) as error:
         raise KafkaUnavailable(f"Kafka did not return {what}: {error!r}") from error
