@@ -19,6 +19,7 @@ from schemas.settings import (
     Faults,
     Settings,
     SharedSettings,
+    read_fields,
     read_settings,
     settings_help,
     settings_of,
@@ -88,6 +89,24 @@ def test_all_faults_are_reported_together() -> None:
         f"  - COUNTERS_PEOPLE_EXACT_MAX must be {people}, not '-1'",
         "  - COUNTERS_REMEMBER_S must be at most COUNTERS_KEEP_MINUTES_S",
     ]
+
+
+def test_a_command_reads_the_settings_that_it_needs() -> None:
+    """All that is wrong in these is reported, the others may be absent or wrong."""
+    names, env = ("port", "spool_bytes_max"), {"INGRESS_SDKAPPIDS": "x", "INGRESS_PORT": "80"}
+    default = IngressSettings.__dataclass_fields__["spool_bytes_max"].default
+    values = read_fields(IngressSettings, "INGRESS_", env, names)
+    assert values == {"port": 80, "spool_bytes_max": default}
+    with pytest.raises(Faults) as raised:
+        read_fields(
+            IngressSettings,
+            "INGRESS_",
+            {"INGRESS_PORT": "0", "INGRESS_SPOOL_BYTES_MAX": "x"},
+            names,
+        )
+    (spool_fault, port_fault) = sorted(raised.value.args, reverse=True)
+    assert port_fault == "INGRESS_PORT must be a whole number from 1 to 65535, not '0'"
+    assert spool_fault.startswith("INGRESS_SPOOL_BYTES_MAX must be a whole number of bytes")
 
 
 # The least and the largest value of every number; None: only another setting bounds it.
