@@ -1,5 +1,6 @@
 """Fixtures and command-line options that all tests share."""
 
+import gc
 import secrets
 from collections.abc import Callable, Generator, Iterator
 from typing import Any
@@ -142,6 +143,19 @@ def valkey_url(valkey_server: EmbeddedValkey) -> str:
     with Valkey.from_url(valkey_server.url) as client:
         client.flushall()
     return valkey_server.url
+
+
+@pytest.fixture
+def caplog(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
+    """
+    Return pytest's own fixture, without what objects of earlier tests log.
+
+    asyncio logs an exception that was never retrieved when the future is collected as garbage,
+    which may be during any later test.
+    """
+    gc.collect()
+    caplog.clear()
+    return caplog
 
 
 @pytest.fixture

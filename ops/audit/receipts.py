@@ -12,6 +12,7 @@ from consumers.sync.connection import first_line
 from consumers.sync.tables import SELECT_OLDEST_WRITER, version_fault
 from ops.audit.sources import AuditFailed, SourceUnavailable
 from ops.audit.tally import Tally
+from schemas.client_parts import mark_retrieved
 
 CONNECT_TIMEOUT_S = 10
 # The time in which the server must send the first or the next RECEIPTS_PER_FETCH.
@@ -55,6 +56,8 @@ async def read_receipts(conninfo: str, tally: Tally) -> None:
     """
     reading = _Reading(conninfo, tally)
     thread = asyncio.create_task(asyncio.to_thread(reading.run))
+    # A second cancellation ends the wait for the thread, which may then fail by itself.
+    thread.add_done_callback(mark_retrieved)
     try:
         while not thread.done():
             await asyncio.wait((thread,), timeout=1.0)
@@ -67,7 +70,6 @@ async def read_receipts(conninfo: str, tally: Tally) -> None:
         if not thread.done():
             reading.interrupt()
             await asyncio.wait((thread,))
-            thread.exception()
 
 
 class _Reading:

@@ -1,5 +1,7 @@
 """The audit names every row of the database that differs from the stored callback."""
 
+import asyncio
+import gc
 import hashlib
 from collections.abc import AsyncIterator
 
@@ -111,3 +113,38 @@ async def test_a_change_in_the_database_is_named(
     held = report.origins[0].sinks[POSTGRES]
     assert (held.missing, report.different >= different) == (missing, True)
     assert not report.proven
+
+
+async def test_a_server_that_fails_after_the_audit_was_stopped_logs_nothing(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Two cancellations leave the thread alone; the server closes its connection after them."""
+    monkeypatch.setattr(receipts, "CONNECT_TIMEOUT_S", 180)
+    connected, closing = asyncio.Event(), asyncio.Event()
+
+    async def close_later(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connected.set()
+        await closing.wait()
+        writer.close()
+
+    server = await asyncio.start_server(close_later, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    before = asyncio.all_tasks()
+    reading = asyncio.create_task(
+        read_receipts(
+            f"postgresql://hookline@127.0.0.1:{port}/x?sslmode=disable",
+            Tally(SpoolEnds(by_spool={}), [], audits_postgres=True, audits_counts=False),
+        )
+    )
+    async with server:
+        await connected.wait()
+        for _ in range(2):
+            reading.cancel()
+            await asyncio.sleep(0)
+        with pytest.raises(asyncio.CancelledError):
+            await reading
+        closing.set()
+        while asyncio.all_tasks() != before:  # noqa: ASYNC110 - the thread's task is not ours
+            await asyncio.sleep(0.01)
+    gc.collect()
+    assert not caplog.records
