@@ -11,7 +11,8 @@ def _lose_an_exception() -> None:
     """Leave a failed future as garbage that only a garbage collection finds."""
     loop = asyncio.new_event_loop()
     future = loop.create_future()
-    future.add_done_callback(lambda done, itself=[future]: itself.append(done))
+    cycle: list[object] = [future]
+    cycle.append(cycle)
     future.set_exception(OSError("of an earlier test"))
     loop.close()
 
