@@ -119,16 +119,17 @@ async def leave_group(consumer: AIOKafkaConsumer, group: str, member: str) -> No
         raise error(group)
 
 
-def expect_failure_of_offsets(producer: AIOKafkaProducer) -> None:
+def expect_failure_of_transaction(producer: AIOKafkaProducer) -> None:
     """
-    Keep asyncio from reporting that offsets, which nobody waits for any more, failed.
+    Keep asyncio from reporting that a transaction, or its offsets, failed after their caller left.
 
-    The call that sent them may have timed out. They fail if the producer is fenced while it
-    stops.
+    The call may have timed out. They fail if the producer is fenced or cancelled while it stops.
     """
     if (transactions := producer._txn_manager) is not None:  # noqa: SLF001
         for *_, sent in transactions._pending_txn_offsets:  # noqa: SLF001
             sent.add_done_callback(mark_retrieved)
+        if transactions._transaction_waiter is not None:  # noqa: SLF001
+            transactions._transaction_waiter.add_done_callback(mark_retrieved)  # noqa: SLF001
 
 
 def fail_waiting_batches(producer: AIOKafkaProducer) -> None:

@@ -137,7 +137,7 @@ async def close_client(client: Client, starting: "asyncio.Task[Any] | None" = No
 
 async def _close(client: Client, starting: "asyncio.Task[Any] | None") -> None:
     if isinstance(client, AIOKafkaProducer):
-        client_parts.expect_failure_of_offsets(client)
+        client_parts.expect_failure_of_transaction(client)
     if starting is not None and not starting.done():
         await _close_now(client, {starting})
     inner: Any = client
