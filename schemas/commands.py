@@ -48,6 +48,7 @@ C2C.CallbackAfterSendMsg                                 key       conversation 
 C2C.CallbackAfterMsgReport                               request   conversation  -
 C2C.CallbackAfterMsgWithDraw                             request   conversation  -
 C2C.CallbackAfterC2CMsgExtension                         request   conversation  -
+C2C.CallbackAfterModifyMsg                               request   conversation  -
 
 # Groups and the topics of communities
 Group.CallbackBeforeCreateGroup                          request   conversation  -
@@ -59,6 +60,7 @@ Group.CallbackAfterMemberExit                            request   conversation 
 Group.CallbackBeforeSendMsg                              request   conversation  MsgTime
 Group.CallbackAfterSendMsg                               key       conversation  MsgTime
 Group.CallbackAfterRecallMsg                             request   conversation  -
+Group.CallbackAfterModifyMsg                             request   conversation  -
 Group.CallbackAfterGroupFull                             request   conversation  -
 Group.CallbackAfterGroupDestroyed                        request   conversation  -
 Group.CallbackAfterGroupInfoChanged                      request   conversation  -

@@ -155,6 +155,9 @@ SAMPLES: dict[str, Sample] = {
             "Seq": 1,
         }
     ),
+    "C2C.CallbackAfterModifyMsg": _chat(
+        NUMBERS | {"Operator_Account": "ann", "MsgBody": TEXT, "CloudCustomData": "edited"}
+    ),
     "Group.CallbackBeforeCreateGroup": _account(
         {
             "Operator_Account": "ann",
@@ -189,6 +192,9 @@ SAMPLES: dict[str, Sample] = {
     "Group.CallbackAfterSendMsg": _topic(GROUP_MESSAGE, "ann"),
     "Group.CallbackAfterRecallMsg": _topic(
         {"Operator_Account": "ann", "MsgSeqList": [{"MsgSeq": 130}]}, "ann"
+    ),
+    "Group.CallbackAfterModifyMsg": _topic(
+        {"From_Account": "ann", "Operator_Account": "ann", "MsgSeq": 130, "MsgBody": TEXT}, "ann"
     ),
     "Group.CallbackAfterGroupFull": _group({}),
     "Group.CallbackAfterGroupDestroyed": _group(

@@ -12,6 +12,7 @@ from support.parsed import parsed
 
 from ingress.http.answers import ANSWERS
 from ops import configuration
+from schemas.commands import COMMANDS
 from schemas.telemetry import ARCHIVE, CONSUMER, INGRESS, STATS, WEBHOOK
 
 ROOT = Path(__file__).parents[2]
@@ -115,6 +116,14 @@ def test_every_link_between_the_docs_has_a_target() -> None:
             linked_page = page.parent / target if target else page
             assert linked_page.exists(), f"{page}: {target}"
             assert not anchor or anchor in anchors(linked_page), f"{page}: {target}#{anchor}"
+
+
+def test_the_table_of_commands_has_every_command_that_the_docs_or_the_migrations_name() -> None:
+    """A command without a row has no fields in the contract for programs."""
+    families = "|".join({command.partition(".")[0] for command in COMMANDS})
+    for page in (*PAGES, *(ROOT / "consumers" / "sync" / "migrations").glob("*.sql")):
+        named = set(re.findall(rf"\b(?:{families})\.(?:Callback|On|State)\w+", page.read_text()))
+        assert named <= set(COMMANDS), page
 
 
 def texts_of_the_code() -> str:
