@@ -4,6 +4,7 @@ A real Kafka for every test of this folder.
 It is embedded, unless TEST_KAFKA is `container` or the HOST:PORT of a broker.
 """
 
+import asyncio
 import contextlib
 import os
 import secrets
@@ -15,6 +16,7 @@ from support.kafka.broker import session
 from support.kafka.container import NoContainer, find_image, kafka_container
 from support.kafka.parts import Pipe
 from support.kafka.quick_start import prepare
+from support.kafka.secured import SecuredBroker
 from support.processes.consumer import remove_topics_and_groups
 
 from ops.demo.embedded import child
@@ -100,6 +102,18 @@ async def own_kafka(tmp_path: Path) -> AsyncIterator[EmbeddedKafka]:
     with child.running(EmbeddedKafka(tmp_path / "kafka")) as kafka:
         await apply_topics(kafka.address, body_bytes_max=1 << 20, replicas=1)
         yield kafka
+
+
+@pytest.fixture(scope="package")
+def secured_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecuredBroker]:
+    """
+    Yield a broker with TLS, SASL and ACLs and with the topics, for all tests of this folder.
+
+    A test that adds rights or sets a password does so for a user of its own.
+    """
+    with child.running(SecuredBroker(tmp_path_factory.mktemp("secured"))) as broker:
+        asyncio.run(broker.make_topics())
+        yield broker
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ import os
 import re
 import shutil
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 from ops.demo.embedded import child
@@ -21,8 +22,8 @@ process.roles=broker,controller
 node.id=1
 controller.quorum.bootstrap.servers=127.0.0.1:{controller_port}
 controller.listener.names=CONTROLLER
-listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}
-advertised.listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}
+listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}{more_listeners}
+advertised.listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}{more_listeners}
 log.dirs={data}
 offsets.topic.replication.factor=1
 offsets.topic.num.partitions=3
@@ -60,12 +61,20 @@ class EmbeddedKafka:
     """A broker on the loopback, which may be killed and started again with its data."""
 
     def __init__(
-        self, directory: Path, *, properties: str = "", class_cache_output: Path | None = None
+        self,
+        directory: Path,
+        *,
+        properties: str = "",
+        class_cache_output: Path | None = None,
+        more_listeners: Sequence[str] = (),
+        format_options: Sequence[str] = (),
     ) -> None:
         """
         Prepare a broker whose data, configuration and log are in `directory`.
 
         `properties` are lines to add to its configuration, where the last of two settings counts.
+        `more_listeners` are NAME://HOST:PORT, beside the plain one and the controller's.
+        `format_options` are added to `format` of Kafka's storage tool, for example users.
         If `class_cache_output` is given, the broker writes its loaded classes there when it ends.
 
         Raises:
@@ -76,6 +85,7 @@ class EmbeddedKafka:
         self.process: subprocess.Popen[bytes] | None = None
         self.data = directory / "data"
         self._properties = directory / "server.properties"
+        self._format_options = format_options
         self._kept = kept_directory()
         classes = self._kept / CLASSES
         option = f"-XX:AOTCache={classes}" if classes.exists() else "-Xshare:auto"
@@ -91,7 +101,12 @@ class EmbeddedKafka:
         ]
         directory.mkdir(parents=True, exist_ok=True)
         self._properties.write_text(
-            _PROPERTIES.format(port=self.port, controller_port=child.free_port(), data=self.data)
+            _PROPERTIES.format(
+                port=self.port,
+                controller_port=child.free_port(),
+                more_listeners="".join(f",{listener}" for listener in more_listeners),
+                data=self.data,
+            )
             + properties
         )
 
@@ -133,7 +148,7 @@ class EmbeddedKafka:
             NotStarted: Kafka's tool failed.
         """
         storage = self._kept / STORAGE
-        if storage.exists():
+        if storage.exists() and not self._format_options:
             shutil.copytree(storage, self.data)
             meta = self.data / "meta.properties"
             properties = re.sub(
@@ -142,9 +157,12 @@ class EmbeddedKafka:
             meta.write_text(properties)
             return
         tool = ["kafka.tools.StorageTool", "format", "--standalone", "-t", _cluster_id(), "-c"]
-        formatter = child.start([*self._java, *tool, self._properties], log=self.log)
-        if formatter.wait() != 0:
+        if self.run_java(*tool, self._properties, *self._format_options) != 0:
             raise child.NotStarted(f"Kafka's storage could not be formatted; see {self.log}")
+
+    def run_java(self, *arguments: str | Path) -> int:
+        """Run a class of Kafka's jars with arguments; return the exit code of its process."""
+        return child.start([*self._java, *arguments], log=self.log).wait()
 
 
 def kept_directory() -> Path:

@@ -2,7 +2,7 @@
 
 import contextlib
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from support.processes.ingress import until
@@ -28,10 +28,21 @@ class Broker:
     """An embedded Kafka broker in a process of its own."""
 
     def __init__(
-        self, directory: Path, *, session_ms: int = SESSION_MS, properties: str = ""
+        self,
+        directory: Path,
+        *,
+        session_ms: int = SESSION_MS,
+        properties: str = "",
+        more_listeners: Sequence[str] = (),
+        format_options: Sequence[str] = (),
     ) -> None:
-        """Prepare one; `properties` are lines to add to the broker's configuration."""
-        self._kafka = EmbeddedKafka(directory, properties=session(session_ms) + properties)
+        """Prepare one; see `EmbeddedKafka` for the parameters."""
+        self._kafka = EmbeddedKafka(
+            directory,
+            properties=session(session_ms) + properties,
+            more_listeners=more_listeners,
+            format_options=format_options,
+        )
         self.log = self._kafka.log
         self.address = self._kafka.address
 
