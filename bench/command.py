@@ -13,6 +13,7 @@ from ops.demo.embedded import child
 from ops.demo.embedded.kafka import EmbeddedKafka
 from ops.failure import Failure
 from ops.topic_changes import apply_topics
+from schemas.kafka_access import KafkaAccess
 from schemas.settings import SharedSettings
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -37,7 +38,8 @@ def broker(directory: Path | None) -> Iterator[tuple[Path, EmbeddedKafka]]:
         try:
             with child.running(EmbeddedKafka(where / "kafka")) as kafka:
                 body_bytes_max = SharedSettings().body_bytes_max
-                asyncio.run(apply_topics(kafka.address, body_bytes_max=body_bytes_max, replicas=1))
+                access = KafkaAccess(bootstrap_servers=kafka.address)
+                asyncio.run(apply_topics(access, body_bytes_max=body_bytes_max, replicas=1))
                 yield where, kafka
         except Failure as fault:
             raise click.ClickException(str(fault)) from fault

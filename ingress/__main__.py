@@ -25,6 +25,7 @@ from ingress.spool.async_spool import AsyncSpool
 from ingress.spool.directory import hold_any
 from ingress.spool.disk import Corrupt, DiskFailed, LimitReached
 from ingress.spool.spool import Spool
+from schemas.kafka_access import KafkaAccess
 from schemas.process import run_process, stop_on_signals
 from schemas.settings import Faults, SharedSettings
 from schemas.tokens_file import UnusableFile
@@ -38,7 +39,11 @@ GC_THRESHOLDS = (20_000, 50, 100)
 
 
 async def serve(
-    shared: SharedSettings, settings: IngressSettings, authenticator: Authenticator, spool: Spool
+    shared: SharedSettings,
+    kafka: KafkaAccess,
+    settings: IngressSettings,
+    authenticator: Authenticator,
+    spool: Spool,
 ) -> None:
     """
     Receive and forward until SIGTERM or SIGINT; rows that are not forwarded by then stay on disk.
@@ -47,7 +52,7 @@ async def serve(
         Corrupt: the spool's file is corrupt. The next start verifies and renames it.
     """
     stop = stop_on_signals()
-    ingress = Ingress(shared, settings, authenticator, spool)
+    ingress = Ingress(shared, kafka, settings, authenticator, spool)
     try:
         await ingress.listen()
         why_corrupt = await ingress.run(stop)
@@ -64,6 +69,7 @@ class Ingress:
     def __init__(
         self,
         shared: SharedSettings,
+        kafka: KafkaAccess,
         settings: IngressSettings,
         authenticator: Authenticator,
         spool: Spool,
@@ -83,7 +89,7 @@ class Ingress:
         )
         make_forwarder = partial(
             Forwarder,
-            bootstrap_servers=shared.bootstrap_servers,
+            kafka=kafka,
             body_bytes_max=shared.body_bytes_max,
         )
         forwarder = make_forwarder(self._spool)
@@ -198,7 +204,9 @@ def _raise_open_files_limit(connections_max: int) -> int:
     return connections_max
 
 
-def start(shared: SharedSettings, settings: IngressSettings) -> Coroutine[Any, Any, None]:
+def start(
+    shared: SharedSettings, kafka: KafkaAccess, settings: IngressSettings
+) -> Coroutine[Any, Any, None]:
     """
     Read the tokens file and hold a spool; return the coroutine that serves.
 
@@ -217,7 +225,7 @@ def start(shared: SharedSettings, settings: IngressSettings) -> Coroutine[Any, A
         spool = hold_any(settings.spool_dir, bytes_max=settings.spool_bytes_max)
     except (OSError, DiskFailed, LimitReached) as error:
         raise Faults(f"INGRESS_SPOOL_DIR: {error}") from error
-    return serve(shared, settings, authenticator, spool)
+    return serve(shared, kafka.named("ingress"), settings, authenticator, spool)
 
 
 def main() -> None:

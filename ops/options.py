@@ -1,11 +1,35 @@
 """Options that several commands share, with the same names, variables and meanings."""
 
+import os
 from collections.abc import Callable
 from typing import Any
 
 import click
 
-from schemas.settings import SharedSettings
+from ops.failure import Failure
+from schemas.kafka_access import KafkaAccess, kafka_access
+from schemas.settings import Faults, SharedSettings
+
+
+class WrongAccess(Failure):
+    """The settings of the access to Kafka cannot be used."""
+
+
+def _kafka_access(context: click.Context, _: click.Parameter, servers: str) -> KafkaAccess:
+    """
+    Return the access to Kafka for a command.
+
+    Raises:
+        WrongAccess: HOOKLINE_KAFKA_* cannot be used.
+    """
+    service = "-".join(context.command_path.split()[1:]) or "command"
+    try:
+        return kafka_access(servers, os.environ).named(service)
+    except Faults as faults:
+        raise WrongAccess(
+            f"the settings of Kafka cannot be used: {'; '.join(faults.args)}"
+        ) from None
+
 
 bootstrap_option = click.option(
     "--kafka",
@@ -13,7 +37,8 @@ bootstrap_option = click.option(
     show_default=True,
     envvar="HOOKLINE_BOOTSTRAP_SERVERS",
     show_envvar=True,
-    help="Kafka's address, host:port.",
+    callback=_kafka_access,
+    help="Kafka's address, host:port. Security comes from HOOKLINE_KAFKA_*.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print only JSON on stdout.")
 ingress_option = click.option(

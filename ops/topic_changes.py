@@ -20,6 +20,7 @@ from aiokafka.errors import (
 from ops.failure import Failure
 from ops.topic_plan import ExistingTopic, WantedTopic
 from schemas.clients import started
+from schemas.kafka_access import KafkaAccess
 from schemas.topics import TOPICS
 
 # Kafka's DescribeConfigs: the source DYNAMIC_TOPIC_CONFIG.
@@ -50,7 +51,7 @@ class Mode:
 
 
 async def apply_topics(
-    bootstrap_servers: str,
+    kafka: KafkaAccess,
     *,
     body_bytes_max: int,
     replicas: int,
@@ -62,11 +63,11 @@ async def apply_topics(
         WantedTopic(topic=topic, body_bytes_max=body_bytes_max, configs=more_configs)
         for topic in TOPICS
     ]
-    return await apply_wanted(bootstrap_servers, wanted, Mode(), replicas=replicas, wait_s=wait_s)
+    return await apply_wanted(kafka, wanted, Mode(), replicas=replicas, wait_s=wait_s)
 
 
 async def apply_wanted(
-    bootstrap_servers: str,
+    kafka: KafkaAccess,
     wanted: Sequence[WantedTopic],
     mode: Mode,
     *,
@@ -86,7 +87,7 @@ async def apply_wanted(
     lines: list[str] = []
     while True:
         try:
-            await _apply(bootstrap_servers, wanted, mode, replicas, lines)
+            await _apply(kafka, wanted, mode, replicas, lines)
         except ClusterNotReady:
             if time.monotonic() > deadline:
                 raise
@@ -96,13 +97,13 @@ async def apply_wanted(
 
 
 async def _apply(
-    bootstrap_servers: str,
+    kafka: KafkaAccess,
     wanted: Sequence[WantedTopic],
     mode: Mode,
     replicas: int,
     lines: list[str],
 ) -> None:
-    async with _admin(bootstrap_servers) as admin:
+    async with _admin(kafka) as admin:
         known = await _known(admin) if mode.is_dry_run else set()
         existing = []
         for each in wanted:
@@ -200,13 +201,13 @@ async def _change(admin: AIOKafkaAdminClient, topic: ExistingTopic) -> None:
 
 
 @asynccontextmanager
-async def _admin(bootstrap_servers: str) -> AsyncIterator[AIOKafkaAdminClient]:
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers)
+async def _admin(kafka: KafkaAccess) -> AsyncIterator[AIOKafkaAdminClient]:
+    admin = AIOKafkaAdminClient(**kafka.options())
     try:
         async with started(admin, ATTEMPT_TIMEOUT_S), asyncio.timeout(ATTEMPT_TIMEOUT_S):
             yield admin
     except (KafkaError, TimeoutError, OSError) as error:
-        raise ClusterNotReady(f"Kafka at {bootstrap_servers} does not answer: {error!r}") from error
+        raise ClusterNotReady(f"Kafka at {kafka} does not answer: {error!r}") from error
 
 
 def _check(response: Any) -> None:

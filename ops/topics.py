@@ -10,6 +10,7 @@ from ops.options import bootstrap_option, bounded
 from ops.terminal import echo, run, waiting
 from ops.topic_changes import Mode, apply_wanted
 from ops.topic_plan import WantedTopic
+from schemas.kafka_access import KafkaAccess
 from schemas.settings import BODY_BYTES_LIMIT, SharedSettings
 from schemas.topics import ACTIONS, CALLBACKS, DEAD_LETTERS, Topic
 
@@ -90,7 +91,7 @@ def topics() -> None:
 )
 def topics_apply(
     *,
-    kafka: str,
+    kafka: KafkaAccess,
     body_bytes_max: int,
     replicas: int,
     configs: tuple[str, ...],

@@ -6,7 +6,7 @@ without a restart.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from schemas.kafka_files import UnusableAccess
@@ -19,15 +19,21 @@ class KafkaAccess:
     """The brokers' addresses, `host:port,host:port`, and how clients connect to them."""
 
     bootstrap_servers: str
+    # The name of the service, which the brokers log and limit by.
+    client_id: str = "hookline"
     security: KafkaSecurity = field(default_factory=KafkaSecurity)
 
     def __str__(self) -> str:
         """Return the addresses, for messages about Kafka."""
         return self.bootstrap_servers
 
-    def options(self, client_id: str) -> dict[str, Any]:
+    def named(self, service: str) -> "KafkaAccess":
+        """Return the same access for `service`, whose clients are `hookline-SERVICE`."""
+        return replace(self, client_id=f"hookline-{service}")
+
+    def options(self, client_id: str | None = None) -> dict[str, Any]:
         """
-        Return what a new client of aiokafka needs; `client_id` names the service to the brokers.
+        Return what a new client of aiokafka needs; `client_id` is used in place of the access's.
 
         Raises:
             KafkaError: a file of the settings cannot be used now.
@@ -41,7 +47,7 @@ class KafkaAccess:
             raise KafkaError(str(unusable)) from unusable
         return {
             "bootstrap_servers": self.bootstrap_servers,
-            "client_id": client_id,
+            "client_id": client_id or self.client_id,
             **security,
         }
 

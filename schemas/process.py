@@ -11,6 +11,8 @@ from typing import Any, NoReturn
 
 import uvloop
 
+from schemas.kafka_access import KafkaAccess
+from schemas.kafka_security import KAFKA_PREFIX, KafkaSecurity
 from schemas.log_setup import log_format, log_to_stderr
 from schemas.printable import printable
 from schemas.settings import (
@@ -26,6 +28,12 @@ from schemas.url_text import without_url_secrets
 
 log = logging.getLogger("process")
 
+# The settings that every process reads.
+_SHARED: Mapping[str, type[Settings]] = {
+    SHARED_PREFIX: SharedSettings,
+    KAFKA_PREFIX: KafkaSecurity,
+}
+
 
 def run_process(
     name: str,
@@ -39,9 +47,9 @@ def run_process(
     """
     Read the settings, set up the log, and run the coroutine that `start` returns until it ends.
 
-    `start` is called with an object of `SharedSettings` and one of each class in `settings`, whose
-    keys are the prefixes of their variables. `about` heads `--help`. `expected_exceptions` end the
-    process without a traceback; their text explains why.
+    `start` is called with an object of `SharedSettings`, the `KafkaAccess`, and an object of each
+    class in `settings`, whose keys are the prefixes of their variables. `about` heads `--help`.
+    `expected_exceptions` end the process without a traceback; their text explains why.
 
     Exit codes: 0 after `--help` and an end without an exception; 1 if the settings have faults, and
     after an expected exception or an OSError; 2 if the command line has an argument.
@@ -50,13 +58,16 @@ def run_process(
     if arguments := sys.argv[1:] if arguments is None else arguments:
         _exit_for_argument(arguments[0], name, about, settings)
     log_to_stderr(log_format(os.environ))
-    classes: Mapping[str, type[Settings]] = {SHARED_PREFIX: SharedSettings, **settings}
+    classes = {**_SHARED, **settings}
     try:
-        shared, *own_settings = read_settings(classes, os.environ)
+        shared, security, *own_settings = read_settings(classes, os.environ)
         logging.getLogger().setLevel(shared.log_level)
-        fields = {"settings": settings_as_json(classes, [shared, *own_settings])}
+        fields = {"settings": settings_as_json(classes, [shared, security, *own_settings])}
         log.info("%s starts", name, extra={"fields": fields})
-        uvloop.run(start(shared, *own_settings))
+        for warning in security.warnings():
+            log.warning("%s", warning)
+        kafka = KafkaAccess(bootstrap_servers=shared.bootstrap_servers, security=security)
+        uvloop.run(start(shared, kafka, *own_settings))
     except Faults as faults:
         exit_with(f"{name} cannot start:\n{faults}")
     except expected as error:
@@ -75,7 +86,7 @@ def _exit_for_argument(
 ) -> NoReturn:
     """Write the settings if `argument` asks for help, else the error; exit."""
     if argument in ("-h", "--help"):
-        explanation = settings_help({**settings, SHARED_PREFIX: SharedSettings})
+        explanation = settings_help({**settings, **_SHARED})
         sys.stdout.write(f"{about}\n\n{explanation}\n\nSee docs/configuration.md.\n")
         sys.exit(0)
     exit_with(

@@ -99,10 +99,25 @@ def read_settings(classes: Mapping[str, type[Settings]], env: Mapping[str, str])
         Faults: with everything that is wrong, not only the first.
     """
     faults: list[str] = []
-    instances = [_read_class(settings, prefix, env, faults) for prefix, settings in classes.items()]
+    instances = [
+        _read_class(settings, prefix, _own_variables(prefix, classes, env), faults)
+        for prefix, settings in classes.items()
+    ]
     if faults:
         raise Faults(*faults)
     return instances
+
+
+def _own_variables(
+    prefix: str, prefixes: Iterable[str], env: Mapping[str, str]
+) -> Mapping[str, str]:
+    """Return the variables with `prefix`, except those of a longer one: HOOKLINE_KAFKA_."""
+    longer = tuple(each for each in prefixes if each != prefix and each.startswith(prefix))
+    return {
+        name: value
+        for name, value in env.items()
+        if name.startswith(prefix) and not name.startswith(longer)
+    }
 
 
 def _read_class(
@@ -114,7 +129,6 @@ def _read_class(
     faults.extend(
         f"unknown setting {name} (known: {', '.join(known)})"
         for name in sorted(set(env) - set(known))
-        if name.startswith(prefix)
     )
     values = _read_values(declared, env, faults)
     if len(values) < len(declared):

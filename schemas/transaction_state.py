@@ -22,6 +22,7 @@ from aiokafka.protocol.types import (
 )
 
 from schemas.clients import kafka_failures, started
+from schemas.kafka_access import KafkaAccess
 
 REQUEST_TIMEOUT_S = 30.0
 # A transaction that is under way counts as aborted: the start of the next producer aborts it.
@@ -43,7 +44,7 @@ class LastTransaction(Enum):
     FORGOTTEN = "a producer has started since, or there was no transaction"
 
 
-async def last_transaction(bootstrap_servers: str, transactional_id: str) -> LastTransaction:
+async def last_transaction(kafka: KafkaAccess, transactional_id: str) -> LastTransaction:
     """
     Ask how the last transaction ended, or will end.
 
@@ -53,7 +54,7 @@ async def last_transaction(bootstrap_servers: str, transactional_id: str) -> Las
         KafkaError: the coordinator does not know now.
         TimeoutError: it does not answer within REQUEST_TIMEOUT_S.
     """
-    client = AIOKafkaClient(bootstrap_servers=bootstrap_servers)
+    client = AIOKafkaClient(**kafka.options())
     async with started(client, REQUEST_TIMEOUT_S), asyncio.timeout(REQUEST_TIMEOUT_S):
         with kafka_failures():
             coordinator = await client.coordinator_lookup(

@@ -16,6 +16,7 @@ from ops.audit.ends import SpoolEnds
 from ops.audit.message_counts import Statistics
 from ops.audit.tally import Tally
 from ops.audit.topic_reader import TopicReader
+from schemas.kafka_access import KafkaAccess
 
 REPORT = "report"
 
@@ -27,7 +28,7 @@ async def read(*, counts: bool) -> None:
     if counts:
         tally.note_statistics(Statistics(messages=0, people=0, applied={}))
     (directory / BEGUN).touch()
-    await TopicReader(os.environ["KAFKA"]).read(tally)
+    await TopicReader(KafkaAccess(bootstrap_servers=os.environ["KAFKA"])).read(tally)
     if tally.records != records:
         sys.exit(f"{tally.records} of {records} records were read")
     (directory / ENDED).touch()

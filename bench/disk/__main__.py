@@ -32,6 +32,7 @@ from ops.demo.stack import Stack, running_stack
 from ops.failure import Failure
 from ops.simulate.callbacks import requests
 from ops.simulate.sender import TrafficPlan, simulate
+from schemas.kafka_access import KafkaAccess
 
 RATE = 2000.0
 USERS = 500
@@ -90,7 +91,7 @@ async def prove(stack: Stack) -> None:
     report = await audit(
         lambda: read_ends(stack.addresses.admins, None),
         Sources(
-            bootstrap_servers=stack.addresses.kafka,
+            kafka=KafkaAccess(bootstrap_servers=stack.addresses.kafka),
             archive=stack.addresses.archive,
             postgres=stack.addresses.postgres,
             stats=stack.addresses.stats,

@@ -14,6 +14,7 @@ from consumers.runtime.source import KafkaUnavailable
 from schemas.clients import kafka_failures, started
 from schemas.clock import now_ms
 from schemas.dead_letter import DeadLetterReason, reason_headers
+from schemas.kafka_access import KafkaAccess
 from schemas.telemetry import CONSUMER_DEAD_LETTERS
 from schemas.topics import DEAD_LETTERS, EXTENDED_RECORD_BYTES_LIMIT
 
@@ -78,8 +79,8 @@ class KafkaDeadLetters:
     Each call makes a producer of its own, because most consumers never send a record.
     """
 
-    def __init__(self, *, bootstrap_servers: str, record_bytes_max: int, group: str) -> None:
-        self._bootstrap_servers = bootstrap_servers
+    def __init__(self, *, kafka: KafkaAccess, record_bytes_max: int, group: str) -> None:
+        self._kafka = kafka
         self._record_bytes_max = record_bytes_max
         self._group = group
 
@@ -125,7 +126,7 @@ class KafkaDeadLetters:
 
     async def _send(self, record: Record, failure: DeadLetterReason) -> None:
         producer = AIOKafkaProducer(
-            bootstrap_servers=self._bootstrap_servers,
+            **self._kafka.options(),
             enable_idempotence=True,
             max_batch_size=self._record_bytes_max,
             # The broker decides how large a record may be.

@@ -15,6 +15,7 @@ from consumers.runtime.kafka_source import KafkaSource
 from consumers.runtime.source import CALL_TIMEOUT_S, Source
 from schemas.client_parts import leave_group, member_id
 from schemas.clients import kafka_failures, started
+from schemas.kafka_access import KafkaAccess
 
 # The size of a fetch of one partition. Larger fetches are slower: their records do not stay in the
 # processor's caches.
@@ -42,7 +43,7 @@ class PartitionOwner(Protocol):
 @contextlib.asynccontextmanager
 async def join_group(
     *,
-    bootstrap_servers: str,
+    kafka: KafkaAccess,
     group: str,
     topic: str,
     owner: PartitionOwner,
@@ -59,7 +60,7 @@ async def join_group(
     # Every default of aiokafka that is wrong for us is set: `latest`, auto-commit, and fetches that
     # are larger and slower than these.
     client = AIOKafkaConsumer(
-        bootstrap_servers=bootstrap_servers,
+        **kafka.options(),
         group_id=group,
         isolation_level="read_committed",
         auto_offset_reset="none",

@@ -7,6 +7,7 @@ from typing import Generic, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 from consumers.runtime.batch import Batch, Limits, PackedRecords, Partition, Position
 from consumers.runtime.kafka_availability import OngoingFailure
+from schemas.kafka_access import KafkaAccess
 from schemas.settings import Settings, SharedSettings
 from schemas.topics import Topic
 
@@ -153,6 +154,7 @@ class MeasuringHandler(Protocol):
 # The result of `Consumer.open`: the handler and its limits; the handler is closed at the end.
 Opened: TypeAlias = AbstractAsyncContextManager[tuple[Handler, Limits]]
 OwnSettings = TypeVar("OwnSettings", bound=Settings)
+_Configure = Callable[[SharedSettings, KafkaAccess, OwnSettings, int], "Consumer[OwnSettings]"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,7 +173,7 @@ class Consumer(Generic[OwnSettings]):
     topic: Topic
     settings: type[OwnSettings]
     open: Callable[[OwnSettings], Opened]
-    configured: "Callable[[SharedSettings, OwnSettings, int], Consumer[OwnSettings]] | None" = None
+    configured: "_Configure[OwnSettings] | None" = None
 
     @property
     def prefix(self) -> str:

@@ -19,6 +19,7 @@ from consumers.runtime.group import join_group
 from consumers.runtime.handler import Consumer, OwnSettings, Stopped
 from consumers.runtime.kafka_availability import KafkaAvailability, OngoingFailure
 from consumers.runtime.runner import Runner
+from schemas.kafka_access import KafkaAccess
 from schemas.process import run_process, stop_on_signals
 from schemas.setting import Host, Port, Range
 from schemas.settings import Settings, SharedSettings
@@ -70,6 +71,7 @@ class ConsumerSettings(Settings):
 async def consume(
     consumer: Consumer[OwnSettings],
     shared: SharedSettings,
+    kafka: KafkaAccess,
     own_settings: OwnSettings,
     settings: ConsumerSettings,
 ) -> None:
@@ -82,9 +84,10 @@ async def consume(
     """
     stop = stop_on_signals()
     if consumer.configured is not None:
-        consumer = consumer.configured(shared, own_settings, settings.dead_letters_max)
+        consumer = consumer.configured(shared, kafka, own_settings, settings.dead_letters_max)
+    kafka = kafka.named(consumer.name)
     dead_letters = KafkaDeadLetters(
-        bootstrap_servers=shared.bootstrap_servers,
+        kafka=kafka,
         record_bytes_max=record_bytes_max(shared.body_bytes_max),
         group=consumer.name,
     )
@@ -104,7 +107,7 @@ async def consume(
             gc.freeze()
             gc.set_threshold(*GC_THRESHOLDS)
             try:
-                await _run(runner, kafka_availability, consumer, shared, stop)
+                await _run(runner, kafka_availability, consumer, kafka, stop)
             except Stopped as stopped:
                 # A restart would not help, so the process stays and reports why it has stopped.
                 CONSUMER_BRAKED.set(isinstance(stopped, Braked))
@@ -121,7 +124,7 @@ async def _run(
     runner: Runner,
     kafka_availability: KafkaAvailability,
     consumer: Consumer[OwnSettings],
-    shared: SharedSettings,
+    kafka: KafkaAccess,
     stop: asyncio.Event,
 ) -> None:
     former_members: set[str] = set()
@@ -130,7 +133,7 @@ async def _run(
         try:
             try:
                 async with join_group(
-                    bootstrap_servers=shared.bootstrap_servers,
+                    kafka=kafka,
                     group=consumer.name,
                     topic=consumer.topic.name,
                     owner=runner,

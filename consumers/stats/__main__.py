@@ -19,6 +19,7 @@ from consumers.stats.processes import Watched
 from consumers.stats.sink_findings import STAGES
 from consumers.stats.store import StoredCounts
 from consumers.stats.tokens import Tokens
+from schemas.kafka_access import KafkaAccess
 from schemas.process import run_process, stop_on_signals
 from schemas.setting import Format, Host, Port, Range, Secret
 from schemas.settings import Settings, SharedSettings
@@ -118,7 +119,7 @@ class StatsSettings(Settings):
             )
 
 
-async def serve(shared: SharedSettings, settings: StatsSettings) -> None:
+async def serve(_: SharedSettings, kafka: KafkaAccess, settings: StatsSettings) -> None:
     """
     Answer until SIGTERM or SIGINT.
 
@@ -139,7 +140,7 @@ async def serve(shared: SharedSettings, settings: StatsSettings) -> None:
             consumers=settings.watched_consumers,
             gateway=settings.gateway,
             valkey=valkey,
-            kafka=shared.bootstrap_servers,
+            kafka=kafka.named("stats"),
         )
         async with watched_pipeline(watched) as pipeline:
             app = application(StoredCounts(valkey), options, pipeline.current)

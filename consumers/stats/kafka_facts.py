@@ -20,6 +20,7 @@ from consumers.stats.dead_letter_actions import ActionFollower
 from consumers.stats.dead_letter_counts import DeadLetters, count_dead_letters
 from consumers.stats.process_statuses import SilentProcess
 from schemas.clients import kafka_failures, started
+from schemas.kafka_access import KafkaAccess
 from schemas.topic_ids import topic_id_of
 from schemas.topics import ACTIONS, CALLBACKS, DEAD_LETTERS
 
@@ -51,7 +52,7 @@ class KafkaFacts:
 
 
 async def ask_kafka(
-    bootstrap_servers: str, groups: Collection[str], follower: ActionFollower
+    kafka: KafkaAccess, groups: Collection[str], follower: ActionFollower
 ) -> KafkaFacts | SilentProcess:
     """
     Return the state of the topics, and how far `groups` have read, within KAFKA_S_MAX.
@@ -59,7 +60,7 @@ async def ask_kafka(
     `follower` has the actions on dead letters that were read before, and gets the new ones.
     """
     try:
-        async with asyncio.timeout(KAFKA_S_MAX), _clients(bootstrap_servers) as (reader, admin):
+        async with asyncio.timeout(KAFKA_S_MAX), _clients(kafka) as (reader, admin):
             with kafka_failures():
                 return await _facts(reader, admin, groups, follower)
     except (KafkaError, TimeoutError):
@@ -68,17 +69,17 @@ async def ask_kafka(
 
 @asynccontextmanager
 async def _clients(
-    bootstrap_servers: str,
+    kafka: KafkaAccess,
 ) -> AsyncIterator[tuple[AIOKafkaConsumer, AIOKafkaAdminClient]]:
     # Without a group, both close at once, also if Kafka does not answer.
     reader = AIOKafkaConsumer(
-        bootstrap_servers=bootstrap_servers,
+        **kafka.options(),
         isolation_level="read_committed",
         auto_offset_reset="earliest",
         enable_auto_commit=False,
         max_partition_fetch_bytes=1 << 20,
     )
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers)
+    admin = AIOKafkaAdminClient(**kafka.options())
     async with started(reader, KAFKA_S_MAX), started(admin, KAFKA_S_MAX):
         yield reader, admin
 

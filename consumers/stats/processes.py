@@ -29,6 +29,7 @@ from consumers.stats.process_statuses import (
     Readiness,
     SilentProcess,
 )
+from schemas.kafka_access import KafkaAccess
 
 # A process, and the name server before that, must answer in this time.
 ANSWER_S_MAX = 1.5
@@ -56,7 +57,7 @@ class Watched:
     gateway: str | None = None
     statistics: str | None = None
     valkey: Valkey | None = None
-    kafka: str | None = None
+    kafka: KafkaAccess | None = None
 
 
 class Processes:

@@ -21,6 +21,7 @@ from consumers.webhook.retries import Retries
 from consumers.webhook.retry_topic import RetryTopic
 from consumers.webhook.sender import Sender, open_sender
 from consumers.webhook.settings import WebhookSettings
+from schemas.kafka_access import KafkaAccess
 from schemas.settings import Faults, SharedSettings
 from schemas.telemetry import CONSUMER
 from schemas.telemetry import WEBHOOK as WEBHOOK_METRICS
@@ -35,7 +36,7 @@ RETRY_REQUESTS_DIVISOR = 4
 
 @asynccontextmanager
 async def open_handler(
-    shared: SharedSettings, dead_letters_max: int, settings: WebhookSettings
+    shared: SharedSettings, kafka: KafkaAccess, dead_letters_max: int, settings: WebhookSettings
 ) -> AsyncIterator[tuple[Handler, Limits]]:
     """
     Yield the handler of the target.
@@ -49,26 +50,29 @@ async def open_handler(
         except UnusableFile as unusable:
             raise Faults(f"WEBHOOK_SECRETS_FILE: {unusable}") from unusable
         circuit = Circuit(_group(settings), time.monotonic)
-        handler = _handler(shared, dead_letters_max, settings, sender, circuit)
+        handler = _handler(
+            shared, kafka, settings, sender, circuit, dead_letters_max=dead_letters_max
+        )
         opened.push_async_callback(handler.close)
         yield handler, LIMITS
 
 
 def _handler(
     shared: SharedSettings,
-    dead_letters_max: int,
+    kafka: KafkaAccess,
     settings: WebhookSettings,
     sender: Sender,
     circuit: Circuit,
+    *,
+    dead_letters_max: int,
 ) -> WebhookHandler:
-    servers, largest = shared.bootstrap_servers, record_bytes_max(shared.body_bytes_max)
+    largest = record_bytes_max(shared.body_bytes_max)
+    kafka = kafka.named(_group(settings))
     retry_requests = max(1, settings.requests_max // RETRY_REQUESTS_DIVISOR)
-    dead_letters = KafkaDeadLetters(
-        bootstrap_servers=servers, record_bytes_max=largest, group=_group(settings)
-    )
+    dead_letters = KafkaDeadLetters(kafka=kafka, record_bytes_max=largest, group=_group(settings))
     rejections = Rejections(dead_letters, Brake(dead_letters_max))
     return WebhookHandler(
-        RetryTopic(bootstrap_servers=servers, name=settings.name, record_bytes_max=largest),
+        RetryTopic(kafka=kafka, name=settings.name, record_bytes_max=largest),
         BatchDelivery(
             sender,
             circuit,
@@ -91,14 +95,14 @@ def _open(_: WebhookSettings) -> AbstractAsyncContextManager[tuple[Handler, Limi
 
 
 def _configured(
-    shared: SharedSettings, settings: WebhookSettings, dead_letters_max: int
+    shared: SharedSettings, kafka: KafkaAccess, settings: WebhookSettings, dead_letters_max: int
 ) -> Consumer[WebhookSettings]:
     # /metrics of this process has them beside those of every consumer.
     CONSUMER.register(WEBHOOK_METRICS)
     return replace(
         WEBHOOK,
         name=_group(settings),
-        open=partial(open_handler, shared, dead_letters_max),
+        open=partial(open_handler, shared, kafka, dead_letters_max),
     )
 
 

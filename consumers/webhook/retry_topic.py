@@ -18,6 +18,7 @@ from consumers.webhook.retry_partition import RetryPartition
 from consumers.webhook.retry_record import PartitionClaim
 from consumers.webhook.retry_topic_setup import ensure_topic
 from schemas.clients import kafka_failures, started
+from schemas.kafka_access import KafkaAccess
 from schemas.marker_check import MarkerCheck
 from schemas.topics import EXTENDED_RECORD_BYTES_LIMIT, RECORD_OVERHEAD_BYTES
 
@@ -35,10 +36,10 @@ def retry_topic(name: str) -> str:
 class RetryTopic:
     """The retry topic of the target `name`."""
 
-    def __init__(self, *, bootstrap_servers: str, name: str, record_bytes_max: int) -> None:
+    def __init__(self, *, kafka: KafkaAccess, name: str, record_bytes_max: int) -> None:
         self.topic = retry_topic(name)
         self._id = f"hookline-webhook-{name}"
-        self._bootstrap_servers = bootstrap_servers
+        self._kafka = kafka
         # A parked callback has more headers than it had in the main topic.
         self._record_bytes_max = record_bytes_max + RECORD_OVERHEAD_BYTES
         self._partitions = 0
@@ -63,7 +64,7 @@ class RetryTopic:
     async def _claim(self, number: int, opened: contextlib.AsyncExitStack) -> RetryPartition:
         async with self._preparing:
             if number >= self._partitions:
-                self._partitions = await ensure_topic(self._bootstrap_servers, self.topic)
+                self._partitions = await ensure_topic(self._kafka, self.topic)
         # The start of the producer aborts what an earlier owner left open, and fences that owner.
         producer = await opened.enter_async_context(
             started(self._producer(f"{self._id}-{number}"), START_TIMEOUT_S)
@@ -83,7 +84,7 @@ class RetryTopic:
 
     def _producer(self, transactional_id: str) -> AIOKafkaProducer:
         return AIOKafkaProducer(
-            bootstrap_servers=self._bootstrap_servers,
+            **self._kafka.options(),
             transactional_id=transactional_id,
             transaction_timeout_ms=TRANSACTION_TIMEOUT_MS,
             request_timeout_ms=5000,
@@ -94,7 +95,7 @@ class RetryTopic:
 
     def _reader(self) -> AIOKafkaConsumer:
         return AIOKafkaConsumer(
-            bootstrap_servers=self._bootstrap_servers,
+            **self._kafka.options(),
             isolation_level="read_committed",
             auto_offset_reset="earliest",
             enable_auto_commit=False,

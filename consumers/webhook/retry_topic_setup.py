@@ -14,6 +14,7 @@ from aiokafka.errors import (
 
 from consumers.runtime.handler import Stopped
 from schemas.clients import kafka_failures, started
+from schemas.kafka_access import KafkaAccess
 from schemas.topics import CALLBACKS, EXTENDED_RECORD_BYTES_LIMIT
 
 SETUP_TIMEOUT_S = 15.0
@@ -30,7 +31,7 @@ _CONFIGS = {
 }
 
 
-async def ensure_topic(bootstrap_servers: str, topic: str) -> int:
+async def ensure_topic(kafka: KafkaAccess, topic: str) -> int:
     """
     Create `topic`, or add the partitions that it lacks; return how many it has.
 
@@ -38,7 +39,7 @@ async def ensure_topic(bootstrap_servers: str, topic: str) -> int:
         KafkaError, TimeoutError: Kafka does not answer, or refuses.
         Stopped: the topic exists, but Kafka does not keep the last record of each key in it.
     """
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers)
+    admin = AIOKafkaAdminClient(**kafka.options())
     async with started(admin, SETUP_TIMEOUT_S), asyncio.timeout(SETUP_TIMEOUT_S):
         with kafka_failures():
             main = await _partitions(admin, CALLBACKS.name)

@@ -18,6 +18,7 @@ from aiokafka.structs import OffsetAndMetadata
 from ingress.spool.async_spool import AsyncSpool
 from ingress.spool.state import SpoolState
 from schemas.clients import kafka_failures, started
+from schemas.kafka_access import KafkaAccess
 from schemas.topics import CALLBACKS
 
 log = logging.getLogger(__name__)
@@ -44,7 +45,7 @@ def cursor_group(origin: str) -> str:
     return f"hookline-spool-{origin}"
 
 
-async def read_cursor(bootstrap_servers: str, origin: str) -> Cursor:
+async def read_cursor(kafka: KafkaAccess, origin: str) -> Cursor:
     """
     Return the committed cursor of `origin`, Cursor() if there is none.
 
@@ -54,15 +55,13 @@ async def read_cursor(bootstrap_servers: str, origin: str) -> Cursor:
     group = cursor_group(origin)
     # The consumer can distinguish an error from a missing offset, but cannot read metadata; the
     # admin client can read metadata, but cannot distinguish them. So both are asked.
-    reader = AIOKafkaConsumer(
-        bootstrap_servers=bootstrap_servers, group_id=group, enable_auto_commit=False
-    )
+    reader = AIOKafkaConsumer(**kafka.options(), group_id=group, enable_auto_commit=False)
     async with started(reader, READ_TIMEOUT_S), asyncio.timeout(READ_TIMEOUT_S):
         with kafka_failures():
             sequence = await reader.committed(_PARTITION)
     if sequence is None:
         return Cursor()
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers)
+    admin = AIOKafkaAdminClient(**kafka.options())
     async with started(admin, READ_TIMEOUT_S), asyncio.timeout(READ_TIMEOUT_S):
         with kafka_failures():
             offsets = await admin.list_consumer_group_offsets(group)

@@ -41,6 +41,7 @@ from ingress.spool.row import DamagedRow
 from ingress.spool.state import SpoolState
 from schemas.clients import check_cancellation, kafka_failures
 from schemas.ingress_status import NOT_CONNECTED
+from schemas.kafka_access import KafkaAccess
 from schemas.marker_check import MarkerCheck
 from schemas.telemetry import INGRESS_FORWARD_FAILURES, INGRESS_FORWARDED, INGRESS_TO_KAFKA_S
 from schemas.topics import CALLBACKS, DEAD_LETTERS, record_bytes_max
@@ -59,12 +60,12 @@ IDLE_CHECK_INTERVAL_S = 5.0
 class Forwarder:
     """Sends one spool's rows to Kafka for as long as it runs."""
 
-    def __init__(self, spool: AsyncSpool, *, bootstrap_servers: str, body_bytes_max: int) -> None:
+    def __init__(self, spool: AsyncSpool, *, kafka: KafkaAccess, body_bytes_max: int) -> None:
         self._spool = spool
-        self._bootstrap_servers = bootstrap_servers
+        self._kafka = kafka
         self._record_bytes_max = record_bytes_max(body_bytes_max)
         self._refused_rows = RefusedRows(spool)
-        self._last_outcome = LastOutcome(spool, bootstrap_servers)
+        self._last_outcome = LastOutcome(spool, kafka)
         self._topic_check = TopicCheck()
         self._marker_check = MarkerCheck((CALLBACKS.name, DEAD_LETTERS.name))
         # The origin of the current producer and cursor.
@@ -132,7 +133,7 @@ class Forwarder:
             settling = settle(producer, cursor_group(self._origin), abort=abort)
             await end_transaction(producer, self._marker_check, settling)
         self._last_outcome.settled()
-        return await read_cursor(self._bootstrap_servers, self._origin)
+        return await read_cursor(self._kafka, self._origin)
 
     async def _continue_from(self, producer: AIOKafkaProducer, cursor: Cursor) -> None:
         """Take `cursor` as the last row that Kafka has, and report rows that the topic may lack."""
@@ -229,7 +230,7 @@ class Forwarder:
 
     def _open_producer(self) -> AbstractAsyncContextManager[AIOKafkaProducer]:
         return transactional_producer(
-            self._bootstrap_servers,
+            self._kafka,
             self._origin,
             record_bytes_max=self._record_bytes_max,
             start_s=START_TIMEOUT_S,

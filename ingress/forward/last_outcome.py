@@ -13,6 +13,7 @@ import logging
 
 from ingress.spool.async_spool import AsyncSpool
 from ingress.spool.disk import DiskFailed, LimitReached
+from schemas.kafka_access import KafkaAccess
 from schemas.transaction_state import LastTransaction, last_transaction
 
 log = logging.getLogger(__name__)
@@ -24,9 +25,9 @@ NOTE_TIMEOUT_S = 2.0
 class LastOutcome:
     """The outcome of one spool's last transaction, for the forwarder of the spool."""
 
-    def __init__(self, spool: AsyncSpool, bootstrap_servers: str) -> None:
+    def __init__(self, spool: AsyncSpool, kafka: KafkaAccess) -> None:
         self._spool = spool
-        self._bootstrap_servers = bootstrap_servers
+        self._kafka = kafka
         self._outcome = LastTransaction.UNKNOWN
         # True from the beginning of `settle` until it succeeds: the coordinator's last transaction
         # may be one of `settle`.
@@ -53,7 +54,7 @@ class LastOutcome:
             KafkaError, TimeoutError: the coordinator does not know it now.
         """
         if self._outcome is LastTransaction.UNKNOWN:
-            self._outcome = await last_transaction(self._bootstrap_servers, origin)
+            self._outcome = await last_transaction(self._kafka, origin)
         is_noted = self._spool.aborted_origin == origin
         if self._outcome is LastTransaction.FORGOTTEN:
             self._outcome = LastTransaction.ABORTED if is_noted else LastTransaction.COMMITTED

@@ -11,6 +11,7 @@ from ingress.forward.batches import BATCH_BYTES_MAX, Batches
 from ingress.forward.compressed_batch import compressed
 from schemas.client_parts import mark_retrieved
 from schemas.clients import known_connections, started
+from schemas.kafka_access import KafkaAccess
 from schemas.marker_check import MarkerCheck
 
 # The broker aborts a transaction that a dead forwarder left open after this time, and readers wait
@@ -23,11 +24,11 @@ REFUSALS = (MessageSizeTooLargeError, RecordListTooLargeError)
 
 
 def transactional_producer(
-    bootstrap_servers: str, transactional_id: str, *, record_bytes_max: int, start_s: float
+    kafka: KafkaAccess, transactional_id: str, *, record_bytes_max: int, start_s: float
 ) -> AbstractAsyncContextManager[AIOKafkaProducer]:
     """Return a context that starts a producer, which fences those with the same id, and ends it."""
     producer = AIOKafkaProducer(
-        bootstrap_servers=bootstrap_servers,
+        **kafka.options(),
         transactional_id=transactional_id,
         transaction_timeout_ms=TRANSACTION_TIMEOUT_MS,
         request_timeout_ms=5000,

@@ -24,6 +24,7 @@ from consumers.runtime.batch import Partition
 from ops.archive.segments import in_order, naming
 from ops.failure import Failure
 from schemas.clients import started
+from schemas.kafka_access import KafkaAccess
 
 # A writer drops records that it has held for an hour (consumers/runtime/partition_worker.py). If it
 # was stalled just before it writes them, it resumes within this time, and the segment must still be
@@ -78,9 +79,7 @@ def to_delete(oldest: Sequence[StoredSegment]) -> list[StoredSegment]:
     return list(oldest[:-1] if oldest and oldest[-1].begins_chain else oldest)
 
 
-async def log_starts(
-    bootstrap_servers: str, partitions: Sequence[Partition]
-) -> dict[Partition, int]:
+async def log_starts(kafka: KafkaAccess, partitions: Sequence[Partition]) -> dict[Partition, int]:
     """
     Return the first offset that Kafka still has of each partition.
 
@@ -89,21 +88,19 @@ async def log_starts(
     """
     try:
         async with asyncio.timeout(KAFKA_TIMEOUT_S):
-            if unknown := set(partitions) - await _known(bootstrap_servers):
+            if unknown := set(partitions) - await _known(kafka):
                 names = ", ".join(sorted(map(str, unknown)))
-                raise LogStartUnknown(
-                    f"Kafka at {bootstrap_servers} does not have {names}; nothing is deleted"
-                )
-            return await _beginnings(bootstrap_servers, partitions)
+                raise LogStartUnknown(f"Kafka at {kafka} does not have {names}; nothing is deleted")
+            return await _beginnings(kafka, partitions)
     except (KafkaError, TimeoutError) as error:
         raise LogStartUnknown(
-            f"Kafka at {bootstrap_servers} does not answer, so nothing is deleted: {error!r}"
+            f"Kafka at {kafka} does not answer, so nothing is deleted: {error!r}"
         ) from error
 
 
-async def _known(bootstrap_servers: str) -> set[Partition]:
+async def _known(kafka: KafkaAccess) -> set[Partition]:
     # Describe all topics: a broker may create a topic that is described by its name.
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers)
+    admin = AIOKafkaAdminClient(**kafka.options())
     async with started(admin, KAFKA_TIMEOUT_S):
         return {
             Partition(topic["topic"], partition["partition"])
@@ -112,10 +109,8 @@ async def _known(bootstrap_servers: str) -> set[Partition]:
         }
 
 
-async def _beginnings(
-    bootstrap_servers: str, partitions: Sequence[Partition]
-) -> dict[Partition, int]:
-    reader = AIOKafkaConsumer(bootstrap_servers=bootstrap_servers, enable_auto_commit=False)
+async def _beginnings(kafka: KafkaAccess, partitions: Sequence[Partition]) -> dict[Partition, int]:
+    reader = AIOKafkaConsumer(**kafka.options(), enable_auto_commit=False)
     async with started(reader, KAFKA_TIMEOUT_S):
         offsets = await reader.beginning_offsets([TopicPartition(*each) for each in partitions])
     return {Partition(tp.topic, tp.partition): offset for tp, offset in offsets.items()}

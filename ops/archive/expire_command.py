@@ -11,6 +11,7 @@ from ops.archive import expire, output
 from ops.archive.segments import reading_archive
 from ops.options import archive_option, bootstrap_option, json_option
 from ops.terminal import echo, print_json, progress, run, say
+from schemas.kafka_access import KafkaAccess
 
 AGE = Age(expire.DAYS_MIN, "so that a stalled writer cannot re-create an expired segment")
 
@@ -30,7 +31,7 @@ AGE = Age(expire.DAYS_MIN, "so that a stalled writer cannot re-create an expired
 )
 @json_option
 def archive_expire(
-    *, archive_url: str, kafka: str, age: timedelta, deletes: bool, as_json: bool
+    *, archive_url: str, kafka: KafkaAccess, age: timedelta, deletes: bool, as_json: bool
 ) -> None:
     """
     Delete old segments whose records Kafka does not have any more.
@@ -42,7 +43,7 @@ def archive_expire(
 
 
 async def _expire(
-    archive_url: str, kafka: str, age: timedelta, *, deletes: bool, as_json: bool
+    archive_url: str, kafka: KafkaAccess, age: timedelta, *, deletes: bool, as_json: bool
 ) -> None:
     before_ms = round((time.time() - age.total_seconds()) * 1000)
     with reading_archive(archive_url) as store:

@@ -103,7 +103,7 @@ class _Audit:
             webhooks={target.name: target.callback_filter for target in self._sources.webhooks},
         )
         self._logs = {target.name: LogReader(target.logs) for target in self._sources.webhooks}
-        self._topics = TopicReader(self._sources.bootstrap_servers)
+        self._topics = TopicReader(self._sources.kafka)
         self._archive = ArchiveReader(self._store)
 
     async def show_progress(self, progress: Progress) -> None:
@@ -164,7 +164,7 @@ class _Audit:
         # First the state, then the end of the log, then the records: what the state has as
         # delivered is in this part of the log, and what this part of the log has is in Kafka.
         for name, log in self._logs.items():
-            state = await read_state(self._sources.bootstrap_servers, name)
+            state = await read_state(self._sources.kafka, name)
             self.tally.webhooks[name].note_state(state)
             log.note_ends()
 

@@ -24,6 +24,7 @@ from ops.options import (
 )
 from ops.simulate import ledger
 from ops.terminal import print_json, reader_may_leave, run, show, waiting
+from schemas.kafka_access import KafkaAccess
 
 
 @click.command("audit")
@@ -96,7 +97,7 @@ from ops.terminal import print_json, reader_may_leave, run, show, waiting
 @json_option
 def audit_command(
     *,
-    kafka: str,
+    kafka: KafkaAccess,
     archive_url: str,
     postgres: str | None,
     stats_url: str | None,
@@ -132,7 +133,7 @@ def audit_command(
     bounded("--wait", wait_s, 0, 24 * 3600)
     stats = _base_url("--stats", stats_url, "/v1/totals") if stats_url else None
     sources = Sources(
-        bootstrap_servers=kafka,
+        kafka=kafka,
         archive=archive_url,
         postgres=postgres,
         stats=stats,

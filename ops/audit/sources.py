@@ -5,6 +5,7 @@ from pathlib import Path
 
 from consumers.webhook.callback_filter import CallbackFilter
 from ops.failure import Failure
+from schemas.kafka_access import KafkaAccess
 from schemas.setting import Secret
 
 
@@ -37,7 +38,7 @@ class Sources:
     `stats_token` is one of the tokens of the statistics API, None if it needs none.
     """
 
-    bootstrap_servers: str
+    kafka: KafkaAccess
     archive: str
     postgres: str | None = None
     stats: str | None = None

@@ -12,14 +12,15 @@ from ops.records.committed_records import TopicMissing, reader_of_existing
 from ops.records.up_to_ends import records_up_to
 from schemas.clients import kafka_failures
 from schemas.dead_letter_actions import decoded
+from schemas.kafka_access import KafkaAccess
 from schemas.topics import ACTIONS, CALLBACKS, DEAD_LETTERS, TOPICS
 
 
 class TopicReader:
     """Reads each record of the topics once into a tally."""
 
-    def __init__(self, bootstrap_servers: str) -> None:
-        self._bootstrap_servers = bootstrap_servers
+    def __init__(self, kafka: KafkaAccess) -> None:
+        self._kafka = kafka
         self._positions: dict[TopicPartition, int] = {}
 
     async def read(self, tally: Tally) -> None:
@@ -34,15 +35,13 @@ class TopicReader:
             # A cancelled task of the client is an outage, too.
             with kafka_failures(kinds=()):
                 async with reader_of_existing(
-                    self._bootstrap_servers, *(topic.name for topic in TOPICS)
+                    self._kafka, *(topic.name for topic in TOPICS)
                 ) as client:
                     await self._read(client, tally)
         except TopicMissing as missing:
             raise SourceUnavailable(str(missing)) from missing
         except (KafkaError, TimeoutError) as error:
-            raise SourceUnavailable(
-                f"Kafka at {self._bootstrap_servers} does not answer: {error!r}"
-            ) from error
+            raise SourceUnavailable(f"Kafka at {self._kafka} does not answer: {error!r}") from error
 
     async def _read(self, client: AIOKafkaConsumer, tally: Tally) -> None:
         partitions = sorted(client.assignment())

@@ -22,6 +22,7 @@ from ops.records.up_to_ends import records_up_to
 from schemas.callback_record import place
 from schemas.client_parts import inner_client
 from schemas.clients import kafka_failures
+from schemas.kafka_access import KafkaAccess
 from schemas.topic_ids import topic_id_of
 from schemas.topics import CALLBACKS
 
@@ -56,7 +57,7 @@ class TargetState:
                 self.parked.get(partition, {}).pop(offset, None)
 
 
-async def read_state(bootstrap_servers: str, name: str) -> TargetState:
+async def read_state(kafka: KafkaAccess, name: str) -> TargetState:
     """
     Return the state of the target `name`.
 
@@ -67,21 +68,21 @@ async def read_state(bootstrap_servers: str, name: str) -> TargetState:
     topic = retry_topic(name)
     try:
         with kafka_failures(kinds=()):
-            async with reader_of(bootstrap_servers) as client:
+            async with reader_of(kafka) as client:
                 # Check first: a client that is assigned a missing topic would wait for it.
                 if topic not in await client.topics():
                     raise AuditFailed(
-                        f"Kafka at {bootstrap_servers} has no topic {topic}, so no webhook with the"
+                        f"Kafka at {kafka} has no topic {topic}, so no webhook with the"
                         f" name {name} has run; correct the name"
                     )
                 await inner_client(client).set_topics([CALLBACKS.name])
                 topic_id = await topic_id_of(client, CALLBACKS.name)
-            async with reader_of(bootstrap_servers, topic) as client:
+            async with reader_of(kafka, topic) as client:
                 state = await _read(client)
             state.topic_id = topic_id
             return state
     except (KafkaError, TimeoutError) as error:
-        raise SourceUnavailable(f"Kafka at {bootstrap_servers}: {topic}: {error!r}") from error
+        raise SourceUnavailable(f"Kafka at {kafka}: {topic}: {error!r}") from error
     except UnreadableRetryRecord as error:
         raise AuditFailed(f"{topic}: {error}; remove what else writes to this topic") from error
 

@@ -26,6 +26,7 @@ from ops.failure import Failure
 from ops.options import archive_option, bootstrap_option, bounded
 from ops.records.callbacks_topic import reading_topic
 from ops.terminal import measured_progress, new_table, run, say, show
+from schemas.kafka_access import KafkaAccess
 from schemas.settings import Faults, read_settings
 
 # An answer of the statistics API may still be made of the old generation.
@@ -66,7 +67,7 @@ def counters() -> None:
 @click.option("--yes", is_flag=True, help="Do it. Without it, only print what would be done.")
 def counters_rebuild(
     *,
-    kafka: str,
+    kafka: KafkaAccess,
     archive_url: str | None,
     since: datetime | None,
     records_per_s: float,
@@ -123,7 +124,7 @@ def _reading_valkey() -> Iterator[None]:
 
 async def _rebuild(
     settings: CountersSettings,
-    kafka: str,
+    kafka: KafkaAccess,
     store: SegmentStore | None,
     since: datetime | None,
     *,

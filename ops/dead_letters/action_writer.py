@@ -10,6 +10,7 @@ from ops.dead_letters.actions import action
 from ops.dead_letters.letter import DeadLetter
 from schemas.clients import started
 from schemas.dead_letter_actions import ActionResult, Actions, encoded
+from schemas.kafka_access import KafkaAccess
 from schemas.topics import ACTIONS
 
 START_S = 30.0
@@ -40,13 +41,15 @@ class ActionWriter:
 
 
 @asynccontextmanager
-async def writing_actions(kafka: str, actions: Actions, by: str) -> AsyncIterator[ActionWriter]:
+async def writing_actions(
+    kafka: KafkaAccess, actions: Actions, by: str
+) -> AsyncIterator[ActionWriter]:
     """
     Yield a writer; what it writes is also added to `actions`.
 
     Raises:
         KafkaError, TimeoutError: Kafka does not answer.
     """
-    producer = AIOKafkaProducer(bootstrap_servers=kafka, enable_idempotence=True)
+    producer = AIOKafkaProducer(**kafka.options(), enable_idempotence=True)
     async with started(producer, START_S):
         yield ActionWriter(producer, actions, by)

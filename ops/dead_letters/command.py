@@ -16,6 +16,7 @@ from ops.failure import Failure
 from ops.options import bootstrap_option, json_option
 from ops.terminal import reader_may_leave, run
 from schemas.dead_letter_actions import Actions, RecordId
+from schemas.kafka_access import KafkaAccess
 
 
 class NoSuchLetter(Failure):
@@ -41,7 +42,7 @@ dead_letters_command.add_command(drop)
 @click.option("--consumer", help="Only what this consumer, or `ingress`, has rejected.")
 @filter_options
 @json_option
-def ls(*, kafka: str, wanted: LetterFilter, as_json: bool) -> None:
+def ls(*, kafka: KafkaAccess, wanted: LetterFilter, as_json: bool) -> None:
     """
     Count the dead letters by consumer, reason and command.
 
@@ -52,7 +53,7 @@ def ls(*, kafka: str, wanted: LetterFilter, as_json: bool) -> None:
         print_groups(groups, as_json=as_json)
 
 
-async def _groups(kafka: str, wanted: LetterFilter) -> list[LetterGroup]:
+async def _groups(kafka: KafkaAccess, wanted: LetterFilter) -> list[LetterGroup]:
     groups = Groups(await read_actions(kafka))
     async with aclosing(dead_letters(kafka)) as read:
         async for letters in read:
@@ -65,7 +66,7 @@ async def _groups(kafka: str, wanted: LetterFilter) -> list[LetterGroup]:
 @click.argument("ids", type=ID, nargs=-1, required=True)
 @click.option("--body", is_flag=True, help="Show the body, too: private chat text.")
 @json_option
-def show(*, kafka: str, ids: Sequence[RecordId], body: bool, as_json: bool) -> None:
+def show(*, kafka: KafkaAccess, ids: Sequence[RecordId], body: bool, as_json: bool) -> None:
     """
     Show the dead letters with these ids, each PARTITION/OFFSET as `ls` prints it.
 
@@ -82,5 +83,7 @@ def show(*, kafka: str, ids: Sequence[RecordId], body: bool, as_json: bool) -> N
             print_letter(letter, actions, body=body, as_json=as_json)
 
 
-async def _letters(kafka: str, ids: Sequence[RecordId]) -> tuple[Actions, list[DeadLetter | None]]:
+async def _letters(
+    kafka: KafkaAccess, ids: Sequence[RecordId]
+) -> tuple[Actions, list[DeadLetter | None]]:
     return await read_actions(kafka), await dead_letters_by_id(kafka, ids)

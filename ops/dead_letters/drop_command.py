@@ -13,6 +13,7 @@ from ops.records.kafka_answers import kafka_answers
 from ops.terminal import run, say
 from schemas.clients import check_cancellation
 from schemas.dead_letter_actions import ActionResult
+from schemas.kafka_access import KafkaAccess
 
 
 @click.command()
@@ -22,7 +23,9 @@ from schemas.dead_letter_actions import ActionResult
 @filter_options
 @operator_option
 @yes_option
-def drop(*, kafka: str, wanted: LetterFilter, because: str, operator: str, yes: bool) -> None:
+def drop(
+    *, kafka: KafkaAccess, wanted: LetterFilter, because: str, operator: str, yes: bool
+) -> None:
     """
     Note that dead letters of CONSUMER are handled, without sending them.
 
@@ -34,7 +37,7 @@ def drop(*, kafka: str, wanted: LetterFilter, because: str, operator: str, yes: 
         say(f"{run(_drop(kafka, selection, because, operator))} dead letters dropped")
 
 
-async def _drop(kafka: str, selection: Selection, because: str, operator: str) -> int:
+async def _drop(kafka: KafkaAccess, selection: Selection, because: str, operator: str) -> int:
     dropped = 0
     with kafka_answers(kafka, "run the command again; it continues"):
         async with (

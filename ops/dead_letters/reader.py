@@ -12,6 +12,7 @@ from ops.records.committed_records import KAFKA_TIMEOUT_S, reader_of_existing
 from ops.records.kafka_answers import kafka_answers
 from ops.terminal import measured_progress
 from schemas.dead_letter_actions import Actions, RecordId, decoded
+from schemas.kafka_access import KafkaAccess
 from schemas.topic_ids import topic_id_of
 from schemas.topics import ACTIONS, DEAD_LETTERS, Topic
 
@@ -19,15 +20,15 @@ POLL_MS = 500
 RECORDS_PER_READ = 500
 
 
-async def read_actions(bootstrap_servers: str) -> Actions:
+async def read_actions(kafka: KafkaAccess) -> Actions:
     """
     Return all actions on the present dead-letter topic.
 
     Raises:
         KafkaUnreadable: Kafka does not answer, or lacks a topic.
     """
-    with kafka_answers(bootstrap_servers, "run the command again"):
-        async with reader_of_existing(bootstrap_servers, DEAD_LETTERS.name, ACTIONS.name) as client:
+    with kafka_answers(kafka, "run the command again"):
+        async with reader_of_existing(kafka, DEAD_LETTERS.name, ACTIONS.name) as client:
             actions = Actions(await topic_id_of(client, DEAD_LETTERS.name) or "")
             async with contextlib.aclosing(_records(client, ACTIONS, "actions", {})) as read:
                 async for records in read:
@@ -36,7 +37,7 @@ async def read_actions(bootstrap_servers: str) -> Actions:
 
 
 async def dead_letters(
-    bootstrap_servers: str, *, ends: dict[int, int] | None = None
+    kafka: KafkaAccess, *, ends: dict[int, int] | None = None
 ) -> AsyncGenerator[Sequence[DeadLetter]]:
     """
     Yield all dead letters, some at a time, and show the progress on a terminal.
@@ -47,8 +48,8 @@ async def dead_letters(
     Raises:
         KafkaUnreadable: Kafka does not answer, or lacks the topic.
     """
-    with kafka_answers(bootstrap_servers, "run the command again; it continues"):
-        async with reader_of_existing(bootstrap_servers, DEAD_LETTERS.name) as client:
+    with kafka_answers(kafka, "run the command again; it continues"):
+        async with reader_of_existing(kafka, DEAD_LETTERS.name) as client:
             wanted = {} if ends is None else ends
             async with contextlib.aclosing(
                 _records(client, DEAD_LETTERS, "dead letters", wanted)
@@ -58,7 +59,7 @@ async def dead_letters(
 
 
 async def dead_letters_by_id(
-    bootstrap_servers: str, ids: Sequence[RecordId]
+    kafka: KafkaAccess, ids: Sequence[RecordId]
 ) -> list[DeadLetter | None]:
     """
     Return dead letters, in the order of `ids`; None for one that the topic does not have.
@@ -66,8 +67,8 @@ async def dead_letters_by_id(
     Raises:
         KafkaUnreadable: Kafka does not answer, or lacks the topic.
     """
-    with kafka_answers(bootstrap_servers, "run the command again"):
-        async with reader_of_existing(bootstrap_servers, DEAD_LETTERS.name) as client:
+    with kafka_answers(kafka, "run the command again"):
+        async with reader_of_existing(kafka, DEAD_LETTERS.name) as client:
             return [await _one(client, each) for each in ids]
 
 

@@ -34,6 +34,7 @@ from ops.terminal import print_json, run, say
 from ops.throttle import RECORDS_PER_S_MAX, Throttle, rate_option
 from schemas.clients import check_cancellation
 from schemas.dead_letter import INGRESS
+from schemas.kafka_access import KafkaAccess
 
 # Stop after so many that were rejected again, if none was accepted.
 REJECTED_MAX = 100
@@ -62,7 +63,7 @@ class StillRejected(Failure):
 @json_option
 def resend(
     *,
-    kafka: str,
+    kafka: KafkaAccess,
     wanted: LetterFilter,
     postgres: str | None,
     again: bool,
@@ -122,7 +123,7 @@ def _report(counts: ResendCounts, selection: Selection, *, as_json: bool) -> Non
 
 
 async def _send(
-    kafka: str,
+    kafka: KafkaAccess,
     selection: Selection,
     opening: AbstractAsyncContextManager[ResendTarget],
     throttle: Throttle,
@@ -146,7 +147,7 @@ async def _send(
 
 @asynccontextmanager
 async def _target(
-    kafka: str, selection: Selection, consumer: str, postgres: str, operator: str
+    kafka: KafkaAccess, selection: Selection, consumer: str, postgres: str, operator: str
 ) -> AsyncIterator[ResendTarget]:
     if consumer == INGRESS:
         async with sending_to_topic(kafka, operator) as topic:

@@ -12,6 +12,7 @@ from ops.dead_letters.output import line
 from ops.dead_letters.reader import dead_letters, read_actions
 from ops.terminal import say
 from schemas.dead_letter_actions import ActionResult, Actions
+from schemas.kafka_access import KafkaAccess
 
 EXAMPLES_MAX = 5
 BATCH_BYTES_MAX = 4 << 20
@@ -46,7 +47,7 @@ def selects(wanted: LetterFilter, actions: Actions, *, again: bool = False) -> S
     return is_selected
 
 
-async def select(kafka: str, wanted: LetterFilter, *, again: bool = False) -> Selection:
+async def select(kafka: KafkaAccess, wanted: LetterFilter, *, again: bool = False) -> Selection:
     """Read the actions, and count the open dead letters, with `again` also those sent again."""
     actions = await read_actions(kafka)
     selection = Selection(actions, selects(wanted, actions, again=again))
@@ -74,7 +75,7 @@ def confirmed(selection: Selection, act: str, *, yes: bool) -> bool:
     return agreed(act, yes=yes)
 
 
-async def batches(kafka: str, selection: Selection) -> AsyncGenerator[list[DeadLetter]]:
+async def batches(kafka: KafkaAccess, selection: Selection) -> AsyncGenerator[list[DeadLetter]]:
     """Yield the selected dead letters again, in batches of bounded number and size."""
     batch: list[DeadLetter] = []
     batch_bytes = 0

@@ -26,6 +26,7 @@ from ops.failure import Failure
 from schemas.body import Malformed
 from schemas.client_parts import mark_retrieved
 from schemas.dead_letter_actions import Action, ActionResult, Actions, encoded
+from schemas.kafka_access import KafkaAccess
 from schemas.marker_check import MarkerCheck
 from schemas.outgoing_record import OutgoingRecord
 from schemas.topics import ACTIONS, CALLBACKS, EXTENDED_RECORD_BYTES_LIMIT
@@ -144,7 +145,7 @@ class ToTopic:
 
 
 @asynccontextmanager
-async def sending_to_topic(kafka: str, by: str) -> AsyncIterator[ToTopic]:
+async def sending_to_topic(kafka: KafkaAccess, by: str) -> AsyncIterator[ToTopic]:
     """
     Yield the main topic as a target, once all earlier transactions have ended everywhere.
 

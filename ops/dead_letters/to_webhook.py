@@ -26,6 +26,7 @@ from ops.failure import Failure
 from ops.records.committed_records import reader_of_existing
 from schemas.clock import now_ms
 from schemas.dead_letter_actions import ActionResult
+from schemas.kafka_access import KafkaAccess
 from schemas.settings import Faults, read_fields
 from schemas.topics import EXTENDED_RECORD_BYTES_LIMIT, RECORD_OVERHEAD_BYTES
 
@@ -147,7 +148,7 @@ def _parked(letter: DeadLetter, offset: int) -> ParkedCallback:
 
 @asynccontextmanager
 async def sending_to_webhook(
-    kafka: str, consumer: str, writer: ActionWriter, env: Mapping[str, str]
+    kafka: KafkaAccess, consumer: str, writer: ActionWriter, env: Mapping[str, str]
 ) -> AsyncIterator[ToWebhook]:
     """
     Yield the retry topic of a webhook, `webhook-NAME`, as a target.
@@ -165,7 +166,7 @@ async def sending_to_webhook(
     async with reader_of_existing(kafka, retry_topic(name)):
         pass
     topic = RetryTopic(
-        bootstrap_servers=kafka,
+        kafka=kafka,
         name=name,
         record_bytes_max=EXTENDED_RECORD_BYTES_LIMIT - RECORD_OVERHEAD_BYTES,
     )

@@ -16,6 +16,7 @@ from ops.demo.stack import Stack
 from ops.simulate import ledger
 from ops.simulate.result import TrafficResult
 from ops.simulate.sender import TrafficPlan, simulate
+from schemas.kafka_access import KafkaAccess
 
 AUDIT_TIMEOUT_S = 90.0
 
@@ -83,7 +84,7 @@ async def _audit(stack: Stack, ledger_path: Path) -> Report:
     return await audit(
         ends,
         Sources(
-            bootstrap_servers=stack.addresses.kafka,
+            kafka=KafkaAccess(bootstrap_servers=stack.addresses.kafka),
             archive=stack.addresses.archive,
             postgres=stack.addresses.postgres,
             stats=stack.addresses.stats,

@@ -20,6 +20,7 @@ from ops.demo.services import CONSUMERS, PATH, REPLICAS, SDKAPPIDS, SERVICES, St
 from ops.demo.supervisor import Supervisor
 from ops.failure import Failure
 from ops.topic_changes import apply_topics
+from schemas.kafka_access import KafkaAccess
 from schemas.settings import SharedSettings
 
 READY_TIMEOUT_S = 180.0
@@ -76,7 +77,9 @@ class Stack:
         self.supervisor.add("valkey", self._valkey.launch)
         await self._servers_up()
         for applied in await apply_topics(
-            self._kafka.address, body_bytes_max=SharedSettings().body_bytes_max, replicas=1
+            KafkaAccess(bootstrap_servers=self._kafka.address),
+            body_bytes_max=SharedSettings().body_bytes_max,
+            replicas=1,
         ):
             self._log(applied)
         self._log(f"starting {', '.join(SERVICES)}")

@@ -30,6 +30,7 @@ from ops.records.options import (
     users_option,
 )
 from ops.terminal import echo, print_json, reader_may_leave, run, say, waiting
+from schemas.kafka_access import KafkaAccess
 
 LIMIT_MAX = 1000
 
@@ -86,7 +87,7 @@ def find(
     until: datetime | None,
     limit: int,
     with_body: bool,
-    kafka: str,
+    kafka: KafkaAccess,
     no_kafka: bool,
     archive_url: str | None,
     postgres: str | None,

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ops.records.time_range import TimeRange
+from schemas.kafka_access import KafkaAccess
 
 # Shows how far a source was read.
 Progress = Callable[[str], None]
@@ -26,7 +27,7 @@ class Extent:
 class Sources:
     """The addresses of all sources; None or () if a source is not named."""
 
-    kafka: str | None = None
+    kafka: KafkaAccess | None = None
     archive: str | None = None
     postgres: str | None = None
     counters: str | None = None

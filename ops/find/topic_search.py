@@ -13,6 +13,7 @@ from ops.records.header_texts import header_texts
 from ops.records.time_range import TimeRange
 from ops.records.topic import TopicUnreadable, records_between
 from schemas.dead_letter import CONNECT, GROUP, STAGE
+from schemas.kafka_access import KafkaAccess
 from schemas.topics import DEAD_LETTERS
 
 
@@ -21,7 +22,7 @@ class TopicSearch:
 
     def __init__(
         self,
-        kafka: str,
+        kafka: KafkaAccess,
         topic: str,
         question: Question,
         collection: CallbackCollection,

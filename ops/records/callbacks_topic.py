@@ -14,6 +14,7 @@ from ops.records.committed_records import check_topics
 from ops.records.kafka_answers import kafka_answers
 from schemas.client_parts import inner_client
 from schemas.clients import started
+from schemas.kafka_access import KafkaAccess
 from schemas.topic_ids import topic_id_of
 from schemas.topics import CALLBACKS
 
@@ -94,7 +95,7 @@ class CallbacksTopic:
 
 
 @contextlib.asynccontextmanager
-async def reading_topic(bootstrap_servers: str) -> AsyncIterator[CallbacksTopic]:
+async def reading_topic(kafka: KafkaAccess) -> AsyncIterator[CallbacksTopic]:
     """
     Yield the topic of callbacks; turn errors of Kafka into failures of the command.
 
@@ -102,14 +103,14 @@ async def reading_topic(bootstrap_servers: str) -> AsyncIterator[CallbacksTopic]
         KafkaUnreadable: Kafka does not answer, or does not have the topic.
     """
     client = AIOKafkaConsumer(
-        bootstrap_servers=bootstrap_servers,
+        **kafka.options(),
         isolation_level="read_committed",
         auto_offset_reset="none",
         enable_auto_commit=False,
     )
-    with kafka_answers(bootstrap_servers, "run the command again, it continues where it was"):
+    with kafka_answers(kafka, "run the command again, it continues where it was"):
         async with started(client, KAFKA_S_MAX):
             decode_as_records(client)
             await inner_client(client).set_topics([CALLBACKS.name])
-            check_topics(bootstrap_servers, [CALLBACKS.name], await client.topics())
+            check_topics(kafka, [CALLBACKS.name], await client.topics())
             yield CallbacksTopic(client)

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from aiokafka import AIOKafkaConsumer
 
 from schemas.clients import started
+from schemas.kafka_access import KafkaAccess
 
 # The time in which Kafka must connect, and in which it must send the next records.
 KAFKA_TIMEOUT_S = 30.0
@@ -19,7 +20,7 @@ class TopicMissing(Exception):
 
 
 @asynccontextmanager
-async def reader_of(bootstrap_servers: str, *topics: str) -> AsyncIterator[AIOKafkaConsumer]:
+async def reader_of(kafka: KafkaAccess, *topics: str) -> AsyncIterator[AIOKafkaConsumer]:
     """
     Yield a client that reads committed records of `topics` from their beginning.
 
@@ -29,7 +30,7 @@ async def reader_of(bootstrap_servers: str, *topics: str) -> AsyncIterator[AIOKa
     # Without a group, the client is assigned all partitions of the topics.
     client = AIOKafkaConsumer(
         *topics,
-        bootstrap_servers=bootstrap_servers,
+        **kafka.options(),
         isolation_level="read_committed",
         auto_offset_reset="earliest",
         enable_auto_commit=False,
@@ -40,9 +41,7 @@ async def reader_of(bootstrap_servers: str, *topics: str) -> AsyncIterator[AIOKa
 
 
 @asynccontextmanager
-async def reader_of_existing(
-    bootstrap_servers: str, *topics: str
-) -> AsyncIterator[AIOKafkaConsumer]:
+async def reader_of_existing(kafka: KafkaAccess, *topics: str) -> AsyncIterator[AIOKafkaConsumer]:
     """
     Yield a client as `reader_of` does, if Kafka has all `topics`.
 
@@ -51,15 +50,13 @@ async def reader_of_existing(
         KafkaError, TimeoutError: Kafka does not answer.
     """
     # Check first: a client that is assigned a missing topic would wait for it.
-    async with reader_of(bootstrap_servers) as client:
-        check_topics(bootstrap_servers, topics, await client.topics())
-    async with reader_of(bootstrap_servers, *topics) as client:
+    async with reader_of(kafka) as client:
+        check_topics(kafka, topics, await client.topics())
+    async with reader_of(kafka, *topics) as client:
         yield client
 
 
-def check_topics(
-    bootstrap_servers: str, topics: Collection[str], existing: Collection[str]
-) -> None:
+def check_topics(kafka: KafkaAccess, topics: Collection[str], existing: Collection[str]) -> None:
     """
     Return if Kafka has all `topics`.
 
@@ -68,6 +65,6 @@ def check_topics(
     """
     if missing := sorted(set(topics) - set(existing)):
         raise TopicMissing(
-            f"Kafka at {bootstrap_servers} has no topic {' and no topic '.join(missing)}; create"
+            f"Kafka at {kafka} has no topic {' and no topic '.join(missing)}; create"
             " it with: hookline topics apply"
         )

@@ -8,6 +8,7 @@ from aiokafka.errors import KafkaError
 from ops.failure import Failure
 from ops.records.committed_records import TopicMissing
 from schemas.clients import kafka_failures
+from schemas.kafka_access import KafkaAccess
 
 
 class KafkaUnreadable(Failure):
@@ -15,7 +16,7 @@ class KafkaUnreadable(Failure):
 
 
 @contextlib.contextmanager
-def kafka_answers(bootstrap_servers: str, remedy: str) -> Iterator[None]:
+def kafka_answers(kafka: KafkaAccess, remedy: str) -> Iterator[None]:
     """
     Turn errors of Kafka into failures of the command; `remedy` says what to do.
 
@@ -28,6 +29,4 @@ def kafka_answers(bootstrap_servers: str, remedy: str) -> Iterator[None]:
     except TopicMissing as missing:
         raise KafkaUnreadable(str(missing)) from missing
     except (KafkaError, TimeoutError) as error:
-        raise KafkaUnreadable(
-            f"Kafka at {bootstrap_servers} does not answer: {error!r}; {remedy}"
-        ) from error
+        raise KafkaUnreadable(f"Kafka at {kafka} does not answer: {error!r}; {remedy}") from error

@@ -18,6 +18,7 @@ from ops.records.committed_records import TopicMissing, check_topics
 from ops.records.time_range import TimeRange
 from schemas.client_parts import inner_client
 from schemas.clients import check_cancellation, kafka_failures, started
+from schemas.kafka_access import KafkaAccess
 
 # The time in which Kafka must connect, and in which it must send the next records.
 KAFKA_S_MAX = 15.0
@@ -38,7 +39,7 @@ class OffsetRange:
 
 
 async def records_between(
-    bootstrap_servers: str, topic: str, since: datetime, until: datetime | None
+    kafka: KafkaAccess, topic: str, since: datetime, until: datetime | None
 ) -> AsyncGenerator[tuple[Partition, Sequence[Record]]]:
     """
     Yield the records of a range of Kafka's time in parts, each of one partition in its order.
@@ -50,7 +51,7 @@ async def records_between(
         TopicUnreadable: Kafka does not answer, or does not have the topic.
     """
     client = AIOKafkaConsumer(
-        bootstrap_servers=bootstrap_servers,
+        **kafka.options(),
         isolation_level="read_committed",
         # Records that expire meanwhile are skipped.
         auto_offset_reset="earliest",
@@ -61,14 +62,14 @@ async def records_between(
             async with started(client, KAFKA_S_MAX):
                 decode_as_records(client)
                 await inner_client(client).set_topics([topic])
-                check_topics(bootstrap_servers, [topic], await client.topics())
+                check_topics(kafka, [topic], await client.topics())
                 ranges = await _offset_ranges(client, topic, since, until)
                 async for part in _read(client, ranges):
                     yield part
     except TopicMissing as missing:
         raise TopicUnreadable(str(missing)) from missing
     except (KafkaError, TimeoutError) as error:
-        raise TopicUnreadable(f"Kafka at {bootstrap_servers} does not answer: {error!r}") from error
+        raise TopicUnreadable(f"Kafka at {kafka} does not answer: {error!r}") from error
 
 
 async def _offset_ranges(

@@ -33,6 +33,7 @@ from ops.replay.target import ReplayCounts, ReplayTarget
 from ops.replay.targets import SYNC, check_can_replay, opening_target
 from ops.terminal import measured_progress, reader_may_leave, run, say
 from ops.throttle import RECORDS_PER_S_MAX, Throttle, rate_option
+from schemas.kafka_access import KafkaAccess
 
 
 @click.command("replay")
@@ -71,7 +72,7 @@ def replay_command(
     users: tuple[str, ...],
     group: str | None,
     callback_command: str | None,
-    kafka: str,
+    kafka: KafkaAccess,
     archive_url: str | None,
     postgres: str | None,
     records_per_s: float,
@@ -143,7 +144,7 @@ def replay_command(
 class _Request(NamedTuple):
     consumer: str
     selection: ReplaySelection
-    kafka: str
+    kafka: KafkaAccess
     archive_url: str | None
     postgres: str | None
     starts_over: bool

@@ -17,6 +17,7 @@ from ops.replay.target import ReplayCounts, ReplayTarget
 from ops.terminal import say
 from ops.throttle import Throttle
 from schemas.clients import check_cancellation
+from schemas.kafka_access import KafkaAccess
 
 # Bounds of the records that a target gets at a time.
 RECORDS_MAX = 1000
@@ -35,7 +36,7 @@ class Rejecting(Failure):
 
 @asynccontextmanager
 async def reading_source(
-    selection: ReplaySelection, kafka: str, archive_url: str | None
+    selection: ReplaySelection, kafka: KafkaAccess, archive_url: str | None
 ) -> AsyncIterator[ReplaySource]:
     """
     Yield the source of a selection, as far as it is filled now.

@@ -7,6 +7,7 @@ from ops.replay.selection import ReplaySelection
 from ops.replay.target import CannotReplay, ReplayTarget
 from ops.replay.to_sync import replaying_to_sync
 from ops.replay.to_webhook import replaying_to_webhook, webhook_settings
+from schemas.kafka_access import KafkaAccess
 
 SYNC = "sync"
 WEBHOOK = "webhook-"
@@ -43,7 +44,7 @@ def check_can_replay(consumer: str) -> None:
 
 @asynccontextmanager
 async def opening_target(
-    consumer: str, selection: ReplaySelection, *, kafka: str, postgres: str | None
+    consumer: str, selection: ReplaySelection, *, kafka: KafkaAccess, postgres: str | None
 ) -> AsyncIterator[ReplayTarget]:
     """
     Yield the consumer as a target of the replay of a selection.

@@ -40,6 +40,7 @@ from ops.replay.target import (
 from ops.terminal import say
 from schemas.client_parts import inner_client
 from schemas.clients import check_cancellation, started
+from schemas.kafka_access import KafkaAccess
 from schemas.settings import Faults, read_settings
 from schemas.tokens_file import UnusableFile
 from schemas.topic_ids import topic_id_of
@@ -208,7 +209,9 @@ def webhook_settings(consumer: str) -> WebhookSettings:
 
 
 @asynccontextmanager
-async def replaying_to_webhook(kafka: str, consumer: str, name: str) -> AsyncIterator[ToWebhook]:
+async def replaying_to_webhook(
+    kafka: KafkaAccess, consumer: str, name: str
+) -> AsyncIterator[ToWebhook]:
     """
     Yield the target of a webhook as the target of the replay `name`.
 
@@ -223,7 +226,7 @@ async def replaying_to_webhook(kafka: str, consumer: str, name: str) -> AsyncIte
     except SourceUnavailable as unavailable:
         raise CannotReplay(f"{unavailable}; run the command again") from unavailable
     client = AIOKafkaConsumer(
-        bootstrap_servers=kafka,
+        **kafka.options(),
         group_id=f"hookline-replay-{consumer}-{name}",
         enable_auto_commit=False,
     )

@@ -15,6 +15,7 @@ from consumers.stats.processes import Watched
 from ops.status.build import build
 from ops.status.report import Report, StoreReport
 from ops.status.stores import archive_store, postgres_store, valkey_store
+from schemas.kafka_access import KafkaAccess
 from schemas.setting import Secret
 
 # The stores are measured only so often while the screen is refreshed.
@@ -30,7 +31,7 @@ class Parts:
     consumers: Sequence[tuple[str, str]]
     gateway: str | None
     statistics: str | None
-    kafka: str | None
+    kafka: KafkaAccess | None
     valkey: str | None
     postgres: str | None
     archive: str | None

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from support.kafka.access import plaintext
 from support.kafka.broker import session
 from support.kafka.container import NoContainer, find_image, kafka_container
 from support.kafka.parts import Pipe
@@ -73,7 +74,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 @pytest.fixture
 async def kafka(bootstrap_servers: str) -> str:
     """Return the run's broker, with the topics applied."""
-    await apply_topics(bootstrap_servers, body_bytes_max=1 << 20, replicas=1)
+    await apply_topics(plaintext(bootstrap_servers), body_bytes_max=1 << 20, replicas=1)
     return bootstrap_servers
 
 
@@ -92,7 +93,7 @@ async def empty_kafka(kafka_without_topics: EmbeddedKafka) -> EmbeddedKafka:
     The test may change topics and groups, but neither kill nor freeze the broker: the start of a
     broker of its own takes 2 s of CPU time.
     """
-    await apply_topics(kafka_without_topics.address, body_bytes_max=1 << 20, replicas=1)
+    await apply_topics(plaintext(kafka_without_topics.address), body_bytes_max=1 << 20, replicas=1)
     return kafka_without_topics
 
 
@@ -100,7 +101,7 @@ async def empty_kafka(kafka_without_topics: EmbeddedKafka) -> EmbeddedKafka:
 async def own_kafka(tmp_path: Path) -> AsyncIterator[EmbeddedKafka]:
     """Yield a broker of the test's own, which it may kill or freeze; always embedded."""
     with child.running(EmbeddedKafka(tmp_path / "kafka")) as kafka:
-        await apply_topics(kafka.address, body_bytes_max=1 << 20, replicas=1)
+        await apply_topics(plaintext(kafka.address), body_bytes_max=1 << 20, replicas=1)
         yield kafka
 
 

@@ -12,6 +12,7 @@ import pytest
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 from support.fakes import MemoryDeadLetters, MemorySink
+from support.kafka.access import plaintext
 from support.kafka.client_states import STATES, State
 from support.kafka.parts import Pipe, in_topic, many, sequences
 from support.kafka.proxied import LOOPS, ProxiedKafka, Watch, kafka_behind_a_proxy
@@ -27,7 +28,6 @@ from consumers.runtime.runner import Runner
 from ingress.forward import forwarder, refused_rows
 from schemas import clients
 from schemas.clients import kafka_failures, started
-from schemas.settings import SharedSettings
 from schemas.topics import CALLBACKS
 
 SEED = 20_240_229
@@ -118,7 +118,6 @@ def test_a_consumer_survives_it_and_misses_nothing(
             consumer = Consumer(
                 name="abused", topic=CALLBACKS, settings=ConsumerSettings, open=_unused
             )
-            shared = SharedSettings(bootstrap_servers=proxied.address)
             runner = Runner(
                 name="abused",
                 handler=sink,
@@ -128,7 +127,13 @@ def test_a_consumer_survives_it_and_misses_nothing(
             )
             await _produce(proxied.address, 200 * seconds)
             running = asyncio.create_task(
-                _run(runner, KafkaAvailability("abused"), consumer, shared, stop)
+                _run(
+                    runner,
+                    KafkaAvailability("abused"),
+                    consumer,
+                    plaintext(proxied.address),
+                    stop,
+                )
             )
             try:
                 took_s = await _abuse(proxy, running, seconds, proxied.address, sink)

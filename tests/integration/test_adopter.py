@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from support.builders import a_wire_record
+from support.kafka.access import plaintext
 
 from ingress.forward import adopter as adopt
 from ingress.forward.adopter import Adopter
@@ -62,7 +63,7 @@ async def adopting(
     """Run an adopter beside the spool `mine`, whose forwarder has the fault `own_fault`."""
 
     def make_forwarder(async_spool: AsyncSpool) -> Forwarder:
-        made = Carried(async_spool, bootstrap_servers="", body_bytes_max=1024)
+        made = Carried(async_spool, kafka=plaintext(""), body_bytes_max=1024)
         made.carried = carried
         return made
 

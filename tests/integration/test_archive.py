@@ -7,6 +7,7 @@ import msgspec
 import pytest
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
+from support.kafka.access import plaintext
 from support.kafka.parts import Pipe, delete_before, in_topic, many, run_until
 
 from consumers.archive.consumer import Archive
@@ -67,7 +68,7 @@ async def test_what_is_in_the_topic_is_in_the_archive_once(
     async def proof() -> SinkReport:
         report = await audit(
             pipe.ends,
-            Sources(bootstrap_servers=pipe.bootstrap_servers, archive=str(directory)),
+            Sources(kafka=plaintext(pipe.bootstrap_servers), archive=str(directory)),
             ledger=[],
             wait_s=0,
             progress=lambda _: None,

@@ -12,6 +12,7 @@ from aiohttp import web
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
 from support.archive.s3_server import BUCKET, S3Server
+from support.kafka.access import plaintext
 from support.kafka.tcp_proxy import Network, TcpProxy, tcp_proxy
 from support.processes.ingress import until
 from support.statistics import statistics_api
@@ -98,7 +99,7 @@ async def world(
         database["port"] = networks["PostgreSQL"].port
         yield World(
             Sources(
-                bootstrap_servers=f"127.0.0.1:{networks['Kafka'].port}",
+                kafka=plaintext(f"127.0.0.1:{networks['Kafka'].port}"),
                 archive=f"s3://{BUCKET}/archive",
                 postgres=psycopg.conninfo.make_conninfo("", **database),
                 stats=networks["the statistics"].url,
@@ -138,7 +139,7 @@ async def test_missing_and_recreated_topics_are_noticed(
     empty_kafka: EmbeddedKafka, world: World
 ) -> None:
     """Records of the old topic prove nothing about the new one."""
-    reader = topic_reader.TopicReader(empty_kafka.address)
+    reader = topic_reader.TopicReader(plaintext(empty_kafka.address))
     tally = Tally(SpoolEnds(), [], audits_postgres=False, audits_counts=False)
     async with AIOKafkaProducer(bootstrap_servers=empty_kafka.address) as producer:
         await producer.send_and_wait(CALLBACKS.name, b"{}", partition=0)
@@ -150,7 +151,7 @@ async def test_missing_and_recreated_topics_are_noticed(
     await admin.delete_topics([CALLBACKS.name])
     with pytest.raises(AuditFailed, match="hookline topics apply"):
         await world.audited(0, [])
-    await apply_topics(empty_kafka.address, body_bytes_max=1 << 20, replicas=1)
+    await apply_topics(plaintext(empty_kafka.address), body_bytes_max=1 << 20, replicas=1)
     with pytest.raises(ReadAgain, match="was read up to offset 1"):
         await reader.read(tally)
     await admin.close()

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from aiokafka import AIOKafkaProducer
 from support.builders import P0, a_record
+from support.kafka.access import plaintext
 from support.kafka.parts import BODY_BYTES_MAX
 
 from consumers.runtime import dead_letters
@@ -69,12 +70,12 @@ async def test_a_member_leaves_no_task_behind(
 ) -> None:
     """It cannot leave the group of a frozen coordinator, and makes a new client each time."""
     monkeypatch.setattr(clients, "STOP_TIMEOUT_S", 0.5)
-    await apply_topics(own_kafka.address, body_bytes_max=BODY_BYTES_MAX, replicas=1)
+    await apply_topics(plaintext(own_kafka.address), body_bytes_max=BODY_BYTES_MAX, replicas=1)
     before = asyncio.all_tasks()
     member, partition = Member(), Partition(CALLBACKS.name, 0)
     async with contextlib.AsyncExitStack() as frozen_at_the_end:
         async with join_group(
-            bootstrap_servers=own_kafka.address,
+            kafka=plaintext(own_kafka.address),
             group=group,
             topic=CALLBACKS.name,
             owner=member,
@@ -94,9 +95,9 @@ async def test_a_dead_letter_is_given_up_in_time(
     """Without a time-out its producer would wait as long as the broker is away."""
     monkeypatch.setattr(clients, "STOP_TIMEOUT_S", 0.5)
     monkeypatch.setattr(dead_letters, "SEND_TIMEOUT_S", 2.0)
-    await apply_topics(own_kafka.address, body_bytes_max=BODY_BYTES_MAX, replicas=1)
+    await apply_topics(plaintext(own_kafka.address), body_bytes_max=BODY_BYTES_MAX, replicas=1)
     topic = KafkaDeadLetters(
-        bootstrap_servers=own_kafka.address, record_bytes_max=BODY_BYTES_MAX, group="sync"
+        kafka=plaintext(own_kafka.address), record_bytes_max=BODY_BYTES_MAX, group="sync"
     )
     before = asyncio.all_tasks()
     freezing = contextlib.ExitStack()

@@ -9,6 +9,7 @@ import psycopg
 import pytest
 from support import sync_tables
 from support.builders import P0, a_callback
+from support.kafka.access import plaintext
 from support.kafka.parts import ends_of, in_topic, many, sequences
 from support.processes.consumer import Consumer
 from support.processes.ingress import until
@@ -69,7 +70,7 @@ async def one_group(world: RejectedWorld, count: int) -> dict[str, Any]:
 async def waiting(world: RejectedWorld, follower: ActionFollower) -> dict[tuple[str, str], int]:
     """Return the dead letters that the state of the pipeline counts, by sender and exception."""
     while True:
-        facts = await ask_kafka(world.kafka, [], follower)
+        facts = await ask_kafka(plaintext(world.kafka), [], follower)
         # On a busy machine, Kafka may not answer all questions in time.
         counted = None if isinstance(facts, SilentProcess) else facts.dead_letters
         if counted is not None and counted.is_complete:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from aiokafka import TopicPartition
+from support.kafka.access import plaintext
 from support.kafka.parts import Pipe, delete_before, many, run_until
 
 from consumers.archive.consumer import Archive
@@ -59,7 +60,7 @@ async def audited(pipe: Pipe, directory: Path) -> OriginReport:
     """Return the audit's result for the pipe's origin."""
     report = await audit(
         pipe.ends,
-        Sources(bootstrap_servers=pipe.bootstrap_servers, archive=str(directory)),
+        Sources(kafka=plaintext(pipe.bootstrap_servers), archive=str(directory)),
         ledger=[],
         wait_s=0,
         progress=nothing,
@@ -72,7 +73,7 @@ async def expire_all(store: SegmentStore, bootstrap_servers: str) -> int:
     """Expire everything that may be deleted, of any age; return the number of records."""
 
     async def log_starts(partitions: list[Partition]) -> dict[Partition, int]:
-        return await expire.log_starts(bootstrap_servers, partitions)
+        return await expire.log_starts(plaintext(bootstrap_servers), partitions)
 
     going = await expire.plan(store, log_starts=log_starts, before_ms=LATER_MS, step=nothing)
     for segments in going.values():
@@ -148,7 +149,7 @@ async def test_nothing_expires_if_kafka_does_not_report_first_offsets(
 ) -> None:
     """There is no broker, no such topic, or no such partition."""
     p0 = Partition(CALLBACKS.name, 0)
-    assert set(await expire.log_starts(kafka, [p0])) == {p0}
+    assert set(await expire.log_starts(plaintext(kafka), [p0])) == {p0}
     monkeypatch.setattr(expire, "KAFKA_TIMEOUT_S", 5)
     for address, partition in (
         (f"127.0.0.1:{free_port()}", p0),
@@ -156,4 +157,4 @@ async def test_nothing_expires_if_kafka_does_not_report_first_offsets(
         (kafka, Partition(CALLBACKS.name, 99)),
     ):
         with pytest.raises(expire.LogStartUnknown):
-            await expire.log_starts(address, [partition])
+            await expire.log_starts(plaintext(address), [partition])

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import MessageSizeTooLargeError
+from support.kafka.access import plaintext
 from support.kafka.broker import Broker, running_broker
 from support.kafka.fenced import fence
 from support.kafka.half_ended import CARELESS, RECORDS, forgetting, leave_open
@@ -157,7 +158,7 @@ async def claimed(topic: RetryTopic) -> AsyncIterator[RetryPartition]:
 
 async def test_a_change_of_a_retry_topic_is_not_undone_by_the_next_one(broker: Broker) -> None:
     """Its owner writes no other before a claim of the partition has ended the change."""
-    topic = RetryTopic(bootstrap_servers=broker.address, name="fenced", record_bytes_max=1 << 20)
+    topic = RetryTopic(kafka=plaintext(broker.address), name="fenced", record_bytes_max=1 << 20)
     async with claimed(topic) as owner:
         producer = owner._producer  # noqa: SLF001
         fence_after(producer, "commit_transaction", broker)

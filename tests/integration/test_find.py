@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from support.builders import a_body
+from support.kafka.access import plaintext
 from support.processes.blackbox import hookline
 from support.processes.consumer import Consumer
 from support.processes.ingress import Connection, Ingress, post, until
@@ -46,7 +47,7 @@ class Pipeline:
             "OPS_INGRESS": f"http://127.0.0.1:{self.ingress.admin_port}",
         }
         self.sources = Sources(
-            kafka=kafka,
+            kafka=plaintext(kafka),
             archive=str(self.archive),
             postgres=conninfo,
             counters=valkey_url,

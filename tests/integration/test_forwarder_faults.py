@@ -13,6 +13,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.protocol.admin import CreateAclsRequest, DeleteAclsRequest
 from support.builders import a_wire_record
+from support.kafka.access import plaintext
 from support.kafka.parts import Pipe, in_topic, many, sequences
 
 from ingress.forward import cursor, forwarder
@@ -110,7 +111,7 @@ async def test_missing_topics_are_waited_for(
         await pipe.store(many(50))
         forwarding = asyncio.create_task(pipe.forward(seconds=180))
         await until(pipe, "hookline topics apply")
-        await apply_topics(kafka.address, body_bytes_max=1 << 20, replicas=1)
+        await apply_topics(plaintext(kafka.address), body_bytes_max=1 << 20, replicas=1)
         await forwarding
         records = await in_topic(kafka.address, pipe.spool.origin)
     assert sorted(sequences(records)) == list(range(1, 51))
@@ -193,7 +194,7 @@ async def test_an_authorization_that_is_taken_and_given_back_costs_nothing(tmp_p
         "allow.everyone.if.no.acl.found=true\n",
     )
     with child.running(server) as kafka:
-        await apply_topics(kafka.address, body_bytes_max=1 << 20, replicas=1)
+        await apply_topics(plaintext(kafka.address), body_bytes_max=1 << 20, replicas=1)
         with contextlib.closing(Pipe(kafka.address, tmp_path / "spool")) as pipe:
             async with denied(kafka.address):
                 await pipe.store(many(50))

@@ -171,7 +171,7 @@ async def run():
     asyncio.sleep(0)
     raise RuntimeError("a bug")
 
-def start(shared):
+def start(shared, kafka):
     return run()
 
 run_process("The service", "Runs.", {}, start)

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.errors import KafkaError
+from support.kafka.access import plaintext
 from support.kafka.broker import LONG_SESSION_MS, running_broker
 from support.kafka.half_ended import CARELESS, GROUP, RECORDS, leave_open
 from support.kafka.parts import Pipe, in_topic, many, sequences
@@ -51,7 +52,7 @@ async def test_parts_that_a_transaction_left_open_end_as_the_transaction_did(
     with contextlib.closing(Pipe(careless_kafka, tmp_path / "spool")) as pipe:
         await pipe.store(many(ROWS))
         await leave_open(pipe, forgotten, abort=ended == "aborted")
-        last = await last_transaction(careless_kafka, pipe.spool.origin)
+        last = await last_transaction(plaintext(careless_kafka), pipe.spool.origin)
         assert last is LastTransaction[ended.upper()]
         await pipe.store(many(ROWS, first=ROWS + 1))
         await pipe.forward()
@@ -82,7 +83,7 @@ async def test_a_forwarder_that_dies_before_it_has_settled_forgets_no_decision(
         with monkeypatch.context() as dying:
             dying.setattr(forwarder, "settle", nothing_ends)
             await pipe.forward(until=lambda: has_settled)
-        assert await last_transaction(careless_kafka, pipe.spool.origin) is (
+        assert await last_transaction(plaintext(careless_kafka), pipe.spool.origin) is (
             LastTransaction.FORGOTTEN
         )
     # Another process, which knows what is on the disk.
@@ -125,13 +126,20 @@ async def test_the_start_of_a_producer_makes_the_coordinator_forget_a_commit(
     with contextlib.closing(Pipe(careless_kafka, tmp_path / "spool")) as pipe:
         await pipe.store(many(ROWS))
         origin = pipe.spool.origin
-        assert await last_transaction(careless_kafka, origin) is LastTransaction.FORGOTTEN
+        assert (
+            await last_transaction(plaintext(careless_kafka), origin) is LastTransaction.FORGOTTEN
+        )
         await leave_open(pipe, [], abort=False)
-        assert await last_transaction(careless_kafka, origin) is LastTransaction.COMMITTED
+        assert (
+            await last_transaction(plaintext(careless_kafka), origin) is LastTransaction.COMMITTED
+        )
         for _ in range(3):
             async with AIOKafkaProducer(bootstrap_servers=careless_kafka, transactional_id=origin):
                 pass
-            assert await last_transaction(careless_kafka, origin) is LastTransaction.FORGOTTEN
+            assert (
+                await last_transaction(plaintext(careless_kafka), origin)
+                is LastTransaction.FORGOTTEN
+            )
 
 
 async def test_an_end_during_which_a_broker_went_away_is_not_trusted(

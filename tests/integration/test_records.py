@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from support.kafka.access import plaintext
 from support.kafka.parts import Pipe, in_topic, many
 
 from ops.demo.embedded.kafka import EmbeddedKafka
@@ -60,7 +61,7 @@ async def test_every_record_of_a_range_is_read(kafka: str, scaled: Callable[...,
         is_open = chance.random() < 0.2
         read: dict[tuple[int, int], datetime] = {}
         async for partition, records in records_between(
-            kafka, topic, since, None if is_open else until
+            plaintext(kafka), topic, since, None if is_open else until
         ):
             for record in records:
                 at = datetime.fromtimestamp(record.timestamp_ms / 1000, UTC)
@@ -82,7 +83,7 @@ async def test_the_offsets_of_a_time_are_exact_between_transactions(
             await pipe.forward()
     found = await in_topic(empty_kafka.address, None)
     times = sorted({record.timestamp for record in found})
-    async with reading_topic(empty_kafka.address) as topic:
+    async with reading_topic(plaintext(empty_kafka.address)) as topic:
         ranges = await topic.ranges()
         for at_ms in sorted({at + shift for at in times for shift in (-1, 0, 1)}):
             at = datetime.fromtimestamp(0, UTC) + timedelta(milliseconds=at_ms)
@@ -96,5 +97,5 @@ async def test_the_offsets_of_a_time_are_exact_between_transactions(
 async def test_a_topic_that_is_missing_is_named(kafka: str) -> None:
     """And the command that creates it."""
     with pytest.raises(TopicUnreadable, match="has no topic nothing-here; create it"):
-        async for _ in records_between(kafka, "nothing-here", BEGINS, None):
+        async for _ in records_between(plaintext(kafka), "nothing-here", BEGINS, None):
             pass

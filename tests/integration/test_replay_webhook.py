@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.kafka.access import plaintext
 from support.kafka.parts import in_topic
 from support.processes.ingress import until
 from support.webhook.receiver import Arrival, receiving
@@ -68,7 +69,7 @@ async def test_a_target_that_has_lost_callbacks_gets_them_again_in_order(world: 
     records = await in_topic(world.kafka, None)
 
     async def is_noted() -> bool:
-        at = (await read_state(world.kafka, world.name)).positions
+        at = (await read_state(plaintext(world.kafka), world.name)).positions
         return all(
             each.offset < at.get(each.partition, Position(0)).next_offset for each in records
         )

@@ -15,6 +15,7 @@ from aiohttp import web
 from aiokafka import AIOKafkaProducer
 from support.builders import reached
 from support.counting import LONG, counting
+from support.kafka.access import plaintext
 from support.seeded_faults import CALLBACKS_EACH, FAULTS, SINKS, TARGET, Seeded, named, seeded
 from support.statistics import statistics_api
 
@@ -172,7 +173,7 @@ def delete_rows(conninfo: str, seeds: list[Seeded]) -> None:
 
 async def deliver(address: str, written: Topics, log: Path) -> None:
     """Write what a webhook's receiver writes, and the retry topic of a target without faults."""
-    await ensure_topic(address, retry_topic(TARGET))
+    await ensure_topic(plaintext(address), retry_topic(TARGET))
     begun = retry_record(TargetBegin(Position(0)))
     async with AIOKafkaProducer(bootstrap_servers=address) as producer:
         for partition in range(CALLBACKS.partitions):
@@ -254,7 +255,7 @@ async def test_each_of_a_thousand_faults_is_named_exactly(
     await deliver(empty_kafka.address, written, log)
     async with statistics(valkey_url) as url:
         sources = Sources(
-            bootstrap_servers=empty_kafka.address,
+            kafka=plaintext(empty_kafka.address),
             archive=str(archive),
             postgres=conninfo,
             stats=url,

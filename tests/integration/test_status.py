@@ -18,6 +18,7 @@ import orjson
 import pytest
 from aiokafka import AIOKafkaProducer
 from rich.console import Console
+from support.kafka.access import plaintext
 from support.kafka.broker import Broker, running_broker
 from support.processes.blackbox import HOOKLINE
 from support.processes.ingress import Connection, Ingress, post, until
@@ -53,7 +54,7 @@ class Status:
             consumers=world.consumer_urls,
             gateway=None,
             statistics=None,
-            kafka=world.broker.address,
+            kafka=plaintext(world.broker.address),
             valkey=world.valkey.url,
             postgres=world.postgres.conninfo,
             archive=str(world.archive),

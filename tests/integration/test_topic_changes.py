@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from support.kafka.access import plaintext
 from support.kafka.broker import LONG_SESSION_MS, running_broker
 from support.kafka.parts import delete_before, ends_of, in_topic
 from support.kafka.topic_changes import (
@@ -218,7 +219,7 @@ async def test_of_two_clusters_that_begin_on_one_archive_one_stops(
     """The chains of the other one are sound, and of its own topic only."""
     archive = tmp_path / "archive"
     with running_broker(tmp_path / "other", session_ms=LONG_SESSION_MS) as other:
-        await apply_topics(other.address, body_bytes_max=1 << 20, replicas=1)
+        await apply_topics(plaintext(other.address), body_bytes_max=1 << 20, replicas=1)
         members = [
             Consumer("archive", address, tmp_path / f"{at}.log", url=archive, segment_age_s=1)
             for at, address in enumerate((empty_kafka.address, other.address))

@@ -9,6 +9,7 @@ import pytest
 from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from support.kafka.access import plaintext
 from support.processes.ingress import until
 
 from ops.demo.embedded import child
@@ -19,7 +20,7 @@ from schemas.topics import ACTIONS, CALLBACKS, DEAD_LETTERS
 
 async def test_topics_are_created_then_kept(empty_kafka: EmbeddedKafka) -> None:
     """The second run finds nothing to change."""
-    done = await apply_topics(empty_kafka.address, body_bytes_max=1 << 20, replicas=1)
+    done = await apply_topics(plaintext(empty_kafka.address), body_bytes_max=1 << 20, replicas=1)
     assert done == [
         "tim.callbacks.v1: nothing to change",
         "tim.callbacks.dead.v1: nothing to change",
@@ -131,7 +132,7 @@ async def test_a_topic_that_the_broker_created_by_itself_gets_its_partitions(
     with child.running(kafka):
         async with AIOKafkaConsumer(DEAD_LETTERS.name, bootstrap_servers=kafka.address):
             pass
-        done = await apply_topics(kafka.address, body_bytes_max=1 << 20, replicas=1)
+        done = await apply_topics(plaintext(kafka.address), body_bytes_max=1 << 20, replicas=1)
         assert done == [
             "tim.callbacks.v1: created with 6 partitions",
             "tim.callbacks.dead.actions.v1: created with 1 partitions",
@@ -156,7 +157,7 @@ async def test_the_operators_own_configuration_of_a_topic_stays(empty_kafka: Emb
     await admin.alter_configs([topic])
     # The broker answers before it shows the new value.
     await until(is_set, "the broker shows the operator's setting")
-    await apply_topics(empty_kafka.address, body_bytes_max=1 << 20, replicas=1)
+    await apply_topics(plaintext(empty_kafka.address), body_bytes_max=1 << 20, replicas=1)
     assert await is_set()
     await admin.close()
 
@@ -164,11 +165,13 @@ async def test_the_operators_own_configuration_of_a_topic_stays(empty_kafka: Emb
 async def test_the_error_has_the_clusters_reason(empty_kafka: EmbeddedKafka) -> None:
     """In Kafka's own words."""
     with pytest.raises(ClusterRefused, match=r"max\.message\.bytes"):
-        await apply_topics(empty_kafka.address, body_bytes_max=1 << 40, replicas=1)
+        await apply_topics(plaintext(empty_kafka.address), body_bytes_max=1 << 40, replicas=1)
 
 
 async def test_without_kafka_the_error_names_the_address() -> None:
     """It is not a traceback."""
     async with asyncio.timeout(180):
         with pytest.raises(ClusterRefused, match=r"127\.0\.0\.1:1"):
-            await apply_topics("127.0.0.1:1", body_bytes_max=1 << 20, replicas=1, wait_s=0)
+            await apply_topics(
+                plaintext("127.0.0.1:1"), body_bytes_max=1 << 20, replicas=1, wait_s=0
+            )

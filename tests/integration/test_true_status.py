@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from support.kafka.access import plaintext
 from support.kafka.broker import Broker, running_broker
 from support.kafka.topic_changes import produce
 from support.processes.consumer import Consumer
@@ -264,7 +265,7 @@ async def test_a_member_without_partitions_notices_that_kafka_is_gone(tmp_path: 
             sources = [
                 await opened.enter_async_context(
                     join_group(
-                        bootstrap_servers=broker.address,
+                        kafka=plaintext(broker.address),
                         group="group",
                         topic="one",
                         owner=member,

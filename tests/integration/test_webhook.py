@@ -11,6 +11,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.structs import ConsumerRecord
 from support.builders import a_stored_record
+from support.kafka.access import plaintext
 from support.kafka.parts import in_topic
 from support.webhook.receiver import Answer, Arrival
 from support.webhook.world import World, a_world
@@ -186,7 +187,7 @@ async def test_a_target_that_is_gone_stops_the_consumer(world: World) -> None:
 
 async def test_a_member_that_was_replaced_can_write_nothing(kafka: str, group: str) -> None:
     """Its transaction is refused, also one that it had begun; the new owner's state stays."""
-    topic = RetryTopic(bootstrap_servers=kafka, name=group, record_bytes_max=1 << 20)
+    topic = RetryTopic(kafka=plaintext(kafka), name=group, record_bytes_max=1 << 20)
     async with topic.claim(0) as zombie:
         await zombie.write([Position(5, None, "topic")])
         await zombie._producer.begin_transaction()  # noqa: SLF001
@@ -204,7 +205,7 @@ async def test_a_member_that_was_replaced_can_write_nothing(kafka: str, group: s
 
 async def test_a_fence_holds_even_if_the_owner_is_not_checked(kafka: str, group: str) -> None:
     """The broker refuses the write of a member that does not know yet."""
-    topic = RetryTopic(bootstrap_servers=kafka, name=group, record_bytes_max=1 << 20)
+    topic = RetryTopic(kafka=plaintext(kafka), name=group, record_bytes_max=1 << 20)
     async with topic.claim(0) as zombie, topic.claim(0) as owner:
         await owner.write([Position(9, None, "topic")])
         with pytest.raises(OwnershipLost):
@@ -216,7 +217,7 @@ async def test_a_fence_holds_even_if_the_owner_is_not_checked(kafka: str, group:
 async def test_a_large_callback_can_be_parked(kafka: str, group: str) -> None:
     """Also if HOOKLINE_BODY_BYTES_MAX is larger for the ingress: the limit is the retry topic's."""
     largest = record_bytes_max(1 << 20)
-    topic = RetryTopic(bootstrap_servers=kafka, name=group, record_bytes_max=largest)
+    topic = RetryTopic(kafka=plaintext(kafka), name=group, record_bytes_max=largest)
     body = random.Random(1).randbytes(4 << 20)  # noqa: S311 - incompressible
     record = a_stored_record(3)._replace(value=body)
     parked = ParkedCallback(record, 1, 7, 5, 4096 * "x")
@@ -231,7 +232,7 @@ async def test_a_callback_that_the_retry_topic_refuses_stops_the_target(
     kafka: str, group: str
 ) -> None:
     """A person reads what to set; otherwise the member would try it without end."""
-    topic = RetryTopic(bootstrap_servers=kafka, name=group, record_bytes_max=1 << 20)
+    topic = RetryTopic(kafka=plaintext(kafka), name=group, record_bytes_max=1 << 20)
     body = random.Random(1).randbytes(1 << 16)  # noqa: S311 - incompressible
     parked = ParkedCallback(a_stored_record(3)._replace(value=body), 1, 7, 5, "")
     async with topic.claim(0) as owner:

@@ -15,6 +15,7 @@ import psycopg
 from aiokafka import AIOKafkaProducer
 from aiokafka.structs import ConsumerRecord
 from support.builders import P0, a_body, a_callback, reached
+from support.kafka.access import plaintext
 from support.kafka.parts import Pipe, ends_of, in_topic, many, sequences
 from support.sync_tables import select
 
@@ -159,8 +160,8 @@ class RejectedWorld:
 
     async def open_ids(self, consumer: str) -> list[str]:
         """Return the ids of the open dead letters of a consumer, in order."""
-        actions = await read_actions(self.kafka)
-        async with aclosing(dead_letters(self.kafka)) as read:
+        actions = await read_actions(plaintext(self.kafka))
+        async with aclosing(dead_letters(plaintext(self.kafka))) as read:
             return [
                 str(letter.id)
                 async for letters in read
@@ -210,7 +211,7 @@ class RejectedWorld:
         """Archive everything, and return the report of an audit without counts."""
         await self.archive_all()
         sources = Sources(
-            bootstrap_servers=self.kafka, archive=str(self.archive), postgres=self.conninfo
+            kafka=plaintext(self.kafka), archive=str(self.archive), postgres=self.conninfo
         )
         return await audit(self.pipe.ends, sources, ledger=[], wait_s=0, progress=lambda _: None)
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from aiokafka.errors import KafkaError
 from support.builders import a_wire_record, store
+from support.kafka.access import plaintext
 
 from ingress.forward import batches, pace
 from ingress.forward import forwarder as forwarding
@@ -27,7 +28,7 @@ class ForwarderInDoubt(Forwarder):
     """A forwarder whose transactions wait until the test lets them end."""
 
     def __init__(self, async_spool: AsyncSpool) -> None:
-        super().__init__(async_spool, bootstrap_servers="", body_bytes_max=1024)
+        super().__init__(async_spool, kafka=plaintext(""), body_bytes_max=1024)
         self.outcome: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     async def _send_transaction(self, *_: Any) -> None:
@@ -148,7 +149,7 @@ async def test_a_forwarder_may_not_end_once_it_has_begun_to_settle(
     async_spool = AsyncSpool(
         hold_any(tmp_path, bytes_max=BYTES_MAX), pending_rows_max=1, pending_bytes_max=1
     )
-    forwarder = Forwarder(async_spool, bootstrap_servers="", body_bytes_max=1024)
+    forwarder = Forwarder(async_spool, kafka=plaintext(""), body_bytes_max=1024)
     assert forwarder.can_be_dropped
     monkeypatch.setattr(forwarder._last_outcome, "_outcome", LastTransaction.COMMITTED)  # noqa: SLF001
     assert forwarder.can_be_dropped

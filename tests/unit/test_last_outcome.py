@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.kafka.access import plaintext
 
 from ingress.forward import last_outcome
 from ingress.forward.last_outcome import LastOutcome
@@ -36,7 +37,7 @@ async def opened(directory: Path) -> AsyncIterator[tuple[Spool, LastOutcome]]:
     spool = hold_any(directory, bytes_max=1 << 20)
     async_spool = AsyncSpool(spool, pending_rows_max=0, pending_bytes_max=0)
     try:
-        yield spool, LastOutcome(async_spool, "")
+        yield spool, LastOutcome(async_spool, plaintext(""))
     finally:
         await async_spool.stop()
         async_spool.close()

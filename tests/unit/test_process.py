@@ -17,7 +17,7 @@ async def run(raised):
     if raised:
         raise raised
 
-def start(shared, own):
+def start(shared, kafka, own):
     {start}
     return run({raised})
 

@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner
 from support.archive.archives import FIRST, FIRST_MS, WrittenArchive, numbered
 from support.builders import P0, P1
+from support.kafka.access import plaintext
 
 from consumers.archive.segment import DamagedSegment
 from consumers.runtime.batch import Partition
@@ -151,7 +152,7 @@ async def test_a_damaged_segment_ends_the_command_with_a_code_that_its_help_list
     (name,) = await written.fill(1)
     written.path(name).write_bytes(written.path(name).read_bytes()[:-1])
     with pytest.raises(ArchiveDamaged, match=name) as damaged:
-        async with reading_source(a_selection(), "", str(written.directory)) as source:
+        async with reading_source(a_selection(), plaintext(""), str(written.directory)) as source:
             _ = [part async for part in source.parts({})]
     output = CliRunner().invoke(main, ["replay", "--help"]).output
     listed = {int(code) for code in re.findall(r"^ +([0-9]+)  +[a-z]", output, re.MULTILINE)}

@@ -5,6 +5,7 @@ import signal
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from support.kafka.access import plaintext
 from support.processes.ingress import until
 
 from ops.demo.embedded import child
@@ -52,7 +53,7 @@ class Broker:
 
     async def make_topics(self) -> None:
         """Create Hookline's topics."""
-        await apply_topics(self.address, body_bytes_max=1 << 20, replicas=1)
+        await apply_topics(plaintext(self.address), body_bytes_max=1 << 20, replicas=1)
 
     def kill(self) -> None:
         """Kill it as a crash would."""

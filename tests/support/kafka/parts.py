@@ -11,6 +11,7 @@ from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from aiokafka.structs import ConsumerRecord
 from support.builders import a_body, a_callback, store
 from support.fakes import MemoryDeadLetters
+from support.kafka.access import plaintext
 from support.runner_bench import BY_DEFAULT
 
 from consumers.runtime.batch import Limits
@@ -65,7 +66,7 @@ class Pipe:
         """Forward until all rows are in Kafka, or `until` holds; then abandon it as in a crash."""
         async with self.async_spool() as async_spool:
             forwarder = kind(
-                async_spool, bootstrap_servers=self.bootstrap_servers, body_bytes_max=BODY_BYTES_MAX
+                async_spool, kafka=plaintext(self.bootstrap_servers), body_bytes_max=BODY_BYTES_MAX
             )
             self.forwarder = forwarder
             running = asyncio.create_task(forwarder.run())
@@ -171,7 +172,7 @@ async def run_until(
 ) -> None:
     """Run a consumer on the main topic until `holds`, then leave the group."""
     real = KafkaDeadLetters(
-        bootstrap_servers=bootstrap_servers, record_bytes_max=BODY_BYTES_MAX, group=group
+        kafka=plaintext(bootstrap_servers), record_bytes_max=BODY_BYTES_MAX, group=group
     )
     runner = Runner(
         name="test",
@@ -191,7 +192,7 @@ async def run_until(
         asyncio.timeout(seconds),
         asyncio.TaskGroup() as tasks,
         join_group(
-            bootstrap_servers=bootstrap_servers,
+            kafka=plaintext(bootstrap_servers),
             group=group,
             topic=CALLBACKS.name,
             owner=runner,

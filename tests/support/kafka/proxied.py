@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import uvloop
+from support.kafka.access import plaintext
 from support.kafka.broker import session
 from support.kafka.tcp_proxy import tcp_proxy
 
@@ -46,7 +47,7 @@ def kafka_behind_a_proxy(directory: Path) -> Iterator[ProxiedKafka]:
 
     async def make_topics() -> None:
         async with tcp_proxy(proxied.port, proxied.proxy_port):
-            await apply_topics(proxied.address, body_bytes_max=1 << 20, replicas=1)
+            await apply_topics(plaintext(proxied.address), body_bytes_max=1 << 20, replicas=1)
 
     with child.running(kafka):
         asyncio.run(make_topics())

@@ -7,6 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from support.kafka.access import plaintext
 
 from ops.demo.embedded.kafka import CLASSES, STORAGE, EmbeddedKafka, kept_directory
 from ops.topic_changes import apply_topics
@@ -50,7 +51,7 @@ def _make(directory: Path, made: Path) -> None:
 
 async def _use(address: str) -> None:
     """Have a broker load the classes of what tests ask for: topics, transactions and groups."""
-    await apply_topics(address, body_bytes_max=1 << 20, replicas=1)
+    await apply_topics(plaintext(address), body_bytes_max=1 << 20, replicas=1)
     async with AIOKafkaProducer(bootstrap_servers=address, transactional_id=GROUP) as producer:
         for _ in range(TRANSACTIONS):
             async with producer.transaction():

@@ -15,6 +15,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions
 from support.archive.reader import SUFFIX, read
 from support.builders import a_body, a_callback
+from support.kafka.access import plaintext
 from support.processes.consumer import Consumer
 from support.processes.ingress import until
 from valkey import Valkey
@@ -55,7 +56,7 @@ async def recreate_topic(kafka: str) -> None:
         await admin.delete_topics([CALLBACKS.name])
     finally:
         await admin.close()
-    done = await apply_topics(kafka, body_bytes_max=1 << 20, replicas=1)
+    done = await apply_topics(plaintext(kafka), body_bytes_max=1 << 20, replicas=1)
     assert f"{CALLBACKS.name}: created with {CALLBACKS.partitions} partitions" in done
 
 

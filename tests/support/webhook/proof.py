@@ -4,6 +4,7 @@ import hashlib
 import json
 from pathlib import Path
 
+from support.kafka.access import plaintext
 from support.kafka.parts import run_until
 from support.webhook.receiver import Arrival
 from support.webhook.world import World
@@ -48,7 +49,7 @@ async def audited(world: World, *, wait_s: float = AUDIT_WAIT_S) -> Report:
     return await audit(
         world.pipe.ends,
         Sources(
-            bootstrap_servers=world.kafka,
+            kafka=plaintext(world.kafka),
             archive=str(archive),
             webhooks=(
                 WebhookSource(name=world.name, callback_filter=CallbackFilter(), logs=(log,)),

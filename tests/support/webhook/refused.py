@@ -1,5 +1,6 @@
 """Callbacks of one conversation that the webhook `crm` has refused, and its retry topic."""
 
+from support.kafka.access import plaintext
 from support.kafka.parts import in_topic, many
 from support.rejected_world import RejectedWorld, Stored
 
@@ -23,7 +24,7 @@ async def refused_by_crm(world: RejectedWorld, count: int) -> list[Stored]:
 def crm_retry_topic(world: RejectedWorld) -> RetryTopic:
     """Return the retry topic of the webhook, which the first claim creates."""
     return RetryTopic(
-        bootstrap_servers=world.kafka, name="crm", record_bytes_max=record_bytes_max(1 << 20)
+        kafka=plaintext(world.kafka), name="crm", record_bytes_max=record_bytes_max(1 << 20)
     )
 
 

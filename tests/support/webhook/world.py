@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from support.kafka.access import plaintext
 from support.kafka.parts import Pipe, delete_before, ends_of, many, run_until
 from support.processes.consumer import Consumer
 from support.webhook.receiver import SECRET, Answer, Receiver, ok, receiving
@@ -59,8 +60,9 @@ class World:
     @asynccontextmanager
     async def handler(self, **fields: Any) -> AsyncIterator[WebhookHandler]:
         """Yield a member's handler, in this process."""
-        shared = SharedSettings(bootstrap_servers=self.kafka)
-        async with open_handler(shared, 100, self.settings(**fields)) as (handler, _):
+        settings = self.settings(**fields)
+        async with open_handler(SharedSettings(), plaintext(self.kafka), 100, settings) as opened:
+            handler, _ = opened
             assert isinstance(handler, WebhookHandler)
             yield handler
 
