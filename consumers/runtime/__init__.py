@@ -20,7 +20,8 @@ ends, and nothing is lost.
 `main(Consumer(...))` is the whole process: settings from the environment, signals, health, metrics.
 A sink that is a SQL database needs no handler of its own: see `sql_sink`. (The consumer `sync` has
 its own, which writes a batch and the position in one statement.) docs/consumers.md is the
-guide, and examples/subscriber is a project that uses this package.
+guide. Other teams import this package as `hookline_runtime` (deploy/runtime); examples/subscriber
+is such a project.
 """
 
 from consumers.runtime.batch import (

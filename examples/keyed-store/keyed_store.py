@@ -5,10 +5,8 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from valkey import Valkey
-from valkey.exceptions import ValkeyError
-
-from consumers.runtime import (
+from hookline_runtime import (
+    CALLBACKS,
     Batch,
     Consumer,
     Opened,
@@ -18,7 +16,8 @@ from consumers.runtime import (
     main,
     sql_sink,
 )
-from schemas.topics import CALLBACKS
+from valkey import Valkey
+from valkey.exceptions import ValkeyError
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from consumers.runtime import Batch, Consumer, Opened, Settings, callbacks, main, sql_sink
-from schemas.topics import CALLBACKS
+from hookline_runtime import CALLBACKS, Batch, Consumer, Opened, Settings, callbacks, main, sql_sink
 
 DAYS = "create table if not exists days (day, app, command, callbacks, unique (day, app, command))"
 ADD = """insert into days values (?, ?, ?, ?)

@@ -7,9 +7,8 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from hookline_runtime.contract import CHECKS, StoreUnderTest
 from subscriber import SubscriberSettings, sink
-
-from consumers.runtime.contract import CHECKS, StoreUnderTest
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)

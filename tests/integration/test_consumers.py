@@ -1,7 +1,6 @@
 """`python -m consumers`: its list of consumers, its help, and the faults of settings."""
 
 import runpy
-import shutil
 import socket
 import subprocess
 import sys
@@ -148,7 +147,8 @@ def test_another_consumer_is_one_file_and_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The test adds the example to the package as a file, and a line to the list."""
-    shutil.copy(EXAMPLE, tmp_path)
+    example = EXAMPLE.read_text().replace("from hookline_runtime", "from consumers.runtime")
+    (tmp_path / EXAMPLE.name).write_text(example)
     monkeypatch.setattr(consumers, "__path__", [*consumers.__path__, str(tmp_path)])
     monkeypatch.setitem(CONSUMERS, "subscriber", "callbacks by day, app and command, in SQLite")
     try:

@@ -8,6 +8,8 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from support.processes.runtime_copy import with_runtime
+
 EXAMPLES = Path(__file__).parents[3] / "examples"
 
 
@@ -31,7 +33,7 @@ class Example:
 
     async def start(self, **variables: str) -> asyncio.subprocess.Process:
         """Run it as its README says, with additional variables."""
-        env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+        env = with_runtime(os.environ)
         with self.log.open("ab") as log:
             return await asyncio.create_subprocess_exec(
                 *("bash", "-euc", self._command),

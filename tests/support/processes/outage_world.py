@@ -17,6 +17,7 @@ from support.processes.blackbox import hookline
 from support.processes.consumer import Consumer
 from support.processes.ingress import Ingress, until
 from support.processes.load import committed_offsets
+from support.processes.runtime_copy import with_runtime
 from support.processes.senders import Senders
 from support.sync_tables import receipts
 from valkey import Valkey
@@ -51,7 +52,7 @@ class World:
             member("archive", url=self._archive, **SEGMENTS),
             member("sync", postgres=postgres),
             member("counters", valkey=valkey),
-            member("subscriber", file=self._days),
+            member("subscriber", file=self._days, env=with_runtime({})),
         ]
         self.consumers[-1].command = [sys.executable, str(SUBSCRIBER)]
 
