@@ -16,7 +16,7 @@ BLOCK_OFFSETS = 1024
 _64_BITS = (1 << 64) - 1
 
 
-class _Open:
+class _OpenBlock:
     """The archived records of a block that may not be complete."""
 
     def __init__(self, block: int) -> None:
@@ -30,7 +30,7 @@ class BlockSums:
 
     def __init__(self) -> None:
         self._sums: defaultdict[Partition, dict[int, int]] = defaultdict(dict)
-        self._open: dict[Partition, _Open] = {}
+        self._open: dict[Partition, _OpenBlock] = {}
 
     def add_record(self, partition: Partition, offset: int, check: int) -> None:
         """Add a record of the topic; `check` is a digest of everything that is compared."""
@@ -42,12 +42,12 @@ class BlockSums:
     ) -> list[BucketRow]:
         """Add a record of the archive; return the rows that must be compared, of any record."""
         block, to_compare = offset // BLOCK_OFFSETS, list[BucketRow]()
-        is_open = self._open.get(partition)
-        if is_open is None or is_open.block != block:
+        open_block = self._open.get(partition)
+        if open_block is None or open_block.block != block:
             to_compare = self._close(partition)
-            is_open = self._open[partition] = _Open(block)
-        is_open.sum = is_open.sum + check & _64_BITS
-        is_open.rows.append(row)
+            open_block = self._open[partition] = _OpenBlock(block)
+        open_block.sum = open_block.sum + check & _64_BITS
+        open_block.rows.append(row)
         return to_compare
 
     def close_all(self) -> Iterator[BucketRow]:

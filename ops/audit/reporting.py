@@ -52,7 +52,7 @@ class _Reporting:
         }
         self._expired = sum(len(proof.expired) for proof in self._proofs.values())
         self._differences = Differences(listed_max=LISTED_MAX)
-        self._contents = ContentCheck(self._differences)
+        self._content_check = ContentCheck(self._differences)
         self._counted = collected.message_counts.days.counted()
         self._compare_contents()
 
@@ -62,7 +62,7 @@ class _Reporting:
         for webhook in webhooks:
             webhook.begin_report()
         for group in self._collected.contents.groups():
-            self._contents.compare(group)
+            self._content_check.compare(group)
             rows.compare(group)
             self._counted.leave_out_repeats(callback.mark for callback in group.callbacks)
             for webhook in webhooks:
@@ -88,7 +88,7 @@ class _Reporting:
             ),
             statistics=self._statistics(dead_lettered),
             days=self._days(origins, dead_lettered),
-            repeats=self._contents.repeats,
+            repeats=self._content_check.repeats,
             foreign=collected.foreign_count,
             different=self._differences.count,
             different_listed=self._differences.listed(
