@@ -81,15 +81,15 @@ class Contents:
         self._dead_letters[location.origin].add(location.sequence)
         self._add(Kind.DEAD_LETTER, ce_id, body_sha256, location, content=content)
 
-    def add_row(self, ce_id: str, body_sha256: bytes, origin: str, sequence: int) -> None:
+    def add_receipt(self, ce_id: str, body_sha256: bytes, origin: str, sequence: int) -> None:
         """Add a receipt of the database, with the digest of its row."""
         location = Location(origin, sequence, "", 0, 0)
-        self._add(Kind.ROW, ce_id, body_sha256, location)
+        self._add(Kind.RECEIPT, ce_id, body_sha256, location)
 
-    def forget_rows(self) -> None:
-        """Forget the rows of the database, before they are read again."""
-        self._files[Kind.ROW] = BucketFile()
-        self._rows.forget_texts_of_rows()
+    def forget_receipts(self) -> None:
+        """Forget the receipts, before they are read again."""
+        self._files[Kind.RECEIPT] = BucketFile()
+        self._rows.forget_texts_of_receipts()
 
     def add_delivery(
         self, ce_id: str, body_sha256: bytes | None, place: tuple[str, int] | None, mark: int
@@ -115,7 +115,7 @@ class Contents:
             location,
             content=content,
             mark=mark,
-            is_database_row=kind is Kind.ROW,
+            is_receipt=kind is Kind.RECEIPT,
         )
         self._files[kind].add(*row)
         return row[1 + CHECK]

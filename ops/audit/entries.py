@@ -1,5 +1,5 @@
 """
-The entries of an audit, as rows of integers: callbacks, copies, rows of the database, deliveries.
+The entries of an audit, as rows of integers: callbacks, copies, receipts, deliveries.
 
 A row begins with 64 bits of the `ce_id`, then comes a check of everything that is compared: two
 entries with one check have the same id, origin, sequence and body.
@@ -25,7 +25,7 @@ _REST_BITS = 128 - 64 - _BUCKET_BITS
 _ODD = 0x9E37_79B9_7F4A_7C15_F39D
 # The rest of an id that is not 128 bits in hex: its position in a file of texts, and which one.
 _IS_TEXT = 1 << 63
-_IS_TEXT_OF_ROW = 1 << 62
+_IS_TEXT_OF_RECEIPT = 1 << 62
 # The columns of a row: 64 bits of the id, a digest of the next fields, and the fields.
 KEY, CHECK, _ORIGIN_AND_MARK, SEQUENCE, _DIGEST, _CONTENT, _LOCATION, _REST = range(COLUMNS)
 _MARK_BITS = 32
@@ -37,13 +37,13 @@ class Kind(IntEnum):
     FIRST = 0
     DEAD_LETTER = 1
     COPY = 2
-    ROW = 3
+    RECEIPT = 3
     DELIVERY = 4
 
 
 class Entry(NamedTuple):
     """
-    A callback, a copy of it, a row of the database, or a delivery to a webhook.
+    A callback, a copy of it, a receipt of the database, or a delivery to a webhook.
 
     `digest` is that of the body, 0 if it is not known. `content`: see `Contents.add`. `mark` is any
     number of the caller. `sequence` is 0 if origin and sequence are not known.
@@ -75,12 +75,12 @@ class EntryRows:
         self._origins: list[str] = []
         self._origin_numbers: dict[str, int] = {}
         self._texts = TextFile()
-        # Those of rows of the database, which are read again and again.
-        self._texts_of_rows = TextFile()
+        # Those of receipts, which are read again and again.
+        self._texts_of_receipts = TextFile()
 
-    def forget_texts_of_rows(self) -> None:
-        """Forget the ids of the rows of the database, whose entries must not be used any more."""
-        self._texts_of_rows = TextFile()
+    def forget_texts_of_receipts(self) -> None:
+        """Forget the ids of receipts, whose entries must not be used any more."""
+        self._texts_of_receipts = TextFile()
 
     def row(
         self,
@@ -90,7 +90,7 @@ class EntryRows:
         *,
         content: bytes = b"",
         mark: int = 0,
-        is_database_row: bool = False,
+        is_receipt: bool = False,
     ) -> BucketRow:
         """
         Return the number of the bucket, and the columns.
@@ -98,7 +98,7 @@ class EntryRows:
         Raises:
             AuditFailed: the directory of temporary files is full, or fails.
         """
-        bucket, key, rest = self._key(ce_id, is_database_row=is_database_row)
+        bucket, key, rest = self._key(ce_id, is_receipt=is_receipt)
         number = self._origin_numbers.setdefault(location.origin, len(self._origins))
         if number == len(self._origins):
             self._origins.append(location.origin)
@@ -118,7 +118,7 @@ class EntryRows:
             rest,
         )
 
-    def _key(self, ce_id: str, *, is_database_row: bool) -> tuple[int, int, int]:
+    def _key(self, ce_id: str, *, is_receipt: bool) -> tuple[int, int, int]:
         """Return the bucket of an id, 64 bits of it, and the rest that completes it."""
         # An ingress writes 128 bits of a digest in hex; other producers write any text.
         if len(ce_id) == 32:
@@ -131,8 +131,8 @@ class EntryRows:
                 return _mixed(int.from_bytes(bits, "big"))
         number = int.from_bytes(hashlib.blake2b(ce_id.encode(), digest_size=16).digest(), "big")
         rest = (
-            _IS_TEXT | _IS_TEXT_OF_ROW | self._texts_of_rows.add(ce_id)
-            if is_database_row
+            _IS_TEXT | _IS_TEXT_OF_RECEIPT | self._texts_of_receipts.add(ce_id)
+            if is_receipt
             else _IS_TEXT | self._texts.add(ce_id)
         )
         return number >> 64 + _REST_BITS, number >> _REST_BITS & _64_BITS, rest
@@ -145,8 +145,8 @@ class EntryRows:
             AuditFailed: a temporary file cannot be read.
         """
         if rest & _IS_TEXT:
-            texts = self._texts_of_rows if rest & _IS_TEXT_OF_ROW else self._texts
-            return texts.text(rest & _IS_TEXT_OF_ROW - 1)
+            texts = self._texts_of_receipts if rest & _IS_TEXT_OF_RECEIPT else self._texts
+            return texts.text(rest & _IS_TEXT_OF_RECEIPT - 1)
         return f"{_unmixed(bucket, key, rest):032x}"
 
     def entry(self, row: "array[int]") -> Entry:

@@ -35,7 +35,7 @@ class Group:
     ce_id: str
     callbacks: Iterable[Entry]
     copies: Iterable[Pair]
-    rows: Iterable[Pair]
+    receipts: Iterable[Pair]
     deliveries: Iterable[Pair]
 
     def common_digests(self, pairs: Iterable[Pair]) -> set[int]:

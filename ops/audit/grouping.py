@@ -28,12 +28,12 @@ class _Entries:
 
     callbacks: list[Entry] = field(default_factory=list)
     copies: list[Entry] = field(default_factory=list)
-    rows: list[Entry] = field(default_factory=list)
+    receipts: list[Entry] = field(default_factory=list)
     deliveries: list[Entry] = field(default_factory=list)
 
     def any_entry(self) -> Entry:
         """Return an entry of the id."""
-        return (self.callbacks or self.copies or self.rows or self.deliveries)[0]
+        return (self.callbacks or self.copies or self.receipts or self.deliveries)[0]
 
     def group(self, ce_id: str) -> Group:
         """Return the group, with the callbacks that have the places of the other entries."""
@@ -43,7 +43,7 @@ class _Entries:
             return [(entry, by_place.get(entry.place)) for entry in entries]
 
         return Group(
-            ce_id, self.callbacks, pairs(self.copies), pairs(self.rows), pairs(self.deliveries)
+            ce_id, self.callbacks, pairs(self.copies), pairs(self.receipts), pairs(self.deliveries)
         )
 
 
@@ -124,8 +124,8 @@ class Grouping:
             yield entries.group(self._rows.ce_id(bucket, key, entries.any_entry().rest))
 
     def _add_to_entries(self, entries: _Entries, kind: Kind, entry: Entry) -> None:
-        if kind is Kind.ROW:
-            entries.rows.append(entry)
+        if kind is Kind.RECEIPT:
+            entries.receipts.append(entry)
         elif kind is Kind.DELIVERY:
             entries.deliveries.append(entry)
         elif kind is Kind.DEAD_LETTER and self._is_callback(entry):

@@ -56,7 +56,7 @@ class LargeGroup:
             ce_id=self._rows.ce_id(self._bucket, self._key, self._rows.entry(any_row).rest),
             callbacks=Reread(self._callbacks),
             copies=Reread(lambda: self._unequal(Kind.COPY)),
-            rows=Reread(lambda: self._unequal(Kind.ROW)),
+            receipts=Reread(lambda: self._unequal(Kind.RECEIPT)),
             deliveries=Reread(lambda: self._unequal(Kind.DELIVERY)),
         )
 

@@ -57,13 +57,13 @@ class _Reporting:
         self._compare_contents()
 
     def _compare_contents(self) -> None:
-        rows = RowCheck(self._collected.contents, self._differences)
+        row_check = RowCheck(self._collected.contents, self._differences)
         webhooks = self._collected.webhooks.values()
         for webhook in webhooks:
             webhook.begin_report()
         for group in self._collected.contents.groups():
             self._content_check.compare(group)
-            rows.compare(group)
+            row_check.compare(group)
             self._counted.leave_out_repeats(callback.mark for callback in group.callbacks)
             for webhook in webhooks:
                 webhook.compare(group, self._differences)

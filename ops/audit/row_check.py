@@ -21,20 +21,20 @@ class RowCheck:
 
     def compare(self, group: Group) -> None:
         """Compare the receipts of one id, and the row that they share."""
-        digests = group.common_digests(group.rows)
+        digests = group.common_digests(group.receipts)
         changed: tuple[Entry, Entry] | None = None
-        for row, callback in group.rows:
+        for receipt, callback in group.receipts:
             if callback is not None:
-                if row.digest not in digests:
-                    changed = changed or (row, callback)
-            elif self._contents.has(*row.place):
+                if receipt.digest not in digests:
+                    changed = changed or (receipt, callback)
+            elif self._contents.has(*receipt.place):
                 # The callback with this sequence has another id.
-                self._differences.add(group.ce_id, None, _location(row))
+                self._differences.add(group.ce_id, None, _location(receipt))
             # Otherwise the callback is neither in Kafka nor archived: missing there, or expired.
         if changed is not None:
-            row, callback = changed
-            self._differences.add(group.ce_id, callback.location, _location(row))
+            receipt, callback = changed
+            self._differences.add(group.ce_id, callback.location, _location(receipt))
 
 
-def _location(row: Entry) -> Location:
-    return Location(*row.place, topic=POSTGRESQL, partition=-1, offset=-1)
+def _location(receipt: Entry) -> Location:
+    return Location(*receipt.place, topic=POSTGRESQL, partition=-1, offset=-1)

@@ -198,8 +198,8 @@ class Tally:
             ranges.setdefault(partition, []).append(expired)
 
     def forget_receipts(self) -> None:
-        """Forget all receipts and rows of the database, before they are read again."""
-        self._contents.forget_rows()
+        """Forget all receipts of the database, before they are read again."""
+        self._contents.forget_receipts()
         self.receipts = 0
         for origin in self.origins.names():
             evidence = self.origins.evidence(origin)
@@ -214,7 +214,7 @@ class Tally:
             # A row of a foreign record may have a sequence that no spool gives.
             if sequence > 0 and self.origins.add_origin_and_check(origin, sequence):
                 self.origins.evidence(origin).postgres.add(sequence)
-                self._contents.add_row(ce_id, sha256, origin, sequence)
+                self._contents.add_receipt(ce_id, sha256, origin, sequence)
 
     def add_expired_receipts(self, ranges: Iterable[tuple[str, int, int]]) -> None:
         """Add ranges that `hookline sync expire` has deleted: origin, first and last sequence."""

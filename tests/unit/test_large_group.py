@@ -25,7 +25,7 @@ ID = "ab" * 16
 IDS = st.sampled_from([ID, "order-4711"])
 ENTRIES = st.lists(
     st.tuples(
-        st.sampled_from(["callback", "archived", "dead letter", "row", "delivery", "id alone"]),
+        st.sampled_from(["callback", "archived", "dead letter", "receipt", "delivery", "id alone"]),
         IDS,
         st.sampled_from([ORIGIN, "p"]),
         st.integers(1, 3),
@@ -45,8 +45,8 @@ def contents_of(entries: Iterable[tuple[str, str, str, int, bytes]]) -> Contents
     for offset, (kind, ce_id, origin, sequence, body) in enumerate(entries):
         digest = hashlib.sha256(body).digest()
         place = at(origin, sequence, offset)
-        if kind == "row":
-            contents.add_row(ce_id, digest, origin, sequence)
+        if kind == "receipt":
+            contents.add_receipt(ce_id, digest, origin, sequence)
         elif kind == "dead letter":
             dead = at(origin, sequence, offset, DEAD_LETTERS.name)
             contents.add_dead_letter(ce_id, digest, dead, b"contents")
@@ -66,7 +66,7 @@ def groups_of(contents: Contents) -> list[tuple[str, list[list[object]]]]:
     """Return the groups that have an entry to compare, each list of entries in one order."""
 
     def is_compared(group: Group) -> bool:
-        unequal = [*group.copies, *group.rows, *group.deliveries]
+        unequal = [*group.copies, *group.receipts, *group.deliveries]
         return bool(unequal) or len(list(group.callbacks)) > 1
 
     return sorted(
@@ -78,7 +78,7 @@ def groups_of(contents: Contents) -> list[tuple[str, list[list[object]]]]:
                     # The position of the id's text may be that of any entry.
                     [each._replace(rest=0) for each in group.callbacks],
                     group.copies,
-                    group.rows,
+                    group.receipts,
                     group.deliveries,
                 )
             ],
@@ -140,10 +140,10 @@ def test_the_memory_does_not_grow_with_the_callbacks_of_one_id(
     for sequence in range(1, last + 1):
         content = b"contents" if sequence < last else b"another!"
         contents.add(ID, body.digest(), at(ORIGIN, sequence, sequence), content, mark=0)
-        contents.add_row(ID, body.digest(), ORIGIN, sequence)
+        contents.add_receipt(ID, body.digest(), ORIGIN, sequence)
         webhook.add_delivery(LoggedDelivery(id=ID, sha256=body.hexdigest()))
     contents.add_copy(ID, other.digest(), at(ORIGIN, 77, last + 1))
-    contents.add_row(ID, other.digest(), ORIGIN, 78)
+    contents.add_receipt(ID, other.digest(), ORIGIN, 78)
     tracemalloc.start()
     listed, repeats = compared(contents, webhook)
     _, peak = tracemalloc.get_traced_memory()

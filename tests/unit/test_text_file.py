@@ -63,20 +63,20 @@ def test_a_full_disk_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         file.text(first)
 
 
-def test_ids_of_rows_are_forgotten_with_their_rows(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An audit that waits reads the rows again in each round; the ids of callbacks stay."""
+def test_ids_of_receipts_are_forgotten_with_their_receipts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An audit that waits reads the receipts again in each round; the ids of callbacks stay."""
     monkeypatch.setattr(text_file, "TEXT_BYTES_MAX", 10)
     contents = Contents()
     contents.add("order-0", DIGEST, Location("o", 1, CALLBACKS.name, 0, 1), b"contents", 0)
     sizes = []
     for _ in range(3):
-        contents.forget_rows()
+        contents.forget_receipts()
         for number in range(1000):
-            contents.add_row(f"order-{number:032}", DIGEST, "p", number)
+            contents.add_receipt(f"order-{number:032}", DIGEST, "p", number)
         assert {group.ce_id for group in contents.groups()} >= {f"order-{7:032}"}
         sizes.append(bytes_of_temporary_files())
     # Files of earlier tests may be closed meanwhile.
     assert sizes[0] >= sizes[1] >= sizes[2] > 1000 * 32
-    contents.forget_rows()
-    contents.add_row("order-0", b"e" * 32, "o", 1)
+    contents.forget_receipts()
+    contents.add_receipt("order-0", b"e" * 32, "o", 1)
     assert [group.ce_id for group in contents.groups()] == ["order-0"]
