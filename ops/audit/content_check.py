@@ -20,7 +20,7 @@ class ContentCheck:
                 first = callback
                 continue
             self.repeats += 1
-            if callback.content != first.content:
+            if callback.content_digest != first.content_digest:
                 self._differences.add(group.ce_id, first.location, callback.location)
         self._compare_copies(group)
 
@@ -29,5 +29,5 @@ class ContentCheck:
             if callback is None:
                 # The callback with this sequence has another id.
                 self._differences.add("", None, copy.location)
-            elif callback.digest != copy.digest:
+            elif callback.body_digest != copy.body_digest:
                 self._differences.add("", callback.location, copy.location)

@@ -46,15 +46,17 @@ class Contents:
         return origin in self._sequences and sequence in self._sequences[origin]
 
     def add(
-        self, ce_id: str, body_sha256: bytes, location: Location, content: bytes, mark: int
+        self, ce_id: str, body_sha256: bytes, location: Location, content_digest: bytes, mark: int
     ) -> None:
         """
         Add a callback whose sequence has none yet.
 
-        `content` is a digest that all callbacks of one `ce_id` must share.
+        All callbacks of one `ce_id` must have one `content_digest` (schemas/identity.py).
         """
         self._sequences[location.origin].add(location.sequence)
-        check = self._add(Kind.FIRST, ce_id, body_sha256, location, content=content, mark=mark)
+        check = self._add(
+            Kind.CALLBACK, ce_id, body_sha256, location, content_digest=content_digest, mark=mark
+        )
         self._note(location, check)
 
     def add_copy(self, ce_id: str, body_sha256: bytes, location: Location) -> None:
@@ -75,11 +77,11 @@ class Contents:
             self._files[Kind.COPY].add(*to_compare)
 
     def add_dead_letter(
-        self, ce_id: str, body_sha256: bytes, location: Location, content: bytes
+        self, ce_id: str, body_sha256: bytes, location: Location, content_digest: bytes
     ) -> None:
         """Add a dead letter: a copy of a callback that may come later, or the callback itself."""
         self._dead_letters[location.origin].add(location.sequence)
-        self._add(Kind.DEAD_LETTER, ce_id, body_sha256, location, content=content)
+        self._add(Kind.DEAD_LETTER, ce_id, body_sha256, location, content_digest=content_digest)
 
     def add_receipt(self, ce_id: str, body_sha256: bytes, origin: str, sequence: int) -> None:
         """Add a receipt of the database, with the digest of its row."""
@@ -105,7 +107,7 @@ class Contents:
         body_sha256: bytes | None,
         location: Location,
         *,
-        content: bytes = b"",
+        content_digest: bytes = b"",
         mark: int = 0,
     ) -> int:
         """Add a row; return its check."""
@@ -113,7 +115,7 @@ class Contents:
             ce_id,
             body_sha256,
             location,
-            content=content,
+            content_digest=content_digest,
             mark=mark,
             is_receipt=kind is Kind.RECEIPT,
         )

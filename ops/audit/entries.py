@@ -27,14 +27,14 @@ _ODD = 0x9E37_79B9_7F4A_7C15_F39D
 _IS_TEXT = 1 << 63
 _IS_TEXT_OF_RECEIPT = 1 << 62
 # The columns of a row: 64 bits of the id, a digest of the next fields, and the fields.
-KEY, CHECK, _ORIGIN_AND_MARK, SEQUENCE, _DIGEST, _CONTENT, _LOCATION, _REST = range(COLUMNS)
+KEY, CHECK, _ORIGIN_AND_MARK, SEQUENCE, _BODY, _CONTENT, _LOCATION, _REST = range(COLUMNS)
 _MARK_BITS = 32
 
 
 class Kind(IntEnum):
     """The kind of a row; each kind has a file: callbacks, and rows that should equal one."""
 
-    FIRST = 0
+    CALLBACK = 0
     DEAD_LETTER = 1
     COPY = 2
     RECEIPT = 3
@@ -45,14 +45,14 @@ class Entry(NamedTuple):
     """
     A callback, a copy of it, a receipt of the database, or a delivery to a webhook.
 
-    `digest` is that of the body, 0 if it is not known. `content`: see `Contents.add`. `mark` is any
+    `body_digest` is 0 if the body is not known. `content_digest`: see `Contents.add`. `mark` is any
     number of the caller. `sequence` is 0 if origin and sequence are not known.
     """
 
     origin: str
     sequence: int
-    digest: int
-    content: int
+    body_digest: int
+    content_digest: int
     mark: int
     packed_location: int
     rest: int
@@ -88,7 +88,7 @@ class EntryRows:
         body_sha256: bytes | None,
         location: Location,
         *,
-        content: bytes = b"",
+        content_digest: bytes = b"",
         mark: int = 0,
         is_receipt: bool = False,
     ) -> BucketRow:
@@ -103,17 +103,17 @@ class EntryRows:
         if number == len(self._origins):
             self._origins.append(location.origin)
         # 0 means that the body is not known, so it is not used as a digest.
-        digest = (int.from_bytes(body_sha256[:8], "big") or 1) if body_sha256 else 0
+        body_digest = (int.from_bytes(body_sha256[:8], "big") or 1) if body_sha256 else 0
         # No sender can choose these integers, so two tuples have the same hash by chance only.
-        check = hash((key, number, location.sequence, digest)) & _64_BITS
+        check = hash((key, number, location.sequence, body_digest)) & _64_BITS
         return (
             bucket,
             key,
             check,
             number << _MARK_BITS | mark,
             location.sequence,
-            digest,
-            int.from_bytes(content[:8], "big"),
+            body_digest,
+            int.from_bytes(content_digest[:8], "big"),
             location.packed(),
             rest,
         )
@@ -154,7 +154,13 @@ class EntryRows:
         origin = self._origins[row[_ORIGIN_AND_MARK] >> _MARK_BITS]
         mark = row[_ORIGIN_AND_MARK] & (1 << _MARK_BITS) - 1
         return Entry(
-            origin, row[SEQUENCE], row[_DIGEST], row[_CONTENT], mark, row[_LOCATION], row[_REST]
+            origin,
+            row[SEQUENCE],
+            row[_BODY],
+            row[_CONTENT],
+            mark,
+            row[_LOCATION],
+            row[_REST],
         )
 
 

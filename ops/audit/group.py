@@ -40,7 +40,7 @@ class Group:
 
     def common_digests(self, pairs: Iterable[Pair]) -> set[int]:
         """Return the digests of bodies that both the entries of `pairs` and callbacks have."""
-        digests = {entry.digest for entry, _ in pairs}
+        digests = {entry.body_digest for entry, _ in pairs}
         if not digests:
             return digests
-        return {each.digest for each in self.callbacks if each.digest in digests}
+        return {each.body_digest for each in self.callbacks if each.body_digest in digests}

@@ -74,14 +74,14 @@ class Grouping:
         """
         for bucket in range(BUCKETS):
             large = self._keys_of_many_rows(bucket)
-            firsts = self._rows_of(Kind.FIRST, bucket, large)
-            checks = set(firsts[CHECK::COLUMNS])
+            callback_rows = self._rows_of(Kind.CALLBACK, bucket, large)
+            checks = set(callback_rows[CHECK::COLUMNS])
             others: dict[Kind, list[array[int]]] = {
                 kind: list(rows_without(self._rows_of(kind, bucket, large), checks))
                 for kind in Kind
-                if kind is not Kind.FIRST
+                if kind is not Kind.CALLBACK
             }
-            yield from self._groups_of(bucket, firsts, others)
+            yield from self._groups_of(bucket, callback_rows, others)
             for key in large:
                 yield LargeGroup(self._rows, self._files, bucket, key, self._is_callback).group()
 
@@ -106,16 +106,16 @@ class Grouping:
         return rows
 
     def _groups_of(
-        self, bucket: int, firsts: "array[int]", others: "dict[Kind, list[array[int]]]"
+        self, bucket: int, callback_rows: "array[int]", others: "dict[Kind, list[array[int]]]"
     ) -> Iterator[Group]:
-        keys = firsts[KEY::COLUMNS]
+        keys = callback_rows[KEY::COLUMNS]
         wanted = _repeated(keys).union(row[KEY] for rows in others.values() for row in rows)
         if not wanted:
             return
         by_key: defaultdict[int, _Entries] = defaultdict(_Entries)
         for index, key in enumerate(keys):
             if key in wanted:
-                row = firsts[index * COLUMNS : (index + 1) * COLUMNS]
+                row = callback_rows[index * COLUMNS : (index + 1) * COLUMNS]
                 by_key[key].callbacks.append(self._rows.entry(row))
         for kind, rows in others.items():
             for row in rows:
@@ -149,7 +149,7 @@ def locations(
     found: dict[tuple[str, int], Location] = {}
     sequences = {sequence for _, sequence in places}
     for bucket in range(BUCKETS if places else 0):
-        for kind in (Kind.FIRST, Kind.DEAD_LETTER):
+        for kind in (Kind.CALLBACK, Kind.DEAD_LETTER):
             for rows in files[kind].pieces(bucket):
                 for index, sequence in enumerate(rows[SEQUENCE::COLUMNS]):
                     if sequence in sequences:

@@ -62,7 +62,7 @@ class LargeGroup:
 
     def _callbacks(self) -> Iterator[Entry]:
         """Yield the callbacks in the order in which they came, then the dead letters."""
-        yield from map(self._rows.entry, self._read(Kind.FIRST))
+        yield from map(self._rows.entry, self._read(Kind.CALLBACK))
         for bucket in self._sorted[Kind.DEAD_LETTER].buckets():
             yield from self._entries(Kind.DEAD_LETTER, bucket)
 
@@ -74,7 +74,7 @@ class LargeGroup:
     def _unequal(self, kind: Kind) -> Iterator[Pair]:
         """Yield the entries that are not equal to a callback."""
         for bucket in self._sorted[kind].buckets():
-            checks = set(self._sorted[Kind.FIRST].rows(bucket)[CHECK::COLUMNS])
+            checks = set(self._sorted[Kind.CALLBACK].rows(bucket)[CHECK::COLUMNS])
             by_place: dict[tuple[str, int], Entry] | None = None
             for piece in self._sorted[kind].pieces(bucket):
                 for row in rows_without(piece, checks):
@@ -86,6 +86,6 @@ class LargeGroup:
     def _by_place(self, bucket: int) -> dict[tuple[str, int], Entry]:
         return {
             callback.place: callback
-            for kind in (Kind.FIRST, Kind.DEAD_LETTER)
+            for kind in (Kind.CALLBACK, Kind.DEAD_LETTER)
             for callback in self._entries(kind, bucket)
         }

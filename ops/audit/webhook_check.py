@@ -130,7 +130,7 @@ class WebhookCheck:
                 if digests is None:
                     digests = group.common_digests(group.deliveries)
                     self._note_unsure(group)
-                if delivered.digest and delivered.digest not in digests:
+                if delivered.body_digest and delivered.body_digest not in digests:
                     differences.add(group.ce_id, first.location, self._location(first.place))
                 by_id = self._origins[first.origin].by_id
                 self._repeated += first.sequence in by_id
@@ -139,7 +139,7 @@ class WebhookCheck:
     def _compare_named(
         self, ce_id: str, delivered: Entry, callback: Entry | None, differences: Differences
     ) -> None:
-        if callback is None or delivered.digest not in (0, callback.digest):
+        if callback is None or delivered.body_digest not in (0, callback.body_digest):
             first = callback and callback.location
             differences.add(ce_id, first, self._location(delivered.place))
 
