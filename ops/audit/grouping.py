@@ -63,8 +63,8 @@ class Grouping:
         self._rows = rows
         self._files = files
         self._has_callback = has_callback
-        # By origin, the sequences of the dead letters that were yielded as callbacks.
-        self._yielded: defaultdict[str, BitMap64] = defaultdict(BitMap64)
+        # By origin, the sequences of the dead letters that were taken as callbacks.
+        self._claimed: defaultdict[str, BitMap64] = defaultdict(BitMap64)
 
     def groups(self) -> Iterator[Group]:
         """
@@ -83,7 +83,9 @@ class Grouping:
             }
             yield from self._groups_of(bucket, callback_rows, others)
             for key in large:
-                yield LargeGroup(self._rows, self._files, bucket, key, self._is_callback).group()
+                yield LargeGroup(
+                    self._rows, self._files, bucket, key, self._claim_as_callback
+                ).group()
 
     def _keys_of_many_rows(self, bucket: int) -> set[int]:
         if sum(file.row_count(bucket) for file in self._files.values()) <= ROWS_OF_ID_MAX:
@@ -128,17 +130,22 @@ class Grouping:
             entries.receipts.append(entry)
         elif kind is Kind.DELIVERY:
             entries.deliveries.append(entry)
-        elif kind is Kind.DEAD_LETTER and self._is_callback(entry):
+        elif kind is Kind.DEAD_LETTER and self._claim_as_callback(entry):
             entries.callbacks.append(entry)
         else:
             entries.copies.append(entry)
 
-    def _is_callback(self, dead_letter: Entry) -> bool:
-        """Return whether a dead letter is the first of an ingress that no other topic has."""
+    def _claim_as_callback(self, dead_letter: Entry) -> bool:
+        """
+        Take a dead letter as the callback of its sequence; return False if it is only a copy.
+
+        The callback of this dead letter is in no other topic, and this is its first dead letter.
+        So a second call for the same dead letter returns False.
+        """
         origin, sequence = dead_letter.place
-        if self._has_callback(origin, sequence) or sequence in self._yielded[origin]:
+        if self._has_callback(origin, sequence) or sequence in self._claimed[origin]:
             return False
-        self._yielded[origin].add(sequence)
+        self._claimed[origin].add(sequence)
         return True
 
 

@@ -19,7 +19,7 @@ class LargeGroup:
     """
     Sorts the entries of the id with 64 bits `key` that are in `bucket` of `files`.
 
-    `is_callback(entry)`: a dead letter is the callback itself.
+    `claim_as_callback(entry)`: take a dead letter as the callback itself, or return False.
     """
 
     def __init__(
@@ -28,7 +28,7 @@ class LargeGroup:
         files: Mapping[Kind, BucketFile],
         bucket: int,
         key: int,
-        is_callback: Callable[[Entry], bool],
+        claim_as_callback: Callable[[Entry], bool],
     ) -> None:
         self._rows = rows
         self._files = files
@@ -39,7 +39,7 @@ class LargeGroup:
         for kind in Kind:
             for row in self._read(kind):
                 to_kind = kind
-                if kind is Kind.DEAD_LETTER and not is_callback(rows.entry(row)):
+                if kind is Kind.DEAD_LETTER and not claim_as_callback(rows.entry(row)):
                     to_kind = Kind.COPY
                 self._sorted[to_kind].add(place_bucket(row), *row)
 
