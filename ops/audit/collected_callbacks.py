@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from ops.audit.collected import Collected
-from ops.audit.counted import NOT_COUNTED
 from ops.audit.difference import Location
+from ops.audit.expected_counts import NOT_COUNTED
 from schemas.body import Malformed, parse
 from schemas.callback_record import CallbackRecord, NotACallback, parse_callback_record
 from schemas.identity import IdentifyingParts, content_digest
@@ -63,12 +63,12 @@ class CollectedCallbacks:
             add_copy(callback.id, sha256, location)
             return
         document: Mapping[str, Any] | None = None
-        mark = NOT_COUNTED
+        key_number = NOT_COUNTED
         if self._collected.audits_counts:
             document = _document(callback.body)
-            mark = self._count(callback, document)
+            key_number = self._count(callback, document)
         content = content_digest(_identifying_parts(callback), document)
-        self._contents.add(callback.id, sha256, location, content, mark)
+        self._contents.add(callback.id, sha256, location, content, key_number)
 
     def _count(self, callback: CallbackRecord, document: Mapping[str, Any] | None) -> int:
         last_sequence = self._collected.origins.last_sequence(callback.origin) or 0

@@ -46,16 +46,27 @@ class Contents:
         return origin in self._sequences and sequence in self._sequences[origin]
 
     def add(
-        self, ce_id: str, body_sha256: bytes, location: Location, content_digest: bytes, mark: int
+        self,
+        ce_id: str,
+        body_sha256: bytes,
+        location: Location,
+        content_digest: bytes,
+        key_number: int,
     ) -> None:
         """
         Add a callback whose sequence has none yet.
 
         All callbacks of one `ce_id` must have one `content_digest` (schemas/identity.py).
+        `key_number` is that of its `CountKey`.
         """
         self._sequences[location.origin].add(location.sequence)
         check = self._add(
-            Kind.CALLBACK, ce_id, body_sha256, location, content_digest=content_digest, mark=mark
+            Kind.CALLBACK,
+            ce_id,
+            body_sha256,
+            location,
+            content_digest=content_digest,
+            mark=key_number,
         )
         self._note(location, check)
 
@@ -94,11 +105,15 @@ class Contents:
         self._rows.forget_texts_of_receipts()
 
     def add_delivery(
-        self, ce_id: str, body_sha256: bytes | None, place: tuple[str, int] | None, mark: int
+        self,
+        ce_id: str,
+        body_sha256: bytes | None,
+        place: tuple[str, int] | None,
+        webhook_number: int,
     ) -> None:
         """Add a delivery to a webhook; a digest or place that the log does not have is None."""
         location = Location(*(place or ("", 0)), "", 0, 0)
-        self._add(Kind.DELIVERY, ce_id, body_sha256, location, mark=mark)
+        self._add(Kind.DELIVERY, ce_id, body_sha256, location, mark=webhook_number)
 
     def _add(
         self,

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from consumers.counters.layout import QUARTER_S
 from consumers.counters.slots import slots_to_search
 from consumers.counters.zones import DEFAULT_ZONE_NAME, date_of
-from ops.audit.counted import NO_SLOT, NOT_COUNTED, Counted, DayRecords, Slot
+from ops.audit.expected_counts import NO_KEY, NOT_COUNTED, CountKey, DayRecords, ExpectedCounts
 from ops.audit.report import LISTED_MAX
 from ops.audit.sources import ReadAgain
 from ops.audit.statistic_report import DayReport, DaysNotJudged, DaysReport, StatisticReport
@@ -54,8 +54,8 @@ class DayCounts:
         self._shown: Mapping[str, ShownDays] | None = None
         # By app, the zone of its days.
         self._zones: dict[str, str] = {}
-        # The slots with their numbers, in order, and the number of callbacks in each.
-        self._slots = {NO_SLOT: NOT_COUNTED}
+        # The keys with their numbers, in order, and the number of callbacks with each.
+        self._keys = {NO_KEY: NOT_COUNTED}
         self._counts = [0]
         self._expired_until_s = 0
 
@@ -88,31 +88,31 @@ class DayCounts:
         is_message: bool,
         is_up_to_end: bool,
     ) -> int:
-        """Count a callback with a parsed body; return the number of its slot, not NOT_COUNTED."""
+        """Count a callback with a parsed body; return the number of its key, not NOT_COUNTED."""
         received_s = int(callback.received_at.timestamp() // 1)
         app = callback.sdkappid
         zone = self._zones.get(app)
         if zone is None:
             zone = self._zones[app] = self._zone(app)
-        slot = Slot(
+        key = CountKey(
             app,
             date_of(zone, counted_at_s(document, received_s) // QUARTER_S),
             is_message,
             is_up_to_end,
             not _has_certain_time(callback.command, document, received_s),
         )
-        number = self._slots.setdefault(slot, len(self._counts))
+        number = self._keys.setdefault(key, len(self._counts))
         if number == len(self._counts):
             self._counts.append(0)
         self._counts[number] += 1
         return number
 
-    def counted(self) -> Counted:
+    def expected_counts(self) -> ExpectedCounts:
         """Return the numbers counted so far; the caller leaves out the repeats."""
-        return Counted(self._slots, self._counts)
+        return ExpectedCounts(self._keys, self._counts)
 
     def compare(
-        self, counted: Counted, *, expired: int, unread: int, dead_lettered: int
+        self, expected_counts: ExpectedCounts, *, expired: int, unread: int, dead_lettered: int
     ) -> DaysReport | None:
         """
         Return the result for all days, None if no statistics were noted.
@@ -124,7 +124,7 @@ class DayCounts:
         if self._shown is None:
             return None
         compared = missing = doubled = different = 0
-        records, unsure_repeats = counted.days(), counted.unsure_repeats()
+        records, unsure_repeats = expected_counts.days(), expected_counts.unsure_repeats()
         listed: list[DayReport] = []
         reasons: dict[tuple[str, str], list[str]] = defaultdict(list)
         for name, day in self._names_and_days(records):

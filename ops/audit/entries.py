@@ -45,8 +45,9 @@ class Entry(NamedTuple):
     """
     A callback, a copy of it, a receipt of the database, or a delivery to a webhook.
 
-    `body_digest` is 0 if the body is not known. `content_digest`: see `Contents.add`. `mark` is any
-    number of the caller. `sequence` is 0 if origin and sequence are not known.
+    `body_digest` is 0 if the body is not known. `content_digest`: see `Contents.add`. `mark`: of a
+    callback, the number of its `CountKey`; of a delivery, that of its webhook. `sequence` is 0 if
+    origin and sequence are not known.
     """
 
     origin: str

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ops.audit.counted import NOT_COUNTED, Counted
 from ops.audit.day_counts import DayCounts
+from ops.audit.expected_counts import NOT_COUNTED, ExpectedCounts
 from ops.audit.statistic_report import StatisticReport
 from schemas.additions import additions_of
 from schemas.callback_record import CallbackRecord
@@ -52,7 +52,7 @@ class MessageCounts:
         with_people: bool,
     ) -> int:
         """
-        Count a callback that was not counted before; return the number that `DayCounts.add` has.
+        Count a callback that was not counted before; return the number of its `CountKey`.
 
         `document` is the parsed body, None if it is malformed: no ingress wrote such a record, and
         no consumer counts it. `is_up_to_end`: its sequence is not above the end of its origin.
@@ -70,16 +70,21 @@ class MessageCounts:
         return self.days.add(callback, document, is_message=is_message, is_up_to_end=is_up_to_end)
 
     def compare(
-        self, statistics: Statistics, counted: Counted, *, expired: int, dead_lettered: int
+        self,
+        statistics: Statistics,
+        expected_counts: ExpectedCounts,
+        *,
+        expired: int,
+        dead_lettered: int,
     ) -> dict[str, StatisticReport]:
         """
         Return the numbers of the statistics with their bounds, by name.
 
-        `counted`: the counts of `DayCounts`. `expired`: the number of callbacks that have expired
+        `expected_counts`: those of `days`. `expired`: the number of callbacks that have expired
         everywhere. `dead_lettered`: the number that the counters sent to the dead-letter
         topic, so that they need not be counted.
         """
-        least, most = counted.messages()
+        least, most = expected_counts.messages()
         reports = {
             "messages": StatisticReport(
                 shown=statistics.messages,

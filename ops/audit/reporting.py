@@ -53,7 +53,7 @@ class _Reporting:
         self._expired = sum(len(proof.expired) for proof in self._proofs.values())
         self._differences = Differences(listed_max=LISTED_MAX)
         self._content_check = ContentCheck(self._differences)
-        self._counted = collected.message_counts.days.counted()
+        self._expected_counts = collected.message_counts.days.expected_counts()
         self._compare_contents()
 
     def _compare_contents(self) -> None:
@@ -64,7 +64,7 @@ class _Reporting:
         for group in self._collected.contents.groups():
             self._content_check.compare(group)
             row_check.compare(group)
-            self._counted.leave_out_repeats(callback.mark for callback in group.callbacks)
+            self._expected_counts.leave_out_repeats(callback.mark for callback in group.callbacks)
             for webhook in webhooks:
                 webhook.compare(group, self._differences)
 
@@ -119,7 +119,7 @@ class _Reporting:
             return {}
         return self._collected.message_counts.compare(
             self._collected.statistics,
-            self._counted,
+            self._expected_counts,
             expired=self._expired,
             dead_lettered=dead_lettered,
         )
@@ -130,7 +130,7 @@ class _Reporting:
         # Counters may have counted a record before Kafka lost it, and foreign records as well.
         lost = sum(origin.sinks[KAFKA].missing for origin in origins)
         return self._collected.message_counts.days.compare(
-            self._counted,
+            self._expected_counts,
             expired=self._expired,
             unread=lost + self._collected.foreign_count,
             dead_lettered=dead_lettered,

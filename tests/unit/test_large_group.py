@@ -12,8 +12,8 @@ from consumers.webhook.callback_filter import CallbackFilter
 from ops.audit import bucket_file, grouping, large_group
 from ops.audit.content_check import ContentCheck
 from ops.audit.contents import Contents
-from ops.audit.counted import Counted
 from ops.audit.difference import Difference, Differences, Location
+from ops.audit.expected_counts import ExpectedCounts
 from ops.audit.group import Group
 from ops.audit.row_check import RowCheck
 from ops.audit.webhook_check import WebhookCheck
@@ -52,9 +52,9 @@ def contents_of(entries: Iterable[tuple[str, str, str, int, bytes]]) -> Contents
             contents.add_dead_letter(ce_id, digest, dead, b"contents")
         elif kind in {"delivery", "id alone"}:
             named = None if kind == "id alone" else (origin, sequence)
-            contents.add_delivery(ce_id, digest, named, mark=0)
+            contents.add_delivery(ce_id, digest, named, webhook_number=0)
         elif not contents.has_callback(origin, sequence):
-            contents.add(ce_id, digest, place, b"contents", mark=0)
+            contents.add(ce_id, digest, place, b"contents", key_number=0)
         elif kind == "archived":
             contents.add_archived_copy(ce_id, digest, place)
         else:
@@ -112,12 +112,12 @@ def compared(contents: Contents, webhook: WebhookCheck) -> tuple[list[Difference
     """Return the differences and the repeats, as a report finds them."""
     differences = Differences(listed_max=20)
     content_check, row_check = ContentCheck(differences), RowCheck(contents, differences)
-    counted = Counted({}, [])
+    expected_counts = ExpectedCounts({}, [])
     webhook.begin_report()
     for group in contents.groups():
         content_check.compare(group)
         row_check.compare(group)
-        counted.leave_out_repeats(each.mark for each in group.callbacks)
+        expected_counts.leave_out_repeats(each.mark for each in group.callbacks)
         webhook.compare(group, differences)
     return differences.listed(contents.locations(differences.not_located)), content_check.repeats
 
@@ -139,7 +139,7 @@ def test_the_memory_does_not_grow_with_the_callbacks_of_one_id(
     last = 6_000
     for sequence in range(1, last + 1):
         content = b"contents" if sequence < last else b"another!"
-        contents.add(ID, body.digest(), at(ORIGIN, sequence, sequence), content, mark=0)
+        contents.add(ID, body.digest(), at(ORIGIN, sequence, sequence), content, key_number=0)
         contents.add_receipt(ID, body.digest(), ORIGIN, sequence)
         webhook.add_delivery(LoggedDelivery(id=ID, sha256=body.hexdigest()))
     contents.add_copy(ID, other.digest(), at(ORIGIN, 77, last + 1))

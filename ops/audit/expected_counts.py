@@ -5,13 +5,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-# The number of no slot: the counters do not count the callback.
+# The number of NO_KEY: the counters do not count the callback.
 NOT_COUNTED = 0
 
 
-class Slot(NamedTuple):
+class CountKey(NamedTuple):
     """
     The properties that callbacks which are counted together have in common.
+
+    Each key has a number, in the order in which keys are found.
 
     `is_unsure`: a repeat of the callback may be of another day. The audit does not know which of
     them the counters have counted, so any day of the app may lack as many as it has such repeats.
@@ -24,7 +26,7 @@ class Slot(NamedTuple):
     is_unsure: bool
 
 
-NO_SLOT = Slot("", "", is_message=False, is_up_to_end=False, is_unsure=False)
+NO_KEY = CountKey("", "", is_message=False, is_up_to_end=False, is_unsure=False)
 
 
 @dataclass(slots=True)
@@ -37,58 +39,58 @@ class DayRecords:
     most_callbacks: int = 0
 
 
-class Counted:
-    """The number of callbacks in each slot, without those that repeat another one."""
+class ExpectedCounts:
+    """The number of callbacks with each key, without those that repeat another one."""
 
-    def __init__(self, slots: Mapping[Slot, int], counts: Sequence[int]) -> None:
-        self._slots = list(slots)
+    def __init__(self, keys: Mapping[CountKey, int], counts: Sequence[int]) -> None:
+        self._keys = list(keys)
         self._counts = counts
-        # By number of a slot, the callbacks that came after another one of their id, and those of
-        # them that need not be counted, because another one must be.
+        # By key number, the callbacks that came after another one of their id, and those of them
+        # that need not be counted, because another one must be.
         self._repeats = Counter[int]()
         self._settled_repeats = Counter[int]()
 
-    def leave_out_repeats(self, numbers: Iterable[int]) -> None:
-        """Leave out the repeats of one id; `numbers` are those of its callbacks, in order."""
-        repeats = (number for number in numbers if number != NOT_COUNTED)
+    def leave_out_repeats(self, key_numbers: Iterable[int]) -> None:
+        """Leave out the repeats of one id; `key_numbers` are those of its callbacks, in order."""
+        repeats = (number for number in key_numbers if number != NOT_COUNTED)
         first = next(repeats, NOT_COUNTED)
-        is_settled = first != NOT_COUNTED and self._slots[first].is_up_to_end
+        is_settled = first != NOT_COUNTED and self._keys[first].is_up_to_end
         for number in repeats:
             self._repeats[number] += 1
-            self._settled_repeats[number] += is_settled and self._slots[number].is_up_to_end
-            is_settled = is_settled or self._slots[number].is_up_to_end
+            self._settled_repeats[number] += is_settled and self._keys[number].is_up_to_end
+            is_settled = is_settled or self._keys[number].is_up_to_end
 
     def messages(self) -> tuple[int, int]:
         """Return the least and the greatest number of messages."""
         least = most = 0
-        for number, slot in enumerate(self._slots):
-            if slot.is_message:
+        for number, key in enumerate(self._keys):
+            if key.is_message:
                 most += self._counts[number] - self._repeats[number]
                 least += self._least(number)
         return least, most
 
     def _least(self, number: int) -> int:
-        is_up_to_end = self._slots[number].is_up_to_end
+        is_up_to_end = self._keys[number].is_up_to_end
         return self._counts[number] - self._settled_repeats[number] if is_up_to_end else 0
 
     def days(self) -> dict[tuple[str, str], DayRecords]:
         """Return the records of each app and day."""
         days: defaultdict[tuple[str, str], DayRecords] = defaultdict(DayRecords)
-        for number, slot in enumerate(self._slots[1:], 1):
-            day = days[slot.app, slot.day]
+        for number, key in enumerate(self._keys[1:], 1):
+            day = days[key.app, key.day]
             # An unsure repeat may be counted in its day, in place of the first callback of its id.
-            most = self._counts[number] - (0 if slot.is_unsure else self._repeats[number])
+            most = self._counts[number] - (0 if key.is_unsure else self._repeats[number])
             least = self._least(number)
             day.most_callbacks += most
-            day.most_messages += most * slot.is_message
+            day.most_messages += most * key.is_message
             day.least_callbacks += least
-            day.least_messages += least * slot.is_message
+            day.least_messages += least * key.is_message
         return days
 
     def unsure_repeats(self) -> Counter[str]:
         """Return by app how many repeats may be of another day than their first callback."""
         unsure = Counter[str]()
-        for number, slot in enumerate(self._slots):
-            if slot.is_unsure:
-                unsure[slot.app] += self._repeats[number]
+        for number, key in enumerate(self._keys):
+            if key.is_unsure:
+                unsure[key.app] += self._repeats[number]
         return unsure
