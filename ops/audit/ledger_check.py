@@ -29,23 +29,24 @@ class LedgerCheck:
             elif entry.outcome == "unanswered":
                 self._unanswered.add((entry.id, entry.sha256))
         sinks = (KAFKA, ARCHIVE, *((POSTGRES,) if audits_postgres else ()))
-        self._sent_bodies: dict[str, set[tuple[str, str]]] = {sink: set() for sink in sinks}
+        # By sink, the ids and bodies of the ledger that the sink has.
+        self._found_sent: dict[str, set[tuple[str, str]]] = {sink: set() for sink in sinks}
         # By id, the sequences that Kafka or the archive has of it, with their origins.
         self._places: dict[str, set[tuple[str, int]]] = {}
-        # By sink and id, the bodies in the sink that the ledger does not have.
-        self._unsent_bodies: dict[str, dict[str, set[str]]] = {sink: {} for sink in sinks}
+        # By sink and id, the bodies that the sink has and the ledger does not have.
+        self._found_unsent: dict[str, dict[str, set[str]]] = {sink: {} for sink in sinks}
 
     @property
     def ids_without_row(self) -> list[str]:
         """The ids of the ledger for which no row of the database was compared."""
-        with_row = {ce_id for ce_id, _ in self._sent_bodies[POSTGRES]} | self._unsent_bodies[
+        with_row = {ce_id for ce_id, _ in self._found_sent[POSTGRES]} | self._found_unsent[
             POSTGRES
         ].keys()
         return [ce_id for ce_id in self._sent if ce_id not in with_row]
 
     def match(self, callback: CallbackRecord, sink: str) -> None:
         """Compare a callback of a sink, or its dead letter, if its id is in the ledger."""
-        if callback.id in self._sent and sink in self._sent_bodies:
+        if callback.id in self._sent and sink in self._found_sent:
             self._places.setdefault(callback.id, set()).add((callback.origin, callback.sequence))
             self.compare(callback.id, hashlib.sha256(callback.body).hexdigest(), sink)
 
@@ -53,11 +54,11 @@ class LedgerCheck:
         """Compare the digest of a body in a sink; its id is in the ledger."""
         sent = self._sent[ce_id]
         if sha256 not in sent:
-            self._unsent_bodies[sink].setdefault(ce_id, set()).add(sha256)
+            self._found_unsent[sink].setdefault(ce_id, set()).add(sha256)
         elif sink == POSTGRES:
-            self._sent_bodies[sink].update((ce_id, body_sha256) for body_sha256 in sent)
+            self._found_sent[sink].update((ce_id, body_sha256) for body_sha256 in sent)
         else:
-            self._sent_bodies[sink].add((ce_id, sha256))
+            self._found_sent[sink].add((ce_id, sha256))
 
     def _changed(self) -> dict[str, set[str]]:
         """
@@ -69,23 +70,24 @@ class LedgerCheck:
         in_kafka_or_archive = {
             (ce_id, body_sha256)
             for sink in (KAFKA, ARCHIVE)
-            for ce_id, bodies in self._unsent_bodies[sink].items()
+            for ce_id, bodies in self._found_unsent[sink].items()
             for body_sha256 in bodies
         }
         return {
             sink: {
                 ce_id
-                for ce_id, bodies in unsent_bodies.items()
+                for ce_id, bodies in found_unsent.items()
                 if not (
                     {(ce_id, body_sha256) for body_sha256 in bodies} <= in_kafka_or_archive
                     if sink == POSTGRES
-                    else self._has_all_sent_bodies(ce_id, self._sent_bodies[sink])
+                    else self._has_sent_bodies(ce_id, self._found_sent[sink])
                 )
             }
-            for sink, unsent_bodies in self._unsent_bodies.items()
+            for sink, found_unsent in self._found_unsent.items()
         }
 
-    def _has_all_sent_bodies(self, ce_id: str, in_sink: set[tuple[str, str]]) -> bool:
+    def _has_sent_bodies(self, ce_id: str, in_sink: set[tuple[str, str]]) -> bool:
+        """Return whether a sink has a sent body of an id, and all that were answered OK."""
         keys = {(ce_id, body_sha256) for body_sha256 in self._sent[ce_id]}
         return bool(keys & in_sink) and keys & self._ok <= in_sink
 
@@ -100,11 +102,11 @@ class LedgerCheck:
         by_sink = self._changed()
         changed: set[str] = set().union(*by_sink.values())
         # A callback with other bytes is not missing: that it is changed is a separate fault.
-        present = by_sink | {POSTGRES: set(self._unsent_bodies.get(POSTGRES, ()))}
+        present = by_sink | {POSTGRES: set(self._found_unsent.get(POSTGRES, ()))}
         present_bodies = {
             sink: keys
             | {(ce_id, body_sha256) for ce_id in present[sink] for body_sha256 in self._sent[ce_id]}
-            for sink, keys in self._sent_bodies.items()
+            for sink, keys in self._found_sent.items()
         }
         # The archive is the evidence for callbacks that retention has deleted from Kafka.
         present_bodies[KAFKA] |= present_bodies[ARCHIVE]
