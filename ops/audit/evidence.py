@@ -58,8 +58,9 @@ class Evidence:
     # The ranges of sequences that `hookline sync expire` has deleted from PostgreSQL.
     expired_from_postgres: list[SequenceRange] = field(default_factory=list)
     # By partition, the sequences in the order of offsets: first those that only the archive has,
-    # then those of the topic. Only counts, which cannot name sequences, need an order.
-    order_below_log_start: defaultdict[int, SequenceOrder] = field(default_factory=_no_order)
+    # because retention had deleted them when the topic was read first, then those of the topic.
+    # Only counts, which cannot name sequences, need an order.
+    order_only_archived: defaultdict[int, SequenceOrder] = field(default_factory=_no_order)
     order_in_topic: defaultdict[int, SequenceOrder] = field(default_factory=_no_order)
     # The highest sequence that was not added because it is too high.
     highest_ignored: int = 0
@@ -78,8 +79,8 @@ class Evidence:
     @property
     def partitions(self) -> set[int]:
         """The partitions that have sequences of the origin."""
-        return self.order_below_log_start.keys() | self.order_in_topic.keys()
+        return self.order_only_archived.keys() | self.order_in_topic.keys()
 
     def in_order(self, partition: int) -> SequenceOrder:
         """Return the sequences of a partition in the order of their offsets."""
-        return self.order_below_log_start[partition] + self.order_in_topic[partition]
+        return self.order_only_archived[partition] + self.order_in_topic[partition]

@@ -175,7 +175,7 @@ class Tally:
         if line.offset < self._log_starts.get(line.partition, 0):
             evidence.below_log_start.add(callback.sequence)
         if self._collected.audits_counts and not was_in_topic:
-            evidence.order_below_log_start[line.partition].append(callback.sequence)
+            evidence.order_only_archived[line.partition].append(callback.sequence)
         location = _location(callback, line.topic, line.partition, line.offset)
         self._callbacks.add_archived(callback, location)
         for check in self.webhooks.values():
