@@ -2,10 +2,10 @@
 Decide for one origin whether every sequence 1..N is exactly once in Kafka and in each sink.
 
 N is the origin's end (ends.py). Sequences that retention and `hookline archive expire` have deleted
-everywhere are `expired`; the audit does not look for them. The rest is decided by sets, for each
-sink:
+everywhere are `expired_everywhere`; the audit does not look for them. The rest is decided by sets,
+for each sink:
 
-    required      = 1..N - expired - dead letters of the ingress (callbacks that no sink gets)
+    required      = 1..N - expired everywhere - dead letters of the ingress (no sink gets these)
     missing       = required - in the sink - dead letters of the sink's consumer - expired from it
     doubled       = in the sink more than once
     dead_lettered = dead letters of the sink's consumer - in the sink
@@ -22,8 +22,8 @@ The sink is proven if `missing`, `doubled` and `dead_lettered` are empty and N i
 callbacks are lost to the sink. If N is not known, `required` has only the callbacks that are in
 Kafka or archived: faults are found, but nothing is proven.
 
-Kafka must have 1..N - expired, in the main topic or among the dead letters of the ingress; below
-the topic's first offset, which retention has raised, the archive is the evidence instead. Counts
+Kafka must have 1..N - expired everywhere, in the main topic or among the dead letters of the
+ingress. Sequences that retention has deleted from the topic may be in the archive instead. Counts
 have no sequences, only their number and sum by partition (count_faults.py). If sequences of a
 partition have expired, the counts include an unknown part of them. Then the sum is not compared,
 and only a number below the sequences that are left, or above these and the expired ones together,
@@ -70,11 +70,11 @@ class OriginProof:
         self._ingress_dead_letters |= self._dropped_and_gone
         self._in_kafka = evidence.topic.distinct | self._ingress_dead_letters
         may_be_expired = self._in_ranges(*evidence.expired_ranges)
-        self.expired = may_be_expired - self._in_kafka - evidence.archive.distinct
+        self.expired_everywhere = may_be_expired - self._in_kafka - evidence.archive.distinct
         self.expired_from_postgres = self._up_to_end & union(
             evidence.expired_from_postgres, last=end.last_sequence
         )
-        self._required = self._up_to_end - self.expired - self._ingress_dead_letters
+        self._required = self._up_to_end - self.expired_everywhere - self._ingress_dead_letters
         if not end.is_known:
             self._required &= evidence.topic.distinct | evidence.archive.distinct
 
@@ -85,11 +85,16 @@ class OriginProof:
         return self._up_to_end & union(in_ranges, last=self._end.last_sequence)
 
     @property
-    def _known_lost(self) -> BitMap64:
+    def _missing_in_kafka(self) -> BitMap64:
         """The sequences that must be in Kafka and are not; empty if N is not known."""
         if not self._end.is_known:
             return BitMap64()
-        return self._up_to_end - self.expired - self._in_kafka - self._evidence.below_log_start
+        return (
+            self._up_to_end
+            - self.expired_everywhere
+            - self._in_kafka
+            - self._evidence.below_log_start
+        )
 
     def kafka(self) -> SinkReport:
         """Compare the main topic and the dead letters of the ingress, together, with 1..N."""
@@ -99,7 +104,7 @@ class OriginProof:
         in_both = topic.distinct & self._ingress_dead_letters
         return _sink_report(
             len(topic.distinct),
-            missing=self._known_lost,
+            missing=self._missing_in_kafka,
             doubled=topic.doubled | dead_letters.doubled | in_both,
             dead_lettered=refused - dropped,
             dropped=refused & dropped | self._dropped_and_gone,
@@ -113,21 +118,21 @@ class OriginProof:
         """Compare what PostgreSQL holds with what it must hold; it need not hold what expired."""
         return self.sink(POSTGRES, self._evidence.postgres, self.expired_from_postgres)
 
-    def sink(self, name: str, in_sink: Sequences, expired: BitMap64 = _NONE) -> SinkReport:
-        """Compare what a sink holds with what it must hold; `expired` are expired from it alone."""
+    def sink(self, name: str, in_sink: Sequences, expired_from_it: BitMap64 = _NONE) -> SinkReport:
+        """Compare a sink with what it must hold. `expired_from_it`: other sinks may have these."""
         dead_letters, dropped = self._evidence.dead_letters_of[name], self._evidence.dropped[name]
-        missing = self._required - in_sink.distinct - dead_letters.distinct - expired
+        missing = self._required - in_sink.distinct - dead_letters.distinct - expired_from_it
         # The sink may have a record with a dead letter: if the consumer is killed after it sent the
         # dead letter, the record is delivered again.
-        dead_lettered = dead_letters.distinct - in_sink.distinct - expired
+        dead_lettered = dead_letters.distinct - in_sink.distinct - expired_from_it
         return _sink_report(
             len(in_sink.distinct),
             missing=missing - dropped,
             doubled=in_sink.doubled,
             dead_lettered=dead_lettered - dropped,
             dropped=(missing | dead_lettered) & dropped,
-            expired=expired - in_sink.distinct,
-            returned=expired & in_sink.distinct,
+            expired=expired_from_it - in_sink.distinct,
+            returned=expired_from_it & in_sink.distinct,
         )
 
     def webhook(self, name: str, *, delivered: BitMap64, not_required: BitMap64) -> SinkReport:
@@ -147,7 +152,7 @@ class OriginProof:
         """Compare with the topic what was `counted`: by partition, number and sum of sequences."""
         dropped = self._evidence.dropped[COUNTS]
         dead_letters = self._evidence.dead_letters_of[COUNTS].distinct | dropped & self._required
-        lost = self._known_lost
+        lost = self._missing_in_kafka
         all_faults = []
         for partition in self._evidence.partitions | counted.keys():
             sequences = self._evidence.in_order(partition)
@@ -196,7 +201,7 @@ class OriginProof:
             sequence for sequence in sequences.after(count) if sequence <= last_sequence
         )
         surplus = max(0, count - len(sequences))
-        expired = len(self._in_ranges(partition) & self.expired)
+        expired = len(self._in_ranges(partition) & self.expired_everywhere)
         doubled = max(0, surplus - expired) if self._end.is_known else 0
         return replace(missing, doubled=doubled)
 

@@ -50,7 +50,7 @@ class _Reporting:
             origin: OriginProof(origins.evidence(origin), origins.end(origin))
             for origin in origins.names()
         }
-        self._expired = sum(len(proof.expired) for proof in self._proofs.values())
+        self._expired = sum(len(proof.expired_everywhere) for proof in self._proofs.values())
         self._differences = Differences(listed_max=LISTED_MAX)
         self._content_check = ContentCheck(self._differences)
         self._expected_counts = collected.message_counts.days.expected_counts()
@@ -154,7 +154,7 @@ class _Reporting:
             origin=origin,
             last_sequence=self._collected.origins.last_sequence(origin),
             sinks=sinks,
-            expired=len(proof.expired),
+            expired=len(proof.expired_everywhere),
         )
 
 
