@@ -188,7 +188,7 @@ def verdict(audited: Report) -> RenderableType:
             line += f"; every callback for {targets} came there at least once"
         line += not_audited_text
         return text_line(line, style="bold green")
-    doubted = len(audited.unknown_ends)
+    doubted = len(audited.names_in_doubt)
     unknown = f"origins, spools, addresses or webhooks in doubt: {doubted}" if doubted else ""
     counts = {
         "missing": audited.missing_at_least,

@@ -178,8 +178,8 @@ class Report:
         )
 
     @property
-    def unknown_ends(self) -> list[str]:
-        """Origins, spools and addresses whose end is not known, and webhooks in doubt."""
+    def names_in_doubt(self) -> list[str]:
+        """Origins, spools and addresses whose end is not known, and webhooks in doubt, sorted."""
         return sorted(self.doubts)
 
     @property
@@ -189,7 +189,7 @@ class Report:
 
         Callbacks that have expired or that a person has dropped are excepted.
         """
-        return not (self.faults or self.unknown_ends or self.dead_lettered)
+        return not (self.faults or self.names_in_doubt or self.dead_lettered)
 
     @property
     def exit_code(self) -> ExitCode:
@@ -197,7 +197,7 @@ class Report:
         return ExitCode.of_result(
             faults=bool(self.faults),
             dead_lettered=bool(self.dead_lettered),
-            incomplete=bool(self.unknown_ends),
+            incomplete=bool(self.names_in_doubt),
         )
 
     def sequences_in(self, sink: str) -> int | None:
@@ -221,7 +221,7 @@ class Report:
             "unknown_deliveries": self.unknown_deliveries,
             "dead_lettered": self.dead_lettered,
             "dropped": self.dropped,
-            "unknown_ends": self.unknown_ends,
+            "unknown_ends": self.names_in_doubt,
             "proven": self.proven,
         }
 

@@ -19,7 +19,7 @@ from ops.failure import ExitCode
 
 def a_report(**faults: int) -> Report:
     """Return a report with these numbers of faults."""
-    doubts = {"o": "why"} if faults.get("unknown_ends") else {}
+    doubts = {"o": "why"} if faults.get("doubts") else {}
     return report_with(different=faults.get("different", 0), doubts=doubts)
 
 
@@ -36,8 +36,8 @@ def ended(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int | str | None:
     [
         (a_report(), 0),
         (a_report(different=1), ExitCode.FAULT),
-        (a_report(unknown_ends=1), ExitCode.INCOMPLETE),
-        (a_report(different=1, unknown_ends=1), ExitCode.FAULT),
+        (a_report(doubts=1), ExitCode.INCOMPLETE),
+        (a_report(different=1, doubts=1), ExitCode.FAULT),
         (KeyError("a bug"), ExitCode.BUG),
         (MemoryError(), ExitCode.BUG),
         (KeyboardInterrupt(), ExitCode.INTERRUPTED),

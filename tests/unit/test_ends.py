@@ -92,7 +92,7 @@ def test_every_combination_of_three_replicas_is_proven_only_if_every_end_is_know
             questions.append((answers(states, up), silent))
         for asked, doubted in questions:
             report = audited(asked)
-            assert set(report.unknown_ends) == doubted, (combination, report.doubts)
+            assert set(report.names_in_doubt) == doubted, (combination, report.doubts)
             assert report.proven is not bool(doubted)
             assert (report.missing_at_least, report.doubled_at_least) == (0, 0)
             cases += 1
@@ -152,7 +152,7 @@ def test_a_spool_whose_file_was_renamed_is_incomplete() -> None:
     corrupt = a_spool("b", None, fault="its file was corrupt and was renamed to b.corrupt-1")
     for others in ((corrupt,), (a_spool("b"), corrupt)):
         report = audited(combine({"a": a_status("a", *others)}, {}), spools="ab")
-        assert report.unknown_ends == [spool_of("b")]
+        assert report.names_in_doubt == [spool_of("b")]
         assert "renamed to" in report.doubts[spool_of("b")]
 
 
@@ -163,7 +163,7 @@ def test_a_known_end_stays_known_and_a_new_spool_needs_one() -> None:
     report = audited(before, stopped, spools="ab")
     assert report.proven
     # There are callbacks above the known ends, so later ones may be missing.
-    assert audited(before, stopped, stored=N + 1, spools="ab").unknown_ends == [
+    assert audited(before, stopped, stored=N + 1, spools="ab").names_in_doubt == [
         spool_of("a"),
         spool_of("b"),
     ]
@@ -171,7 +171,7 @@ def test_a_known_end_stays_known_and_a_new_spool_needs_one() -> None:
     assert before.completed_by(moved).by_spool == before.by_spool
     assert audited(before, moved, stored=N + 1, spools="ab").proven
     replaced = combine({"a": a_status("a", a_spool("b"), a_spool("c", None))}, {"c": "refused"})
-    assert audited(before, replaced, spools="ab").unknown_ends == ["c", spool_of("c")]
+    assert audited(before, replaced, spools="ab").names_in_doubt == ["c", spool_of("c")]
     # One that did not answer first and does now makes the audit begin again, with all of its rows.
     assert stopped.completed_by(moved).last_sequences == {spool_of("a"): N, spool_of("b"): 4}
     assert stopped.completed_by(moved).doubts == {}
@@ -181,7 +181,7 @@ def test_an_ingress_that_does_not_know_its_own_end_is_named() -> None:
     """Without an end nothing could be missing, so everything would be proven."""
     for spools in ((), (a_spool("a", None),)):
         status = msgspec.structs.replace(a_status("a"), spools=spools)
-        assert audited(combine({"a": status}, {}), stored=0, spools="").unknown_ends[0] == "a"
+        assert audited(combine({"a": status}, {}), stored=0, spools="").names_in_doubt[0] == "a"
     # If it is asked again, it may know its end.
     nothing = combine({"a": msgspec.structs.replace(a_status("a"), spools=())}, {})
     assert nothing.completed_by(combine({"a": a_status("a")}, {})).doubts == {}

@@ -109,7 +109,7 @@ def test_what_has_expired_from_the_database_alone_must_be_elsewhere() -> None:
 def test_an_expired_receipt_above_the_end_makes_the_end_doubtful() -> None:
     """The spool was restored from an older copy: the callbacks after it are not known."""
     report = audited([5, 6, 7, 8], database=[7, 8], expired_receipts=[(5, 9)])
-    assert (report.proven, report.unknown_ends) == (False, [ORIGIN])
+    assert (report.proven, report.names_in_doubt) == (False, [ORIGIN])
 
 
 def test_counts_must_have_at_least_the_remaining_sequences() -> None:

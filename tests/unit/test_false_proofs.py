@@ -82,7 +82,7 @@ def test_an_origin_that_only_one_place_has_is_incomplete(only: str) -> None:
         case _:
             world.expired[OTHER] = (1, 1)
     report = world.audited()
-    assert (report.proven, report.unknown_ends) == (False, [OTHER])
+    assert (report.proven, report.names_in_doubt) == (False, [OTHER])
     assert "name the ingress or the directory that has its spool" in report.doubts[OTHER]
 
 
@@ -296,7 +296,7 @@ def test_a_sequence_above_its_spools_end_is_incomplete(place: str) -> None:
             case _:
                 world.dead.append((a_callback(sequence), {}))
         report = world.audited()
-        assert report.unknown_ends == [ORIGIN]
+        assert report.names_in_doubt == [ORIGIN]
         assert "restored from an older copy" in report.doubts[ORIGIN]
         assert not report.proven
     # It arrived during the audit.

@@ -146,12 +146,12 @@ def test_callbacks_above_the_end_are_not_missing() -> None:
 def test_an_origin_without_a_known_spool_is_incomplete() -> None:
     """The number of its callbacks is not known."""
     report = audited(topic=[1], archive=[1], end=None)
-    assert (report.unknown_ends, report.proven, report.missing_at_least) == ([ORIGIN], False, 0)
+    assert (report.names_in_doubt, report.proven, report.missing_at_least) == ([ORIGIN], False, 0)
     # But every sink must have the callbacks that Kafka has.
     report = audited(topic=[1, 3], archive=[1], database=[3], counts=(1, 1), end=None)
     sinks = report.origins[0].sinks
     assert [sinks[s].missing_listed for s in (ARCHIVE, POSTGRES, COUNTS)] == [[3], [1], [3]]
-    assert (report.unknown_ends, sinks[KAFKA].missing) == ([ORIGIN], 0)
+    assert (report.names_in_doubt, sinks[KAFKA].missing) == ([ORIGIN], 0)
 
 
 def test_below_the_topics_first_offset_the_archive_is_the_evidence() -> None:
@@ -262,7 +262,7 @@ def test_records_that_no_ingress_wrote_count_once_and_are_not_faults() -> None:
         tally.add_receipts([a_receipt(stored(1)), a_receipt(copy)])
     assert tally.report().foreign == 3, "a copy of a record counts again"
     tally.add_record(P0.number, 9, (strange | {"ce_id": b"order-4711"}).items(), b"{}")
-    assert tally.report().unknown_ends == ["stranger"]
+    assert tally.report().names_in_doubt == ["stranger"]
 
 
 def test_the_statistics_must_show_the_messages_and_people_of_the_records() -> None:
