@@ -37,18 +37,23 @@ class Origins:
         return self._last_sequences.get(origin)
 
     def end(self, origin: str) -> OriginEnd:
-        """Return the sequence up to which an origin must be complete."""
+        """
+        Return the sequence up to which an origin must be complete.
+
+        If N is not known, the first call fixes the end at the highest sequence in Kafka, so that
+        later reports expect no callback that came after the first one.
+        """
         last = self._last_sequences.get(origin)
         if last is not None:
             return OriginEnd(last, is_known=True)
         highest = self._evidence[origin].topic.highest
         return OriginEnd(self._highest_in_first_report.setdefault(origin, highest), is_known=False)
 
-    def add_origin_and_check(self, origin: str, sequence: int) -> bool:
+    def admit(self, origin: str, sequence: int) -> bool:
         """
-        Add the origin, and return True if the caller may add the sequence to its evidence.
+        Add the origin, and return whether a sequence is admitted to its evidence.
 
-        A sequence far above N may not be added: it is only noted as too high.
+        The caller adds an admitted sequence. One far above N is only noted as too high.
         """
         self.add_origin(origin)
         if sequence <= (self._last_sequences.get(origin) or 0) + ABOVE_END_MAX:

@@ -9,8 +9,8 @@ from types import MappingProxyType
 
 from consumers.archive.segment import Line
 from consumers.webhook.callback_filter import CallbackFilter
+from ops.audit.callback_collector import CallbackCollector
 from ops.audit.collected import nothing_collected
-from ops.audit.collected_callbacks import CollectedCallbacks
 from ops.audit.day_counts import ShownDays
 from ops.audit.difference import Location
 from ops.audit.ends import SpoolEnds
@@ -61,7 +61,7 @@ class Tally:
         )
         self.origins = self._collected.origins
         self._contents = self._collected.contents
-        self._callbacks = CollectedCallbacks(self._collected)
+        self._collector = CallbackCollector(self._collected)
         self._ledger = self._collected.ledger
         self._sink_of_group = SINK_OF_GROUP | {f"webhook-{name}": title(name) for name in webhooks}
         # By partition of the main topic: its lowest offset now, and when it was read first.
@@ -101,7 +101,7 @@ class Tally:
     ) -> None:
         """Add a record of the main topic, in the order of its partition."""
         self.records += 1
-        callback = self._callbacks.parse(value, headers, is_copy=False)
+        callback = self._collector.parse(value, headers, counts_if_foreign=True)
         if callback is None:
             return
         evidence = self.origins.evidence(callback.origin)
@@ -109,7 +109,7 @@ class Tally:
         if self._collected.audits_counts:
             evidence.order_in_topic[partition].append(callback.sequence)
         location = _location(callback, MAIN_TOPIC.name, partition, offset)
-        self._callbacks.add_record(callback, location)
+        self._collector.add_record(callback, location)
         for check in self.webhooks.values():
             check.add_callback(callback, partition, offset, in_topic=True)
         self._ledger.match(callback, KAFKA)
@@ -121,7 +121,7 @@ class Tally:
         self.records += 1
         by_name = dict(headers)
         group = by_name.get(GROUP)
-        callback = self._callbacks.parse(value, by_name.items(), is_copy=group is not None)
+        callback = self._collector.parse(value, by_name.items(), counts_if_foreign=group is None)
         if callback is None:
             return
         if group is None and CONNECT + "offset" in by_name:
@@ -130,7 +130,7 @@ class Tally:
             return
         evidence = self.origins.evidence(callback.origin)
         location = _location(callback, DEAD_LETTER_TOPIC.name, partition, offset)
-        self._callbacks.add_dead_letter(callback, location)
+        self._collector.add_dead_letter(callback, location)
         if group is not None:
             if sink := self._sink_of_group.get(group.decode("utf-8", "replace")):
                 self._add_dead_letter_of(callback, sink)
@@ -152,9 +152,7 @@ class Tally:
         if taken.consumer == INGRESS:
             name = INGRESS_DEAD_LETTERS
         for letter in taken.letters:
-            if letter.sequence < 1 or not self.origins.add_origin_and_check(
-                letter.origin, letter.sequence
-            ):
+            if letter.sequence < 1 or not self.origins.admit(letter.origin, letter.sequence):
                 continue
             evidence = self.origins.evidence(letter.origin)
             if taken.result is ActionResult.DROPPED:
@@ -167,7 +165,7 @@ class Tally:
         self.lines += 1
         headers = [(name, (header or "").encode()) for name, header in line.headers.items()]
         was_in_topic = line.offset >= self._first_log_starts.get(line.partition, 0)
-        callback = self._callbacks.parse(line.value, headers, is_copy=was_in_topic)
+        callback = self._collector.parse(line.value, headers, counts_if_foreign=not was_in_topic)
         if callback is None:
             return
         evidence = self.origins.evidence(callback.origin)
@@ -177,7 +175,7 @@ class Tally:
         if self._collected.audits_counts and not was_in_topic:
             evidence.order_only_archived[line.partition].append(callback.sequence)
         location = _location(callback, line.topic, line.partition, line.offset)
-        self._callbacks.add_archived(callback, location)
+        self._collector.add_archived(callback, location)
         for check in self.webhooks.values():
             check.add_callback(callback, line.partition, line.offset, in_topic=was_in_topic)
         self._ledger.match(callback, ARCHIVE)
@@ -212,7 +210,7 @@ class Tally:
             self.receipts += 1
             self.origins.add_origin(origin)
             # A row of a foreign record may have a sequence that no spool gives.
-            if sequence > 0 and self.origins.add_origin_and_check(origin, sequence):
+            if sequence > 0 and self.origins.admit(origin, sequence):
                 self.origins.evidence(origin).postgres.add(sequence)
                 self._contents.add_receipt(ce_id, sha256, origin, sequence)
 

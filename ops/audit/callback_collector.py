@@ -16,7 +16,7 @@ from schemas.callback_record import CallbackRecord, NotACallback, parse_callback
 from schemas.identity import IdentifyingParts, content_digest
 
 
-class CollectedCallbacks:
+class CallbackCollector:
     """Parses the records of callbacks, and adds their contents and counts to `collected`."""
 
     def __init__(self, collected: Collected) -> None:
@@ -24,24 +24,23 @@ class CollectedCallbacks:
         self._contents = collected.contents
 
     def parse(
-        self, value: bytes, headers: Iterable[tuple[str, bytes]], *, is_copy: bool
+        self, value: bytes, headers: Iterable[tuple[str, bytes]], *, counts_if_foreign: bool
     ) -> CallbackRecord | None:
         """
         Return a record as a callback, None if it is not one, or is not added.
 
-        A foreign record counts once: not if it `is_copy` of a record that the audit also reads.
+        `counts_if_foreign`: False for a copy of a record that the audit also reads, so that a
+        foreign record counts once.
         """
         try:
             callback = parse_callback_record(value, headers)
         except NotACallback:
             callback = None
         if callback is None or callback.sequence < 1:
-            self._collected.foreign_count += not is_copy
+            self._collected.foreign_count += counts_if_foreign
             return None
         return (
-            callback
-            if self._collected.origins.add_origin_and_check(callback.origin, callback.sequence)
-            else None
+            callback if self._collected.origins.admit(callback.origin, callback.sequence) else None
         )
 
     def add_record(self, callback: CallbackRecord, location: Location) -> None:
