@@ -5,8 +5,6 @@ from ops.audit.difference import Differences, Location
 from ops.audit.entries import Entry
 from ops.audit.group import Group
 
-POSTGRESQL = "PostgreSQL"
-
 
 class RowCheck:
     """
@@ -37,4 +35,4 @@ class RowCheck:
 
 
 def _location(receipt: Entry) -> Location:
-    return Location(*receipt.place, topic=POSTGRESQL, partition=-1, offset=-1)
+    return Location(*receipt.place, topic="PostgreSQL", partition=-1, offset=-1)
