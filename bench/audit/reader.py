@@ -12,8 +12,8 @@ from pathlib import Path
 
 from bench.peers.reading import BEGUN, ENDED
 from ops.audit.audit import collect_garbage_rarely
-from ops.audit.ends import SpoolEnds
-from ops.audit.message_counts import Statistics
+from ops.audit.spool_ends import SpoolEnds
+from ops.audit.statistics import Statistics
 from ops.audit.tally import Tally
 from ops.audit.topic_reader import TopicReader
 from schemas.kafka_access import KafkaAccess

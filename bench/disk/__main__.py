@@ -25,8 +25,8 @@ from bench.disk.stores import (
 from bench.machine import this_machine
 from bench.markdown import table, write
 from ops.audit.audit import audit
+from ops.audit.ends_reader import read_ends
 from ops.audit.sources import Sources
-from ops.audit.spool_ends import read_ends
 from ops.demo.services import SDKAPPIDS
 from ops.demo.stack import Stack, running_stack
 from ops.failure import Failure

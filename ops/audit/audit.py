@@ -15,12 +15,12 @@ from collections.abc import Awaitable, Callable, Sequence
 from consumers.archive.store import SegmentStore
 from ops.archive.segments import open_archive
 from ops.audit.archive_reader import ArchiveReader
-from ops.audit.ends import SpoolEnds
+from ops.audit.days_reader import read_days
 from ops.audit.receipts import read_receipts
 from ops.audit.report import Report
-from ops.audit.shown_days import read_days
 from ops.audit.sources import AuditFailed, ReadAgain, Sources, SourceUnavailable
-from ops.audit.statistics import StatisticsApi, read_statistics
+from ops.audit.spool_ends import SpoolEnds
+from ops.audit.statistics_api import StatisticsApi, read_statistics
 from ops.audit.tally import Tally
 from ops.audit.topic_reader import TopicReader
 from ops.audit.webhook_log import LogReader

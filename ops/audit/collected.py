@@ -5,10 +5,11 @@ from dataclasses import dataclass, field
 
 from consumers.webhook.callback_filter import CallbackFilter
 from ops.audit.contents import Contents
-from ops.audit.ends import SpoolEnds
 from ops.audit.ledger_check import LedgerCheck
-from ops.audit.message_counts import MessageCounts, Statistics
+from ops.audit.message_counts import MessageCounts
 from ops.audit.origins import Origins
+from ops.audit.spool_ends import SpoolEnds
+from ops.audit.statistics import Statistics
 from ops.audit.webhook_check import WebhookCheck, checks_of
 from ops.simulate.ledger import LedgerEntry
 

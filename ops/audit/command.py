@@ -8,11 +8,11 @@ from click.core import ParameterSource
 
 from ops.audit import output
 from ops.audit.audit import audit, collect_garbage_rarely
-from ops.audit.ends import SpoolEnds
+from ops.audit.ends_reader import read_ends
 from ops.audit.report import Report
 from ops.audit.sources import Sources
-from ops.audit.spool_ends import read_ends
-from ops.audit.statistics import read_token
+from ops.audit.spool_ends import SpoolEnds
+from ops.audit.statistics_api import read_token
 from ops.audit.webhook_options import APPS, COMMANDS, LOGS, webhook_sources
 from ops.options import (
     archive_option,

@@ -7,14 +7,14 @@ of the counters: by the time of the event, in the app's own zone, each `ce_id` o
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 from consumers.counters.layout import QUARTER_S
 from consumers.counters.slots import slots_to_search
 from consumers.counters.zones import DEFAULT_ZONE_NAME, date_of
 from ops.audit.expected_counts import NO_KEY, NOT_COUNTED, CountKey, DayRecords, ExpectedCounts
 from ops.audit.report import LISTED_MAX
+from ops.audit.shown_days import Numbers, ShownDays
 from ops.audit.sources import ReadAgain
 from ops.audit.statistic_report import DayReport, DaysNotJudged, DaysReport, StatisticReport
 from schemas.additions import CLOCK_AHEAD_S_MAX, counted_at_s
@@ -23,28 +23,6 @@ from schemas.callback_record import CallbackRecord
 NOT_KEPT = "the statistics do not have this month any more"
 EXPIRED = "callbacks of these days may have expired from Kafka and the archive"
 IN_FUTURE = "they are in the future, so they were not asked for"
-
-
-class Numbers(NamedTuple):
-    """The messages, and all callbacks, of a day."""
-
-    messages: int
-    callbacks: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ShownDays:
-    """
-    The days of one app in the statistics. A day is a text like 2026-11-28.
-
-    All days up to `last` were asked for. `first` is the first day that has a callback, "" if no day
-    has one. Days that are not in `numbers` have none.
-    """
-
-    zone: str
-    first: str
-    last: str
-    numbers: Mapping[str, Numbers]
 
 
 class DayCounts:

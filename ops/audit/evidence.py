@@ -14,9 +14,9 @@ class OriginEnd(NamedTuple):
     """
     The last sequence of an origin that must be everywhere; later ones may still be on their way.
 
-    `last_sequence` is N (ends.py). If no spool of the origin is known, it is the highest sequence
-    that Kafka had at the first report (after `ReadAgain`: at the first one since), and `is_known`
-    is False.
+    `last_sequence` is N (spool_ends.py). If no spool of the origin is known, it is the highest
+    sequence that Kafka had at the first report (after `ReadAgain`: at the first one since), and
+    `is_known` is False.
     """
 
     last_sequence: int

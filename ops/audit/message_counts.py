@@ -1,29 +1,15 @@
 """Compare the totals of the statistics with the records. Does no I/O."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from ops.audit.day_counts import DayCounts
 from ops.audit.expected_counts import NOT_COUNTED, ExpectedCounts
 from ops.audit.statistic_report import StatisticReport
+from ops.audit.statistics import Statistics
 from schemas.additions import additions_of
 from schemas.callback_record import CallbackRecord
 from schemas.figures import ACTIVE, GROUP_MESSAGES, ONE_TO_ONE_MESSAGES
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Statistics:
-    """
-    The statistics API's numbers; `people` is None if they are only an estimate.
-
-    `messages` are those between two people and those of groups, together.
-    """
-
-    messages: int
-    people: int | None
-    # By origin and partition, the number of counted sequences and their sum modulo SUM_MODULUS.
-    applied: Mapping[str, Mapping[int, tuple[int, int]]]
 
 
 class MessageCounts:

@@ -1,7 +1,7 @@
 """Every origin that an audit knows: its evidence, its end, and the doubts about its end."""
 
-from ops.audit.ends import SpoolEnds
 from ops.audit.evidence import Evidence, OriginEnd
+from ops.audit.spool_ends import SpoolEnds
 
 # A sequence further above N is not added to the evidence: its origin is in doubt anyway.
 ABOVE_END_MAX = 50_000_000

@@ -1,9 +1,9 @@
 """
 Decide for one origin whether every sequence 1..N is exactly once in Kafka and in each sink.
 
-N is the origin's end (ends.py). Sequences that retention and `hookline archive expire` have deleted
-everywhere are `expired_everywhere`; the audit does not look for them. The rest is decided by sets,
-for each sink:
+N is the origin's end (spool_ends.py). Sequences that retention and `hookline archive expire` have
+deleted everywhere are `expired_everywhere`; the audit does not look for them. The rest is decided
+by sets, for each sink:
 
     required      = 1..N - expired everywhere - dead letters of the ingress (no sink gets these)
     missing       = required - in the sink - dead letters of the sink's consumer - expired from it

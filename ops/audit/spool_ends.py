@@ -1,134 +1,190 @@
-"""Ask every ingress, or read a directory of spools, for the ends of the origins."""
+"""
+The end of every known origin: N, the last sequence that its spool has given. Does no I/O.
 
-import asyncio
-import socket
+The sequences of an origin are 1 to N, so N is also the number of callbacks that the spool stored.
+
+A running ingress knows the end of the spool that it holds, of the spool that another process left
+and that it drains now, and of those that it has drained. For an end that is not known, the reason
+is kept: without all ends, nothing may be proven.
+"""
+
 from collections.abc import Iterable
-from pathlib import Path
-from typing import TypeVar
+from dataclasses import dataclass, field
 
 import msgspec
-from yarl import URL
 
-from ingress.spool.directory import SpoolSummary, summaries
-from ops.audit.ends import IngressReport, ReportedSpool, SpoolEnds, combine
-from ops.audit.http_json import NoJsonAnswer, get_json
-from ops.failure import Failure
 from schemas.url_text import public_url
 
-# The time in which an address must answer. All are asked concurrently.
-STATUS_TIMEOUT_S = 5.0
 
-Status = TypeVar("Status")
-
-
-class NoSpools(Failure):
-    """The directory has no spools, or they cannot be read; the text says which."""
-
-
-async def read_ends(urls: Iterable[str], directory: Path | None) -> SpoolEnds:
+class ReportedSpool(msgspec.Struct, frozen=True, kw_only=True):
     """
-    Return the ends as the ingresses at `urls` and a directory of spools report them.
+    A spool as a process reports it; `last_sequence` is None if that process does not know it.
 
-    Every address of a name is asked: several ingresses may have one name. Nothing in the directory
-    is changed.
-
-    Raises:
-        NoSpools: the directory has no spools, or cannot be read.
+    `quarantined` has the sequences in quarantine, damaged or refused by Kafka.
     """
-    answers, unanswered = await ask_ingresses(urls, IngressReport)
-    statuses = {}
-    for address, answer in answers.items():
-        if isinstance(answer, IngressReport):
-            statuses[address] = answer
-        else:
-            unanswered[address] = (
-                f"{public_url(address)}: {answer}, so the end of its spool is not known; start that"
-                " ingress (again), or leave its address out if it is permanently gone"
+
+    name: str
+    origin: str
+    last_sequence: int | None = None
+    fault: str = ""
+    quarantined: tuple[int, ...] = ()
+
+
+class IngressReport(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    The part of an ingress's `/status` that an audit needs.
+
+    `instance` identifies the process, `origin` is that of the spool that the process holds.
+    """
+
+    instance: str
+    origin: str
+    last_sequence: int
+    spools: tuple[ReportedSpool, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpoolEnds:
+    """
+    The ends according to all answers.
+
+    `by_spool`: by spool's name, N of each origin that the spool had; a spool that is restored from
+    an older copy gets another origin. `unknown`: by spool's name, why its end is not known and what
+    to do. `never_known`: by spool's name, why its end can never be known. `unanswered`: by address,
+    why there is no answer. `answered`: the other addresses. `quarantined`: by origin, the rows in
+    quarantine.
+    """
+
+    by_spool: dict[str, dict[str, int]] = field(default_factory=dict)
+    unknown: dict[str, str] = field(default_factory=dict)
+    never_known: dict[str, str] = field(default_factory=dict)
+    unanswered: dict[str, str] = field(default_factory=dict)
+    answered: frozenset[str] = frozenset()
+    quarantined: dict[str, tuple[int, ...]] = field(default_factory=dict)
+
+    @property
+    def last_sequences(self) -> dict[str, int | None]:
+        """
+        N by origin; None by the spool's name for a spool whose end is not known.
+
+        A spool is named after its first origin, so the name stands for an origin that may have
+        callbacks: nothing is proven without its end.
+        """
+        last: dict[str, int | None] = dict.fromkeys(self.unknown | self.never_known)
+        for origins in self.by_spool.values():
+            last |= origins
+        return last
+
+    @property
+    def doubts(self) -> dict[str, str]:
+        """By spool or address, the reasons for which nothing can be proven."""
+        return self.unknown | self.never_known | self.unanswered
+
+    def completed_by(self, later: "SpoolEnds") -> "SpoolEnds":
+        """
+        Return these ends, completed by a `later` answer.
+
+        A known N stays: callbacks after it are not expected yet. A spool whose end is known,
+        and an address that has answered, need not be in the later answer.
+        """
+        by_spool = {
+            name: later.by_spool.get(name, {}) | self.by_spool.get(name, {})
+            for name in {**self.by_spool, **later.by_spool}
+        }
+        return SpoolEnds(
+            by_spool=by_spool,
+            unknown={
+                name: reason
+                for name, reason in (self.unknown | later.unknown).items()
+                if name not in by_spool
+            },
+            never_known=self.never_known | later.never_known,
+            unanswered={
+                url: reason for url, reason in later.unanswered.items() if url not in self.answered
+            },
+            answered=self.answered | later.answered,
+            quarantined=self.quarantined | later.quarantined,
+        )
+
+
+def combine(
+    statuses: dict[str, IngressReport],
+    unanswered: dict[str, str],
+    directory: Iterable[ReportedSpool] = (),
+) -> SpoolEnds:
+    """Return the ends according to all answers: `statuses` by address, spools of a `directory`."""
+    unanswered = unanswered | _without_ends(statuses)
+    reported: dict[str, list[ReportedSpool]] = {}
+    for spool in (*(spool for status in statuses.values() for spool in status.spools), *directory):
+        reported.setdefault(spool.name, []).append(spool)
+    holders = _holders(statuses)
+    by_spool: dict[str, dict[str, int]] = {}
+    unknown: dict[str, str] = {}
+    never_known: dict[str, str] = {}
+    quarantined: dict[str, tuple[int, ...]] = {}
+    for name, spools in reported.items():
+        reports = list(holders.get(name, {}).values())
+        if reason := _why_never_known(name, spools, [address for address, _ in reports]):
+            never_known[name] = reason
+            continue
+        # The holder's report counts. Another process may have read the spool before it was held.
+        for spool in [spool for _, spool in reports] or spools:
+            if spool.last_sequence is not None:
+                origins = by_spool.setdefault(name, {})
+                origins[spool.origin] = max(origins.get(spool.origin, 0), spool.last_sequence)
+                quarantined[spool.origin] = spool.quarantined
+        if name not in by_spool:
+            unknown[name] = (
+                f"spool {name}: nothing that was asked knows its end; name the admin address of"
+                " every running ingress (--ingress) and, if no process holds the spool, wait until"
+                " one of them drains it (--wait); or stop them all and name the directory (--spool)"
             )
-    return combine(
-        statuses, unanswered, await asyncio.to_thread(_spools, directory) if directory else ()
+    return SpoolEnds(
+        by_spool=by_spool,
+        unknown=unknown,
+        never_known=never_known,
+        unanswered=unanswered,
+        answered=frozenset(statuses.keys() - unanswered.keys()),
+        quarantined={origin: rows for origin, rows in quarantined.items() if rows},
     )
 
 
-async def ask_ingresses(
-    urls: Iterable[str], kind: type[Status]
-) -> tuple[dict[str, Status | str], dict[str, str]]:
+def _holders(statuses: dict[str, IngressReport]) -> dict[str, dict[str, tuple[str, ReportedSpool]]]:
+    """Return, by spool's name and by process that holds it, the process's address and report."""
+    holders: dict[str, dict[str, tuple[str, ReportedSpool]]] = {}
+    for address, status in statuses.items():
+        for spool in status.spools:
+            if spool.origin == status.origin and spool.last_sequence is not None:
+                # By process, not by address: several addresses may lead to one process.
+                holders.setdefault(spool.name, {})[status.instance] = (address, spool)
+    return holders
+
+
+def _without_ends(statuses: dict[str, IngressReport]) -> dict[str, str]:
     """
-    Ask every address of the ingresses at `urls` for its `/status`, all concurrently.
+    Return by address which ingresses report no end.
 
-    Return by address the answer, or why there is none; and by URL why it has no address.
+    Without an end, the audit would expect no callback and find none missing.
     """
-    addresses: dict[str, None] = {}
-    unresolved: dict[str, str] = {}
-    for url in urls:
-        try:
-            addresses |= dict.fromkeys(await _addresses(url))
-        except OSError as error:
-            unresolved[url] = (
-                f"{public_url(url)}: the name cannot be resolved ({error.strerror});"
-                " correct --ingress"
-            )
-        except ValueError:
-            unresolved[url] = f"{public_url(url)}: this is not an address; correct --ingress"
-    answers = await asyncio.gather(*(_status(address, kind) for address in addresses))
-    return dict(zip(addresses, answers, strict=True)), unresolved
+    return {
+        address: f"{public_url(address)}: this ingress reports no end, not even that of its own"
+        " spool; name an ingress of this release"
+        for address, status in statuses.items()
+        if all(spool.last_sequence is None for spool in status.spools)
+    }
 
 
-def _spools(directory: Path) -> list[ReportedSpool]:
-    try:
-        spools = [_spool(summary) for summary in summaries(directory)]
-    except OSError as error:
-        raise NoSpools(f"the spools in {directory} cannot be locked and read: {error}") from error
-    if not spools:
-        raise NoSpools(
-            f"{directory} has no spools; name the directory of INGRESS_SPOOL_DIR (--spool)"
+def _why_never_known(name: str, spools: list[ReportedSpool], holders: list[str]) -> str:
+    """Return why the end of a spool can never be known and what to do, "" if it may be known."""
+    faults = [spool.fault for spool in spools if spool.fault]
+    if faults:
+        return (
+            f"spool {name}: {faults[0]}; keep the file, and count the callbacks in it that Kafka"
+            " does not have as lost"
         )
-    return spools
-
-
-def _spool(summary: SpoolSummary) -> ReportedSpool:
-    return ReportedSpool(
-        name=summary.name,
-        origin=summary.origin,
-        last_sequence=summary.last_sequence,
-        fault=summary.fault,
-        quarantined=summary.quarantined,
-    )
-
-
-async def resolve(host: str, port: int) -> list[str]:
-    """
-    Return the addresses of a host name.
-
-    Raises:
-        OSError: it has none, or cannot be resolved now.
-    """
-    infos = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return sorted({str(socket_address[0]) for *_, socket_address in infos})
-
-
-async def _addresses(url: str) -> list[str]:
-    """
-    Return an URL for each address of its host name.
-
-    Raises:
-        OSError: the name cannot be resolved now.
-        ValueError: it is not a URL.
-    """
-    parsed = URL(url)
-    addresses = await resolve(parsed.host or "", parsed.port or 80)
-    return [str(parsed.with_host(address)) for address in addresses]
-
-
-async def _status(address: str, kind: type[Status]) -> Status | str:
-    """Return the status of the ingress at an address, or why there is none."""
-    try:
-        return msgspec.convert(
-            await get_json(f"{address}/status", timeout_s=STATUS_TIMEOUT_S),
-            kind,
-            strict=True,
+    if len(holders) > 1:
+        return (
+            f"spool {name}: {' and '.join(holders)} both hold a spool of this name, so one of their"
+            " directories is a copy; stop the process with the copy"
         )
-    except msgspec.ValidationError:
-        return "the server at this address is not the admin port of an ingress"
-    except NoJsonAnswer as error:
-        return str(error)
+    return ""

@@ -11,12 +11,12 @@ from consumers.archive.segment import Line
 from consumers.webhook.callback_filter import CallbackFilter
 from ops.audit.callback_collector import CallbackCollector
 from ops.audit.collected import nothing_collected
-from ops.audit.day_counts import ShownDays
 from ops.audit.difference import Location
-from ops.audit.ends import SpoolEnds
-from ops.audit.message_counts import Statistics
 from ops.audit.report import ARCHIVE, COUNTS, INGRESS_DEAD_LETTERS, KAFKA, POSTGRES, Report
 from ops.audit.reporting import report_of
+from ops.audit.shown_days import ShownDays
+from ops.audit.spool_ends import SpoolEnds
+from ops.audit.statistics import Statistics
 from ops.audit.webhook_check import WebhookCheck
 from ops.audit.webhook_log import LogReader
 from ops.audit.webhook_report import title

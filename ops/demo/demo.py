@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ops.audit.audit import audit
-from ops.audit.ends import SpoolEnds
+from ops.audit.ends_reader import read_ends
 from ops.audit.report import ARCHIVE, COUNTS, KAFKA, POSTGRES, Report
 from ops.audit.sources import Sources
-from ops.audit.spool_ends import read_ends
+from ops.audit.spool_ends import SpoolEnds
 from ops.demo.kills import kill_each_part
 from ops.demo.services import SDKAPPIDS
 from ops.demo.stack import Stack

@@ -13,7 +13,7 @@ from ingress.spool.row import DamagedRow, Row
 from ingress.spool.spool_lock import SpoolInUse
 from ingress.spool.unheld import UnheldSpool, open_unheld
 from ingress.spool.verification import NotVerified
-from ops.audit.spool_ends import ask_ingresses
+from ops.audit.ends_reader import ask_ingresses
 from ops.find.collection import SPOOL, CallbackCollection, Place
 from ops.find.question import Question
 from ops.find.record_filter import RecordFilter

@@ -12,9 +12,9 @@ from support.builders import P0, SAMPLES, a_body, a_stored_batch, a_stored_recor
 from consumers.runtime.batch import Position
 from consumers.sync.database import DatabaseHandler
 from ops.audit import receipts
-from ops.audit.ends import SpoolEnds
 from ops.audit.receipts import read_receipts
 from ops.audit.report import POSTGRES, Report
+from ops.audit.spool_ends import SpoolEnds
 from ops.audit.tally import Tally
 from ops.simulate.ledger import LedgerEntry
 from schemas.setting import Secret

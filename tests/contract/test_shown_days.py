@@ -13,10 +13,10 @@ from support.statistics import statistics_api
 from consumers.counters.server import connect
 from consumers.runtime.batch import Position
 from consumers.stats.tokens import Tokens
-from ops.audit import shown_days
-from ops.audit.day_counts import Numbers
+from ops.audit import days_reader
+from ops.audit.shown_days import Numbers
 from ops.audit.sources import AuditFailed
-from ops.audit.statistics import StatisticsApi, read_statistics, read_token
+from ops.audit.statistics_api import StatisticsApi, read_statistics, read_token
 from schemas.setting import Secret
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
@@ -24,14 +24,14 @@ SHANGHAI = ZoneInfo("Asia/Shanghai")
 
 async def test_all_days_are_read_in_pages(valkey_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """From the first day on; a page has two days, and the last ones are empty."""
-    monkeypatch.setattr(shown_days, "DAYS_PER_ANSWER", 2)
+    monkeypatch.setattr(days_reader, "DAYS_PER_ANSWER", 2)
     counts = counting(valkey_url, **LONG)
     now = datetime.now(UTC)
     sent = [now - timedelta(days=days) for days in (5, 3, 3, 0)]
     valkey = connect(Secret(valkey_url))
     async with TestServer(statistics_api(valkey)) as server:
         url = StatisticsApi(str(server.make_url("")).rstrip("/"))
-        assert await shown_days.read_days(url) == {}
+        assert await days_reader.read_days(url) == {}
         await counts.begin(P0, Position(0))
         records = [
             a_stored_record(
@@ -46,7 +46,7 @@ async def test_all_days_are_read_in_pages(valkey_url: str, monkeypatch: pytest.M
             for number, at in enumerate(sent)
         ]
         await counts.handle(a_stored_batch(*records))
-        days_by_app = await shown_days.read_days(url)
+        days_by_app = await days_reader.read_days(url)
     await valkey.aclose()
     await counts.close()
     first, second, _, last = (at.astimezone(SHANGHAI).date().isoformat() for at in sent)
@@ -70,11 +70,11 @@ async def test_an_api_with_tokens_is_read_with_one_of_them(valkey_url: str, tmp_
         url = str(server.make_url("")).rstrip("/")
         statistics = await read_statistics(StatisticsApi(url, read_token(right)))
         assert statistics.messages == 0
-        assert await shown_days.read_days(StatisticsApi(url, read_token(right))) == {}
+        assert await days_reader.read_days(StatisticsApi(url, read_token(right))) == {}
         with pytest.raises(AuditFailed, match="with --stats-token-file"):
             await read_statistics(StatisticsApi(url))
         with pytest.raises(AuditFailed, match="refuses the token of --stats-token-file"):
-            await shown_days.read_days(StatisticsApi(url, read_token(wrong)))
+            await days_reader.read_days(StatisticsApi(url, read_token(wrong)))
     await valkey.aclose()
 
 

@@ -19,11 +19,12 @@ from support.statistics import statistics_api
 
 from consumers.counters.server import connect
 from consumers.sync.tables import ensure_tables
-from ops.audit import receipts, spool_ends, statistics, topic_reader
+from ops.audit import ends_reader, receipts, topic_reader
+from ops.audit import statistics_api as audited_statistics
 from ops.audit.audit import audit
-from ops.audit.ends import SpoolEnds
 from ops.audit.report import Report
 from ops.audit.sources import AuditFailed, ReadAgain, Sources
+from ops.audit.spool_ends import SpoolEnds
 from ops.audit.tally import Tally
 from ops.demo.embedded import child
 from ops.demo.embedded.kafka import EmbeddedKafka
@@ -75,8 +76,8 @@ async def world(
         (up_to_ends, "KAFKA_TIMEOUT_S"),
         (receipts, "DATABASE_TIMEOUT_S"),
         (receipts, "CONNECT_TIMEOUT_S"),
-        (statistics, "STATISTICS_TIMEOUT_S"),
-        (spool_ends, "STATUS_TIMEOUT_S"),
+        (audited_statistics, "STATISTICS_TIMEOUT_S"),
+        (ends_reader, "STATUS_TIMEOUT_S"),
     ):
         monkeypatch.setattr(module, name, 5)
     async with await psycopg.AsyncConnection.connect(conninfo, autocommit=True) as connection:

@@ -13,9 +13,9 @@ from support.processes.ingress import Ingress, until
 from ingress.spool.directory import hold
 from ingress.spool.row import encode
 from ingress.spool.spool_lock import SUFFIX
-from ops.audit import spool_ends
-from ops.audit.ends import SpoolEnds
-from ops.audit.spool_ends import read_ends
+from ops.audit import ends_reader
+from ops.audit.ends_reader import read_ends
+from ops.audit.spool_ends import SpoolEnds
 from ops.demo.embedded.child import free_port
 
 UP, STOPPED, UNREACHABLE, DEAD = "up", "stopped", "unreachable", "dead"
@@ -123,7 +123,7 @@ async def test_nothing_is_proven_unless_the_end_of_every_origin_is_known(
 
     tests/unit/test_ends.py has all combinations, of answers without processes.
     """
-    monkeypatch.setattr(spool_ends, "STATUS_TIMEOUT_S", 0.3)
+    monkeypatch.setattr(ends_reader, "STATUS_TIMEOUT_S", 0.3)
     directory = tmp_path / "spools"
     make_spools(directory, 3)
     chosen = list(all_combinations() if scaled(16, at_most=64) == 64 else combinations_of_pairs())
@@ -176,8 +176,8 @@ async def test_every_address_of_a_name_is_asked(
     async def resolve(_host: str, _port: int) -> list[str]:
         return ["127.0.0.1", "127.0.0.2"]
 
-    monkeypatch.setattr(spool_ends, "resolve", resolve)
-    monkeypatch.setattr(spool_ends, "STATUS_TIMEOUT_S", 10.0)
+    monkeypatch.setattr(ends_reader, "resolve", resolve)
+    monkeypatch.setattr(ends_reader, "STATUS_TIMEOUT_S", 10.0)
     directory = tmp_path / "spools"
     kafka = f"127.0.0.1:{free_port()}"
     here = Ingress(directory, kafka, log=tmp_path / "1.log")

@@ -31,9 +31,9 @@ from consumers.webhook.retry_topic import retry_topic
 from consumers.webhook.retry_topic_setup import ensure_topic
 from ops.audit import bucket_file
 from ops.audit.audit import audit
-from ops.audit.ends import SpoolEnds
 from ops.audit.report import Report
 from ops.audit.sources import Sources, WebhookSource
+from ops.audit.spool_ends import SpoolEnds
 from ops.demo.embedded import child
 from ops.demo.embedded.kafka import EmbeddedKafka
 from schemas.dead_letter import GROUP

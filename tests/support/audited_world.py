@@ -9,9 +9,9 @@ from support.builders import P0, a_body, a_stored_batch, a_stored_record
 
 from consumers.archive import new_segment, segment
 from consumers.runtime.batch import Partition, Record
-from ops.audit.ends import SpoolEnds
-from ops.audit.message_counts import Statistics
 from ops.audit.report import Report
+from ops.audit.spool_ends import SpoolEnds
+from ops.audit.statistics import Statistics
 from ops.audit.tally import Tally
 from ops.simulate.ledger import LedgerEntry
 from schemas.dead_letter_actions import Action

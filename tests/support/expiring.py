@@ -8,9 +8,9 @@ from psycopg import AsyncConnection
 from support.builders import P0, a_body, a_callback
 
 from consumers.runtime.batch import Record
-from ops.audit.ends import SpoolEnds
 from ops.audit.receipts import read_receipts
 from ops.audit.report import Report
+from ops.audit.spool_ends import SpoolEnds
 from ops.audit.tally import Tally
 from ops.simulate.ledger import LedgerEntry
 from ops.sync import expire

@@ -9,8 +9,8 @@ import pytest
 from support.archive.archives import WrittenArchive, numbered
 
 from ops.audit.archive_reader import ArchiveReader
-from ops.audit.ends import SpoolEnds
 from ops.audit.sources import AuditFailed, ReadAgain
+from ops.audit.spool_ends import SpoolEnds
 from ops.audit.tally import Tally
 
 

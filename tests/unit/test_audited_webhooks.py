@@ -16,9 +16,9 @@ from consumers.runtime.batch import Position, Record
 from consumers.webhook.callback_filter import CallbackFilter
 from consumers.webhook.retry_record import Change, FinishedCallback, ParkedCallback, TargetBegin
 from ops.audit import output
-from ops.audit.ends import SpoolEnds
 from ops.audit.report import Report
 from ops.audit.sources import AuditFailed, ReadAgain
+from ops.audit.spool_ends import SpoolEnds
 from ops.audit.tally import Tally
 from ops.audit.webhook_log import LoggedDelivery, LogReader
 from ops.audit.webhook_options import webhook_sources

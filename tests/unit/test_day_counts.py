@@ -9,12 +9,13 @@ from support.audited_world import ORIGIN, add_line
 from support.builders import APP, P0, a_body, a_stored_record
 
 from consumers.runtime.batch import Record
-from ops.audit.day_counts import EXPIRED, IN_FUTURE, NOT_KEPT, Numbers, ShownDays
-from ops.audit.ends import SpoolEnds
-from ops.audit.message_counts import Statistics
+from ops.audit.day_counts import EXPIRED, IN_FUTURE, NOT_KEPT
 from ops.audit.report import Report
+from ops.audit.shown_days import Numbers, ShownDays
 from ops.audit.sources import ReadAgain
+from ops.audit.spool_ends import SpoolEnds
 from ops.audit.statistic_report import DaysReport
+from ops.audit.statistics import Statistics
 from ops.audit.tally import Tally
 from ops.failure import ExitCode
 from schemas.dead_letter import GROUP

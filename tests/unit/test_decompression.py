@@ -17,8 +17,8 @@ from consumers.archive.segment import DamagedSegment
 from ops.archive.parquet import copy
 from ops.archive.segments import ALL
 from ops.audit.archive_reader import ArchiveReader
-from ops.audit.ends import SpoolEnds
 from ops.audit.sources import AuditFailed
+from ops.audit.spool_ends import SpoolEnds
 from ops.audit.tally import Tally
 from ops.counters.archived import records_from
 

@@ -7,10 +7,10 @@ import msgspec
 import pytest
 from support.builders import P0, a_body, a_stored_record
 
-from ops.audit.ends import IngressReport, ReportedSpool, SpoolEnds, combine
+from ops.audit.ends_reader import read_ends
 from ops.audit.http_json import NoJsonAnswer, get_json
 from ops.audit.report import Report
-from ops.audit.spool_ends import read_ends
+from ops.audit.spool_ends import IngressReport, ReportedSpool, SpoolEnds, combine
 from ops.audit.tally import Tally
 
 N = 3

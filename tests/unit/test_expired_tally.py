@@ -9,9 +9,9 @@ from support.builders import P0, a_body
 from consumers.archive import new_segment, segment
 from consumers.archive.segment import Line
 from consumers.runtime.batch import Batch, Position
-from ops.audit.ends import SpoolEnds
-from ops.audit.message_counts import Statistics
 from ops.audit.report import ARCHIVE, COUNTS, KAFKA, POSTGRES, Report
+from ops.audit.spool_ends import SpoolEnds
+from ops.audit.statistics import Statistics
 from ops.audit.tally import Tally
 
 

@@ -14,9 +14,9 @@ from support.builders import P0, P1, a_body, a_stored_record
 
 from consumers.runtime.batch import Record
 from ops.audit import output
-from ops.audit.ends import SpoolEnds
+from ops.audit.ends_reader import NoSpools, read_ends
 from ops.audit.report import ARCHIVE, COUNTS, KAFKA, POSTGRES, Report
-from ops.audit.spool_ends import NoSpools, read_ends
+from ops.audit.spool_ends import SpoolEnds
 from ops.audit.tally import Tally
 from ops.simulate.ledger import LedgerEntry, NoLedger, read, write
 from schemas.dead_letter import CONNECT, GROUP, STAGE

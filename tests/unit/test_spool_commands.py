@@ -17,7 +17,7 @@ from ingress.spool import verification
 from ingress.spool.directory import hold_any
 from ingress.spool.row import encode
 from ingress.spool.spool import Spool
-from ops.audit.spool_ends import read_ends
+from ops.audit.ends_reader import read_ends
 from ops.cli import main
 from ops.spool import SpoolNotShown, spool_show
 from schemas.outgoing_record import main_topic_record

@@ -23,7 +23,7 @@ from ingress.forward.forwarder import Forwarder
 from ingress.spool.async_spool import AsyncSpool
 from ingress.spool.directory import hold_any
 from ingress.spool.spool import Spool
-from ops.audit.ends import SpoolEnds
+from ops.audit.spool_ends import SpoolEnds
 from schemas.outgoing_record import ORIGIN, SEQUENCE, OutgoingRecord, main_topic_record
 from schemas.topics import CALLBACKS
 

@@ -1,0 +1,134 @@
+"""Ask every ingress, or read a directory of spools, for the ends of the origins."""
+
+import asyncio
+import socket
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+from yarl import URL
+
+from ingress.spool.directory import SpoolSummary, summaries
+from ops.audit.http_json import NoJsonAnswer, get_json
+from ops.audit.spool_ends import IngressReport, ReportedSpool, SpoolEnds, combine
+from ops.failure import Failure
+from schemas.url_text import public_url
+
+# The time in which an address must answer. All are asked concurrently.
+STATUS_TIMEOUT_S = 5.0
+
+Status = TypeVar("Status")
+
+
+class NoSpools(Failure):
+    """The directory has no spools, or they cannot be read; the text says which."""
+
+
+async def read_ends(urls: Iterable[str], directory: Path | None) -> SpoolEnds:
+    """
+    Return the ends as the ingresses at `urls` and a directory of spools report them.
+
+    Every address of a name is asked: several ingresses may have one name. Nothing in the directory
+    is changed.
+
+    Raises:
+        NoSpools: the directory has no spools, or cannot be read.
+    """
+    answers, unanswered = await ask_ingresses(urls, IngressReport)
+    statuses = {}
+    for address, answer in answers.items():
+        if isinstance(answer, IngressReport):
+            statuses[address] = answer
+        else:
+            unanswered[address] = (
+                f"{public_url(address)}: {answer}, so the end of its spool is not known; start that"
+                " ingress (again), or leave its address out if it is permanently gone"
+            )
+    return combine(
+        statuses, unanswered, await asyncio.to_thread(_spools, directory) if directory else ()
+    )
+
+
+async def ask_ingresses(
+    urls: Iterable[str], kind: type[Status]
+) -> tuple[dict[str, Status | str], dict[str, str]]:
+    """
+    Ask every address of the ingresses at `urls` for its `/status`, all concurrently.
+
+    Return by address the answer, or why there is none; and by URL why it has no address.
+    """
+    addresses: dict[str, None] = {}
+    unresolved: dict[str, str] = {}
+    for url in urls:
+        try:
+            addresses |= dict.fromkeys(await _addresses(url))
+        except OSError as error:
+            unresolved[url] = (
+                f"{public_url(url)}: the name cannot be resolved ({error.strerror});"
+                " correct --ingress"
+            )
+        except ValueError:
+            unresolved[url] = f"{public_url(url)}: this is not an address; correct --ingress"
+    answers = await asyncio.gather(*(_status(address, kind) for address in addresses))
+    return dict(zip(addresses, answers, strict=True)), unresolved
+
+
+def _spools(directory: Path) -> list[ReportedSpool]:
+    try:
+        spools = [_spool(summary) for summary in summaries(directory)]
+    except OSError as error:
+        raise NoSpools(f"the spools in {directory} cannot be locked and read: {error}") from error
+    if not spools:
+        raise NoSpools(
+            f"{directory} has no spools; name the directory of INGRESS_SPOOL_DIR (--spool)"
+        )
+    return spools
+
+
+def _spool(summary: SpoolSummary) -> ReportedSpool:
+    return ReportedSpool(
+        name=summary.name,
+        origin=summary.origin,
+        last_sequence=summary.last_sequence,
+        fault=summary.fault,
+        quarantined=summary.quarantined,
+    )
+
+
+async def resolve(host: str, port: int) -> list[str]:
+    """
+    Return the addresses of a host name.
+
+    Raises:
+        OSError: it has none, or cannot be resolved now.
+    """
+    infos = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return sorted({str(socket_address[0]) for *_, socket_address in infos})
+
+
+async def _addresses(url: str) -> list[str]:
+    """
+    Return an URL for each address of its host name.
+
+    Raises:
+        OSError: the name cannot be resolved now.
+        ValueError: it is not a URL.
+    """
+    parsed = URL(url)
+    addresses = await resolve(parsed.host or "", parsed.port or 80)
+    return [str(parsed.with_host(address)) for address in addresses]
+
+
+async def _status(address: str, kind: type[Status]) -> Status | str:
+    """Return the status of the ingress at an address, or why there is none."""
+    try:
+        return msgspec.convert(
+            await get_json(f"{address}/status", timeout_s=STATUS_TIMEOUT_S),
+            kind,
+            strict=True,
+        )
+    except msgspec.ValidationError:
+        return "the server at this address is not the admin port of an ingress"
+    except NoJsonAnswer as error:
+        return str(error)
