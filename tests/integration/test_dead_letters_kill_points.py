@@ -87,7 +87,7 @@ async def test_a_resend_killed_at_any_point_loses_and_doubles_nothing(
     world: RejectedWorld, scaled: Callable[..., int], say: Callable[[str], None]
 ) -> None:
     """Every dead letter is in its sink once, and an action says so; the audit proves it."""
-    kills_each = scaled(34, at_most=100) // len(CONSUMERS)
+    kills_each = scaled(12, at_most=100, in_long_runs=100) // len(CONSUMERS)
     # Some for each kill, and as many for runs that end before their points.
     count = 2 * (kills_each + len(STARTS)) * NEW
     await world.reject_by_sync_and_ingress(count)
@@ -108,7 +108,7 @@ async def test_a_killed_resend_to_a_webhook_parks_every_callback_once(
     world: RejectedWorld, scaled: Callable[..., int], say: Callable[[str], None]
 ) -> None:
     """Each dead letter of a webhook is in its retry topic, once, and an action says so."""
-    kills = scaled(8, at_most=24)
+    kills = scaled(4, at_most=24, in_long_runs=8)
     count = 2 * (kills + len(STARTS)) * NEW
     records = await refused_by_crm(world, count)
     topic, number = crm_retry_topic(world), records[0].partition

@@ -21,9 +21,15 @@ class Tier:
 TIER = Tier()
 
 
-def scaled(count: int, *, at_most: int = sys.maxsize) -> int:
-    """Return `count` times the factor, but not more than `at_most`, nor less than `count`."""
-    return max(count, min(count * TIER.factor, at_most))
+def scaled(count: int, *, at_most: int = sys.maxsize, in_long_runs: int = 0) -> int:
+    """
+    Return `count` times the factor, but not more than `at_most`, nor less than `count`.
+
+    With any factor above 1 it is at least `in_long_runs`.
+    """
+    if TIER.factor == 1:
+        return count
+    return max(count, min(count * TIER.factor, at_most), in_long_runs)
 
 
 def use_factor(factor: int) -> None:

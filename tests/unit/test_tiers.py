@@ -21,3 +21,12 @@ def test_an_amount_is_multiplied_up_to_its_bound() -> None:
     assert tiers.scaled(40) == 800
     assert tiers.scaled(10, at_most=50) == 50
     assert tiers.scaled(10, at_most=5) == 10
+
+
+def test_a_long_run_does_at_least_what_is_named_for_it() -> None:
+    """Any factor above 1 makes a run long."""
+    assert tiers.scaled(3, in_long_runs=100) == 3
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tiers.TIER, "factor", 2)
+        assert tiers.scaled(3, in_long_runs=100) == 100
+        assert tiers.scaled(60, in_long_runs=100) == 120
