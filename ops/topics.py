@@ -1,11 +1,14 @@
-"""`hookline topics`: its options. ops/topic_changes.py does the work."""
+"""`hookline topics`: its options. ops/topic_changes.py and ops/acls/apply.py do the work."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import click
 from click.core import ParameterSource
 
+from ops.acls.apply import apply_acls, planned_acls
+from ops.acls.table import read_table
 from ops.options import bootstrap_option, bounded
 from ops.terminal import echo, run, waiting
 from ops.topic_changes import Mode, apply_wanted
@@ -55,52 +58,84 @@ def _topic_options(name: str, topic: Topic) -> Callable[[Any], Any]:
 
 @click.group()
 def topics() -> None:
-    """Create and configure the Kafka topics."""
+    """Create and configure the Kafka topics, and their ACLs."""
+
+
+def _wanted_options(function: Any) -> Any:
+    """Add the options that `plan` and `apply` have."""
+    for option in reversed(
+        (
+            bootstrap_option,
+            click.option(
+                "--body-bytes-max",
+                default=SharedSettings().body_bytes_max,
+                show_default=True,
+                envvar="HOOKLINE_BODY_BYTES_MAX",
+                show_envvar=True,
+                help="The largest body that the ingress accepts; sets max.message.bytes. An"
+                " existing topic's becomes smaller only if this is given.",
+            ),
+            click.option(
+                "--replicas", default=1, show_default=True, help="Replication factor of new topics."
+            ),
+            _topic_options("callbacks", CALLBACKS),
+            _topic_options("dead-letters", DEAD_LETTERS),
+            click.option(
+                "--config",
+                "configs",
+                multiple=True,
+                metavar="NAME=VALUE",
+                help="Another configuration of all topics, by Kafka's name. May be repeated.",
+            ),
+            click.option(
+                "--acls",
+                "acls_file",
+                metavar="FILE",
+                type=click.Path(path_type=Path),
+                envvar="TOPICS_ACLS_FILE",
+                show_envvar=True,
+                help="Also the ACLs that this file wants (TOML, docs/acls.md).",
+            ),
+            click.option(
+                "--allow-delete",
+                is_flag=True,
+                help="Remove ACLs that an earlier apply made, and the file does not want any more.",
+            ),
+            click.option(
+                "--allow-record-deletion",
+                is_flag=True,
+                help="Allow a shorter retention and another cleanup.policy: Kafka deletes records"
+                " by them.",
+            ),
+            click.option(
+                "--wait",
+                "wait_s",
+                default=30.0,
+                show_default=True,
+                help="Seconds to wait until Kafka is up.",
+            ),
+        )
+    ):
+        function = option(function)
+    return function
+
+
+@topics.command("plan")
+@_wanted_options
+def topics_plan(**options: Any) -> None:
+    """
+    Print what `apply` with the same options would do, and do nothing.
+
+    With --acls, that is also each ACL to create, each one to remove, and how many are of others.
+    """
+    _apply(**options, create_only=False, dry_run=True)
 
 
 @topics.command("apply")
-@bootstrap_option
-@click.option(
-    "--body-bytes-max",
-    default=SharedSettings().body_bytes_max,
-    show_default=True,
-    envvar="HOOKLINE_BODY_BYTES_MAX",
-    show_envvar=True,
-    help="The largest body that the ingress accepts; sets max.message.bytes. An existing topic's"
-    " becomes smaller only if this is given.",
-)
-@click.option("--replicas", default=1, show_default=True, help="Replication factor of new topics.")
-@_topic_options("callbacks", CALLBACKS)
-@_topic_options("dead-letters", DEAD_LETTERS)
-@click.option(
-    "--config",
-    "configs",
-    multiple=True,
-    metavar="NAME=VALUE",
-    help="Another configuration of all topics, by Kafka's name. May be repeated.",
-)
+@_wanted_options
 @click.option("--create-only", is_flag=True, help="Create what is missing; change no topic.")
-@click.option("--dry-run", is_flag=True, help="Print what would be done, and do nothing.")
-@click.option(
-    "--allow-record-deletion",
-    is_flag=True,
-    help="Allow a shorter retention and another cleanup.policy: Kafka deletes records by them.",
-)
-@click.option(
-    "--wait", "wait_s", default=30.0, show_default=True, help="Seconds to wait until Kafka is up."
-)
-def topics_apply(
-    *,
-    kafka: KafkaAccess,
-    body_bytes_max: int,
-    replicas: int,
-    configs: tuple[str, ...],
-    create_only: bool,
-    dry_run: bool,
-    allow_record_deletion: bool,
-    wait_s: float,
-    **of_topics: Any,
-) -> None:
+@click.option("--dry-run", is_flag=True, help="Print what would be done, as `plan` does.")
+def topics_apply(**options: Any) -> None:
     """
     Create the topics, or change their configuration. Safe to run again.
 
@@ -112,11 +147,35 @@ def topics_apply(
     makes Kafka delete records. With more partitions, keys move: later callbacks of a conversation
     may be in another partition, and so be read before its earlier ones.
 
+    With --acls, the ACLs that the file wants are created, too. Only with --allow-delete are ACLs
+    removed, and only those that an earlier apply made and the file does not want any more.
+
     A single broker whose machine loses power loses the records that it acknowledged last. With
     --config flush.messages=1 it does not, but is slower.
     """
+    _apply(**options)
+
+
+def _apply(
+    *,
+    kafka: KafkaAccess,
+    body_bytes_max: int,
+    replicas: int,
+    configs: tuple[str, ...],
+    acls_file: Path | None,
+    allow_delete: bool,
+    create_only: bool,
+    dry_run: bool,
+    allow_record_deletion: bool,
+    wait_s: float,
+    **of_topics: Any,
+) -> None:
     bounded("--body-bytes-max", body_bytes_max, 1024, BODY_BYTES_LIMIT)
     bounded("--replicas", replicas, 1, 100)
+    if allow_delete and (acls_file is None or create_only):
+        raise click.UsageError("--allow-delete needs --acls, and excludes --create-only")
+    # Read the file first: a fault in it must not leave half of the work done.
+    acls = None if acls_file is None else read_table(acls_file).entries()
     source = click.get_current_context().get_parameter_source("body_bytes_max")
     wanted = [
         WantedTopic(
@@ -141,6 +200,17 @@ def topics_apply(
     with waiting(f"asking Kafka at {kafka}"):
         lines = run(apply_wanted(kafka, wanted, mode, replicas=replicas, wait_s=wait_s))
     for line in lines:
+        echo(line)
+    if acls is None:
+        return
+    work = (
+        planned_acls(kafka, acls)
+        if dry_run
+        else apply_acls(kafka, acls, allows_deletion=allow_delete, replicas=replicas)
+    )
+    with waiting(f"asking Kafka at {kafka} for ACLs"):
+        plan = run(work)
+    for line in plan.lines(is_dry_run=dry_run, allows_deletion=allow_delete):
         echo(line)
 
 

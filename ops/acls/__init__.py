@@ -1,0 +1,1 @@
+"""`hookline topics plan|apply --acls`: who may do what in Kafka, as a file."""

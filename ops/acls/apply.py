@@ -1,0 +1,125 @@
+"""Make the ACLs in Kafka those that a file wants, and touch none of others."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Collection
+from contextlib import asynccontextmanager
+
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.client import AIOKafkaClient
+from aiokafka.errors import (
+    ClusterAuthorizationFailedError,
+    GroupAuthorizationFailedError,
+    KafkaError,
+    TopicAlreadyExistsError,
+    TopicAuthorizationFailedError,
+    TransactionalIdAuthorizationFailed,
+    for_code,
+)
+
+from ops.acls.entry import AclEntry
+from ops.acls.plan import AclPlan, plan_acls
+from ops.acls.record import RECORD_CONFIGS, RECORD_TOPIC, read_notes, recording
+from ops.acls.requests import AclsRefused, create_acls, delete_acls, list_acls
+from ops.failure import Failure
+from schemas.clients import kafka_failures, started
+from schemas.kafka_access import KafkaAccess
+
+TIMEOUT_S = 30.0
+# A broker learns from the controller what was changed; until then it lists what was before.
+VISIBLE_S_MAX = 30.0
+VISIBLE_INTERVAL_S = 0.05
+_NOT_ALLOWED = (
+    ClusterAuthorizationFailedError,
+    GroupAuthorizationFailedError,
+    TopicAuthorizationFailedError,
+    TransactionalIdAuthorizationFailed,
+)
+
+
+class AclsUnfinished(Failure):
+    """Kafka did not answer, so some changes may be missing; the command may be run again."""
+
+
+async def planned_acls(kafka: KafkaAccess, wanted: Collection[AclEntry]) -> AclPlan:
+    """
+    Return what an apply would do, and change nothing.
+
+    Raises:
+        AclsRefused: there is no authorizer, or the command's user may not list ACLs.
+        AclsUnfinished: Kafka does not answer.
+    """
+    async with _client(kafka) as client:
+        present = await list_acls(client)
+        known = {topic["topic"] for topic in await _topics(kafka)}
+        made = (await read_notes(kafka)).made if RECORD_TOPIC in known else set[AclEntry]()
+        return plan_acls(wanted, made, present)
+
+
+async def apply_acls(
+    kafka: KafkaAccess, wanted: Collection[AclEntry], *, allows_deletion: bool, replicas: int
+) -> AclPlan:
+    """
+    Create what is missing of `wanted`, then remove what is not wanted any more, if that is allowed.
+
+    Return what was done. It removes only ACLs that the record has: those that it made.
+
+    Raises:
+        AclsRefused: there is no authorizer, or the command's user may not change ACLs.
+        AclsUnfinished: Kafka does not answer; to run the command again completes it.
+        TakenOver: another command has begun; the same.
+    """
+    async with _client(kafka) as client:
+        # List first: without an authorizer, not even the record is made.
+        await list_acls(client)
+        await _create_record_topic(kafka, replicas)
+        async with recording(kafka) as record:
+            plan = plan_acls(wanted, record.made, await list_acls(client))
+            await record.note(plan.added)
+            await create_acls(client, plan.added)
+            # A service may need the new ACLs to go on without the old ones.
+            await _until_listed(client, lambda present: present.issuperset(plan.added))
+            deleted = plan.unwanted if allows_deletion else []
+            await delete_acls(client, deleted)
+            await _until_listed(client, lambda present: present.isdisjoint(deleted))
+            await record.finish(deleted=deleted, gone=plan.gone)
+    return plan
+
+
+@asynccontextmanager
+async def _client(kafka: KafkaAccess) -> AsyncIterator[AIOKafkaClient]:
+    remedy = "to run the command again completes it"
+    try:
+        with kafka_failures(kinds=()):
+            async with started(AIOKafkaClient(**kafka.options()), TIMEOUT_S) as client:
+                yield client
+    except _NOT_ALLOWED as error:
+        raise AclsRefused(
+            f"the user of this command may not use {RECORD_TOPIC}, the topic with the record of the"
+            f" ACLs that were made ({error!r}): run it as one of the brokers' super.users"
+        ) from error
+    except (KafkaError, TimeoutError) as error:
+        raise AclsUnfinished(f"Kafka at {kafka} does not answer: {error!r}; {remedy}") from error
+
+
+async def _topics(kafka: KafkaAccess) -> list[dict[str, object]]:
+    async with started(AIOKafkaAdminClient(**kafka.options()), TIMEOUT_S) as admin:
+        topics: list[dict[str, object]] = await admin.describe_topics()
+        return topics
+
+
+async def _create_record_topic(kafka: KafkaAccess, replicas: int) -> None:
+    new = NewTopic(RECORD_TOPIC, 1, replicas, topic_configs=RECORD_CONFIGS)
+    async with started(AIOKafkaAdminClient(**kafka.options()), TIMEOUT_S) as admin:
+        answer = (await admin.create_topics([new])).to_object()
+    for result in answer["topic_errors"]:
+        if result["error_code"] not in (0, TopicAlreadyExistsError.errno):
+            raise for_code(result["error_code"])(result.get("error_message"))
+
+
+async def _until_listed(client: AIOKafkaClient, shows: Callable[[set[AclEntry]], bool]) -> None:
+    deadline = time.monotonic() + VISIBLE_S_MAX
+    while not shows(await list_acls(client)):
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"the brokers do not list the change within {VISIBLE_S_MAX:g} s")
+        await asyncio.sleep(VISIBLE_INTERVAL_S)

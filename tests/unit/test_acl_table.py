@@ -1,0 +1,132 @@
+"""The file of ACLs: faults are named with their keys, and rights are those of the service."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from ops.acls.entry import Operation, ResourceType
+from ops.acls.record import TRANSACTIONAL_ID
+from ops.acls.rights import SERVICES, Right, webhook_rights
+from ops.acls.table import UnusableTable, read_table
+from ops.dead_letters.to_topic import TRANSACTIONAL_ID as DEAD_LETTERS_ID
+
+GOOD = """
+[services]
+ingress = ["User:in"]
+archive = ["User:ar"]
+[webhooks]
+crm = ["User:wh"]
+[[subscribers]]
+principal = "User:bi"
+topics = ["tim.callbacks.v1"]
+group_prefix = "billing-"
+"""
+
+
+def table_of(tmp_path: Path, text: str) -> Path:
+    """Return a file with this content."""
+    file = tmp_path / "acls.toml"
+    file.write_text(text)
+    return file
+
+
+def test_a_good_table_gives_each_principal_only_its_rights(tmp_path: Path) -> None:
+    """A subscriber reads its topic in its groups, and nothing else."""
+    entries = read_table(table_of(tmp_path, GOOD)).entries()
+    assert {entry.principal for entry in entries} == {"User:in", "User:ar", "User:wh", "User:bi"}
+    assert sorted(str(entry) for entry in entries if entry.principal == "User:bi") == [
+        "User:bi may read group billing-… (prefix)",
+        "User:bi may read topic tim.callbacks.v1",
+    ]
+    assert all(entry.operation != Operation.ALL for entry in entries)
+    assert all(entry.resource_type != ResourceType.CLUSTER for entry in entries)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "fault"),
+    [
+        ("[services]", "[services", "is not TOML: .*at line 2"),
+        ("ingress =", "ingres =", r"services\.ingres: unknown service; known are ingress, archive"),
+        ('["User:in"]', '"User:in"', r"services\.ingress: Expected array, got str"),
+        ('["User:in"]', "[]", r"services\.ingress: '' must be a principal"),
+        ('"User:in"', '"in"', r"services\.ingress\[0\]: 'in' must be a principal as the brokers"),
+        ('"User:in"', '"User:*"', r"services\.ingress\[0\]: User:\* is everybody"),
+        ("crm =", '"C R M" =', r"webhooks\.C R M: must be the WEBHOOK_NAME"),
+        ("User:bi", "User:in", r"subscribers\[0\]\.principal: User:in is the principal of a serv"),
+        ("tim.callbacks.v1", "tim.v1", r"subscribers\[0\]\.topics: must be one or both of tim"),
+        ("billing-", "arch", r"group_prefix: arch also selects groups of Hookline, such as archi"),
+        ("billing-", "webhook-x", r"webhook-x also selects groups of Hookline, such as webhook-;"),
+        ("billing-", "hook", r"hook also selects groups of Hookline, such as webhook-|hookline-;"),
+        ("billing-", "*", r"subscribers\[0\]\.group_prefix: must be 3 to 100 of A-Z"),
+        ("group_prefix", "groups", r"subscribers\[0\]: Object .* field group"),
+    ],
+)
+def test_a_fault_is_named_with_its_key(tmp_path: Path, before: str, after: str, fault: str) -> None:
+    """The text says what must be there."""
+    assert GOOD.count(before) == 1
+    with pytest.raises(UnusableTable, match=fault):
+        read_table(table_of(tmp_path, GOOD.replace(before, after)))
+
+
+def test_two_subscribers_do_not_share_groups(tmp_path: Path) -> None:
+    """The one whose prefix begins with the other's could move the other's offsets."""
+    more = '[[subscribers]]\nprincipal = "User:b2"\ntopics = ["tim.callbacks.v1"]\n'
+    with pytest.raises(UnusableTable, match=r"billing- and the billing-new- of User:b2 select"):
+        read_table(table_of(tmp_path, f'{GOOD}{more}group_prefix = "billing-new-"\n'))
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    """As is one that is not text."""
+    with pytest.raises(UnusableTable, match=r"acls\.toml cannot be read: No such file"):
+        read_table(tmp_path / "acls.toml")
+    (tmp_path / "acls.toml").write_bytes(b"\xff")
+    with pytest.raises(UnusableTable, match=r"acls\.toml is not TOML"):
+        read_table(tmp_path / "acls.toml")
+
+
+def test_no_service_may_use_the_record_of_acls() -> None:
+    """Its writer decides which ACLs are removed; that is the work of a super user."""
+    names = {
+        right.name
+        for rights in SERVICES.values()
+        for right in rights
+        if right.kind is ResourceType.TRANSACTIONAL_ID
+    }
+    assert not any(TRANSACTIONAL_ID.startswith(name) for name in names)
+    assert DEAD_LETTERS_ID in names
+
+
+def cell(rights: Sequence[Right], kind: ResourceType, *operations: Operation) -> str:
+    """Return the names of the rights of a kind that allow one of `operations`."""
+    names = [
+        f"`{right.name}*`" if right.is_prefix else f"`{right.name}`"
+        for right in rights
+        if right.kind is kind and set(operations) & set(right.operations)
+    ]
+    if len(names) == 16:
+        return "`0*` to `f*`"
+    return ", ".join(dict.fromkeys(names)) or "-"
+
+
+def test_the_docs_have_the_rights_of_each_service() -> None:
+    """A row of docs/acls.md for each, in the order of the code."""
+    page = (Path(__file__).parents[2] / "docs" / "acls.md").read_text()
+    others = set(Operation) - {Operation.READ, Operation.WRITE, Operation.DESCRIBE}
+    rows = [
+        "| "
+        + " | ".join(
+            (
+                f"`{name}`",
+                cell(rights, ResourceType.TOPIC, Operation.READ),
+                cell(rights, ResourceType.TOPIC, Operation.WRITE),
+                cell(rights, ResourceType.TOPIC, *others),
+                cell(rights, ResourceType.GROUP, Operation.READ),
+                cell(rights, ResourceType.GROUP, Operation.DESCRIBE),
+                cell(rights, ResourceType.TRANSACTIONAL_ID, Operation.WRITE),
+            )
+        )
+        + " |"
+        for name, rights in (*SERVICES.items(), ("webhooks", webhook_rights("NAME")))
+    ]
+    assert "\n".join(rows) in page, "\n".join(rows)
