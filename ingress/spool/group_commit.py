@@ -14,11 +14,11 @@ from ingress.spool.disk import Corrupt, DiskFailed, LimitReached, ReopenRequired
 from ingress.spool.row import encode
 from ingress.spool.spool import Spool
 from ingress.spool.writer_thread import (
-    Commit,
-    CommitResult,
+    JobResult,
     OnCommit,
     OtherWrite,
-    PendingCallback,
+    PendingRow,
+    WriterJob,
     WriterThread,
 )
 from schemas.outgoing_record import OutgoingRecord
@@ -52,8 +52,8 @@ class GroupCommit:
         self.rows_stored = asyncio.Event()
         # Has the reason as its result once the file is not a spool any more.
         self.corruption: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        # The callbacks of the next commit. The commit that runs may hold as many again.
-        self._pending: list[PendingCallback] = []
+        # The rows of the next commit. The commit that runs may hold as many again.
+        self._pending: list[PendingRow] = []
         self._pending_bytes = 0
         self._pending_since = 0.0
         self._forwarded_sequence = 0
@@ -63,7 +63,7 @@ class GroupCommit:
         self._hang_timer: asyncio.TimerHandle | None = None
         self._probe_timer: asyncio.TimerHandle | None = None
         self._loop = asyncio.get_running_loop()
-        self._thread = WriterThread(spool.writer, self._on_commit_finished)
+        self._thread = WriterThread(spool.writer, self._on_job_finished)
 
     def put(self, record: OutgoingRecord, received_at_ms: int, on_commit: OnCommit) -> None:
         """
@@ -81,7 +81,7 @@ class GroupCommit:
             raise LimitReached(f"{self._pending_bytes} bytes wait for the disk")
         if not self._pending:
             self._pending_since = time.perf_counter()
-        self._pending.append(PendingCallback(content, received_at_ms, record, on_commit))
+        self._pending.append(PendingRow(content, received_at_ms, record, on_commit))
         self._pending_bytes += len(content)
         self._commit_soon()
 
@@ -133,17 +133,15 @@ class GroupCommit:
             self._loop.call_soon(self._begin_commit)
 
     def _begin_commit(self) -> None:
-        callbacks, self._pending, self._pending_bytes = self._pending, [], 0
+        rows, self._pending, self._pending_bytes = self._pending, [], 0
         write, self._other_write = self._other_write, None
-        self._hang_timer = self._loop.call_later(COMMIT_TIMEOUT_S, self._fail_as_hanging, callbacks)
+        self._hang_timer = self._loop.call_later(COMMIT_TIMEOUT_S, self._fail_as_hanging, rows)
         self._thread.begin(
-            Commit(
-                callbacks, self._pending_since, self._forwarded_sequence, bool(self.fault), write
-            )
+            WriterJob(rows, self._pending_since, self._forwarded_sequence, bool(self.fault), write)
         )
 
-    def _on_commit_finished(self, commit: Commit, result: CommitResult) -> None:
-        """Report a commit's success or failure; begin another commit if there is work for it."""
+    def _on_job_finished(self, job: WriterJob, result: JobResult) -> None:
+        """Report a job's success or failure; begin another job if there is work for it."""
         was_hanging, self._disk_hangs = self._disk_hangs, False
         self._is_committing = False
         if self._hang_timer:
@@ -151,11 +149,11 @@ class GroupCommit:
         failure = self._reopen_after(result.failure) if result.failure else None
         self.fault = str(failure or "")
         if not was_hanging:  # else they were failed by the timer
-            _report(commit.callbacks, failure)
-        if commit.other_write:
-            self._report_other_write(commit.other_write, result.other_write_failure)
+            _report(job.rows, failure)
+        if job.other_write:
+            self._report_other_write(job.other_write, result.other_write_failure)
         if not failure:
-            self._note_stored(commit, result.took_s)
+            self._note_stored(job, result.took_s)
             self._release_mapped_memory()
         elif self._probe_timer is None:
             self._probe_timer = self._loop.call_later(PROBE_INTERVAL_S, self._probe)
@@ -171,15 +169,15 @@ class GroupCommit:
         else:
             write.finished.set_result(None)
 
-    def _note_stored(self, commit: Commit, took_s: float) -> None:
-        if commit.callbacks:
+    def _note_stored(self, job: WriterJob, took_s: float) -> None:
+        if job.rows:
             self._spool.remember(
-                [(callback.received_at_ms, callback.record) for callback in commit.callbacks],
-                sum(len(callback.content) for callback in commit.callbacks),
+                [(row.received_at_ms, row.record) for row in job.rows],
+                sum(len(row.content) for row in job.rows),
             )
-            INGRESS_COMMIT_ROWS.observe(len(commit.callbacks))
+            INGRESS_COMMIT_ROWS.observe(len(job.rows))
             INGRESS_COMMIT_S.observe(took_s)
-            INGRESS_STORE_S.observe(time.perf_counter() - commit.pending_since)
+            INGRESS_STORE_S.observe(time.perf_counter() - job.pending_since)
             self.rows_stored.set()
 
     def _release_mapped_memory(self) -> None:
@@ -202,10 +200,10 @@ class GroupCommit:
             failure if isinstance(failure, LimitReached | DiskFailed) else DiskFailed(repr(failure))
         )
 
-    def _fail_as_hanging(self, callbacks: list[PendingCallback]) -> None:
+    def _fail_as_hanging(self, rows: list[PendingRow]) -> None:
         self._disk_hangs, self._hang_timer = True, None
         self.fault = f"the disk takes longer than {COMMIT_TIMEOUT_S:g} s"
-        _report(callbacks, DiskFailed(self.fault))
+        _report(rows, DiskFailed(self.fault))
         # These are not in the commit that hangs, and will not be in any other.
         pending, self._pending, self._pending_bytes = self._pending, [], 0
         _report(pending, DiskFailed(self.fault))
@@ -215,10 +213,10 @@ class GroupCommit:
         self._commit_soon()
 
 
-def _report(callbacks: list[PendingCallback], failure: LimitReached | DiskFailed | None) -> None:
-    for callback in callbacks:
+def _report(rows: list[PendingRow], failure: LimitReached | DiskFailed | None) -> None:
+    for row in rows:
         try:
-            callback.on_commit(failure)
+            row.on_commit(failure)
         except Exception:
             # The other callbacks of the commit must still be answered.
             log.exception("a callback could not be answered because of a bug")

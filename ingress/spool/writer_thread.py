@@ -1,7 +1,7 @@
 """
-The thread that writes into a spool, one commit after the other.
+The thread that writes into a spool, one job after the other.
 
-Commits go to the thread through a queue, and results come back as calls on the event loop. The
+Jobs go to the thread through a queue, and results come back as calls on the event loop. The
 thread has the spool's writer and nothing else of it.
 """
 
@@ -19,12 +19,12 @@ from ingress.spool.disk import DiskFailed, LimitReached
 from ingress.spool.writer import SpoolWriter
 from schemas.outgoing_record import OutgoingRecord
 
-# Called once with the result of a callback's commit: None if the callback is on disk (fsync).
+# Called once with the result of the commit of a row: None if the row is on disk (fsync).
 OnCommit = Callable[[LimitReached | DiskFailed | None], None]
 
 
-class PendingCallback(msgspec.Struct, gc=False):
-    """A callback that is not on disk yet: the content of its row, and from what it was encoded."""
+class PendingRow(msgspec.Struct, gc=False):
+    """A row that is not on disk yet: its content, and from what this was encoded."""
 
     content: bytes
     received_at_ms: int
@@ -33,16 +33,16 @@ class PendingCallback(msgspec.Struct, gc=False):
 
 
 class OtherWrite(NamedTuple):
-    """A write other than a commit of callbacks; `finished` gets its result."""
+    """A write other than a commit of rows; `finished` gets its result."""
 
     run: Callable[[], None]
     finished: asyncio.Future[None]
 
 
-class Commit(NamedTuple):
-    """Work for the thread: `other_write` in a transaction, then the callbacks in another one."""
+class WriterJob(NamedTuple):
+    """`other_write` in a transaction of its own, then the commit: a transaction with the rows."""
 
-    callbacks: list[PendingCallback]
+    rows: list[PendingRow]
     # The time at which the first of them came.
     pending_since: float
     # Rows up to this sequence are removed.
@@ -51,8 +51,8 @@ class Commit(NamedTuple):
     other_write: OtherWrite | None
 
 
-class CommitResult(NamedTuple):
-    """The failures of a commit and of its other write, None for success."""
+class JobResult(NamedTuple):
+    """The failures of a job's commit and of its other write, None for success."""
 
     failure: Exception | None
     other_write_failure: Exception | None
@@ -60,39 +60,39 @@ class CommitResult(NamedTuple):
 
 
 class WriterThread:
-    """Runs commits until `stop`; `on_finished` is called on the event loop after each of them."""
+    """Runs jobs until `stop`; `on_finished` is called on the event loop after each of them."""
 
     def __init__(
-        self, writer: SpoolWriter, on_finished: Callable[[Commit, CommitResult], None]
+        self, writer: SpoolWriter, on_finished: Callable[[WriterJob, JobResult], None]
     ) -> None:
         self._writer = writer
         self._on_finished = on_finished
         self._loop = asyncio.get_running_loop()
-        self._commits: queue.SimpleQueue[Commit | None] = queue.SimpleQueue()
+        self._jobs: queue.SimpleQueue[WriterJob | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="spool-writer", daemon=True)
         self._thread.start()
 
-    def begin(self, commit: Commit) -> None:
-        """Let the thread run `commit` next."""
-        self._commits.put(commit)
+    def begin(self, job: WriterJob) -> None:
+        """Let the thread run `job` next."""
+        self._jobs.put(job)
 
     async def stop(self) -> None:
-        """Return when the thread has ended, after the commits that were begun."""
-        self._commits.put(None)
+        """Return when the thread has ended, after the jobs that were begun."""
+        self._jobs.put(None)
         await asyncio.to_thread(self._thread.join)
 
     def _run(self) -> None:
-        while (commit := self._commits.get()) is not None:
+        while (job := self._jobs.get()) is not None:
             began_at = time.perf_counter()
-            other_write_failure = _failure(commit.other_write.run) if commit.other_write else None
-            failure = _failure(partial(self._commit, commit))
-            result = CommitResult(failure, other_write_failure, time.perf_counter() - began_at)
-            self._loop.call_soon_threadsafe(self._on_finished, commit, result)
-            del commit  # or its bodies would stay in memory until the next commit
+            other_write_failure = _failure(job.other_write.run) if job.other_write else None
+            failure = _failure(partial(self._commit, job))
+            result = JobResult(failure, other_write_failure, time.perf_counter() - began_at)
+            self._loop.call_soon_threadsafe(self._on_finished, job, result)
+            del job  # or its bodies would stay in memory until the next job
 
-    def _commit(self, commit: Commit) -> None:
-        contents = [callback.content for callback in commit.callbacks]
-        self._writer.commit(contents, commit.forwarded_sequence, probe=commit.is_probe)
+    def _commit(self, job: WriterJob) -> None:
+        contents = [row.content for row in job.rows]
+        self._writer.commit(contents, job.forwarded_sequence, probe=job.is_probe)
 
 
 def _failure(write: Callable[[], None]) -> Exception | None:
