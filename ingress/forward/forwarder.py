@@ -24,9 +24,9 @@ from ingress.forward.cursor import (
 )
 from ingress.forward.fault_text import log_fault
 from ingress.forward.last_outcome import LastOutcome
+from ingress.forward.next_transaction import NextTransaction
 from ingress.forward.pace import wait_for_next_transaction
 from ingress.forward.quarantine_log import QuarantineLog
-from ingress.forward.refused_rows import RefusedRows
 from ingress.forward.settle import settle
 from ingress.forward.topic_check import TopicCheck
 from ingress.forward.transaction import (
@@ -64,7 +64,7 @@ class Forwarder:
         self._spool = spool
         self._kafka = kafka
         self._record_bytes_max = record_bytes_max(body_bytes_max)
-        self._refused_rows = RefusedRows(spool)
+        self._next_transaction = NextTransaction(spool)
         self._last_outcome = LastOutcome(spool, kafka)
         self._topic_check = TopicCheck()
         self._marker_check = MarkerCheck((CALLBACKS.name, DEAD_LETTERS.name))
@@ -157,8 +157,8 @@ class Forwarder:
                 producer,
                 self._spool,
                 self.forwarded_sequence,
-                rows_max=self._refused_rows.rows_max,
-                dead_letters=self._refused_rows.dead_letters,
+                rows_max=self._next_transaction.rows_max,
+                dead_letters=self._next_transaction.dead_letters,
             )
         except DamagedRow as damaged:
             await self._quarantine(damaged.sequence, str(damaged))
@@ -192,12 +192,12 @@ class Forwarder:
         except REFUSALS as refusal:
             async with asyncio.timeout(SEND_TIMEOUT_S):
                 await end_transaction(producer, self._marker_check, producer.abort_transaction())
-            if reason := self._refused_rows.halve_or_replace(batches, refusal):
+            if reason := self._next_transaction.halve_or_replace(batches, refusal):
                 await self._quarantine(batches.last_sequence, reason)
             return
         first_sequence = self.forwarded_sequence + 1
         self.forwarded_sequence = batches.last_sequence
-        self._refused_rows.note_sent(batches.last_sequence)
+        self._next_transaction.note_sent(batches.last_sequence)
         INGRESS_FORWARDED.inc(batches.row_count)
         INGRESS_TO_KAFKA_S.observe(time.time() - batches.oldest_received_at_ms / 1000)
         self._spool.note_forwarded(self.forwarded_sequence)
@@ -225,7 +225,7 @@ class Forwarder:
         before = self._spool.state
         await self._spool.start_new_origin()
         self.forwarded_sequence = 0
-        self._refused_rows.clear()
+        self._next_transaction.clear()
         report_older_copy(self._spool, before, cursor)
 
     def _open_producer(self) -> AbstractAsyncContextManager[AIOKafkaProducer]:

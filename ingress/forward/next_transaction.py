@@ -1,8 +1,8 @@
 """
-Find the rows that the broker always refuses, and replace them by dead letters.
+Decide how many rows the next transaction carries, and which of them are dead letters instead.
 
 A broker refuses a transaction without naming the record. So the next transactions carry fewer rows,
-until the refused row is alone.
+until the refused row is alone; a dead letter replaces it.
 """
 
 import logging
@@ -20,8 +20,8 @@ log = logging.getLogger(__name__)
 TRANSACTION_ROWS_MAX = 2000
 
 
-class RefusedRows:
-    """The number of rows of the next transaction, and the dead letters in place of refused rows."""
+class NextTransaction:
+    """The largest number of its rows, and the dead letters in place of rows that Kafka refuses."""
 
     def __init__(self, spool: AsyncSpool) -> None:
         self._spool = spool
