@@ -14,7 +14,6 @@ from contextlib import AbstractAsyncContextManager
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
-from ingress.forward.batches import Batches, build_batches, free_rows_in_memory
 from ingress.forward.cursor import (
     Cursor,
     cursor_group,
@@ -34,6 +33,11 @@ from ingress.forward.transaction import (
     end_transaction,
     send_batches,
     transactional_producer,
+)
+from ingress.forward.transaction_batches import (
+    TransactionBatches,
+    build_batches,
+    free_rows_in_memory,
 )
 from ingress.spool.async_spool import AsyncSpool
 from ingress.spool.disk import Corrupt
@@ -183,7 +187,7 @@ class Forwarder:
                     raise KafkaError("Kafka does not answer") from None
                 await self._topic_check.check(producer)
 
-    async def _send(self, producer: AIOKafkaProducer, batches: Batches) -> None:
+    async def _send(self, producer: AIOKafkaProducer, batches: TransactionBatches) -> None:
         """Commit the rows and the cursor, or find out which row the broker always refuses."""
         await self._last_outcome.forget_note()
         try:
@@ -203,7 +207,9 @@ class Forwarder:
         self._spool.note_forwarded(self.forwarded_sequence)
         await free_rows_in_memory(self._spool, first_sequence, self.forwarded_sequence)
 
-    async def _send_transaction(self, producer: AIOKafkaProducer, batches: Batches) -> None:
+    async def _send_transaction(
+        self, producer: AIOKafkaProducer, batches: TransactionBatches
+    ) -> None:
         # Not `async with producer.transaction()`: its exit awaits an abort that no outer time-out
         # ends (aiokafka#905). A transaction left open here is settled by the next producer.
         await producer.begin_transaction()

@@ -9,7 +9,7 @@ import logging
 
 from aiokafka.errors import KafkaError
 
-from ingress.forward.batches import Batches
+from ingress.forward.transaction_batches import TransactionBatches
 from ingress.spool.async_spool import AsyncSpool
 from schemas.clock import now_ms
 from schemas.outgoing_record import OutgoingRecord, refused_record
@@ -40,7 +40,7 @@ class NextTransaction:
         for sequence in [sequence for sequence in self.dead_letters if sequence <= last_sequence]:
             del self.dead_letters[sequence]
 
-    def halve_or_replace(self, batches: Batches, refusal: KafkaError) -> str:
+    def halve_or_replace(self, batches: TransactionBatches, refusal: KafkaError) -> str:
         """
         Decide what the next transaction has in place of `batches`, which Kafka refuses.
 

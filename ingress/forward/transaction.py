@@ -7,8 +7,8 @@ from contextlib import AbstractAsyncContextManager
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError, RecordListTooLargeError
 
-from ingress.forward.batches import BATCH_BYTES_MAX, Batches
 from ingress.forward.compressed_batch import compressed
+from ingress.forward.transaction_batches import BATCH_BYTES_MAX, TransactionBatches
 from schemas.client_parts import mark_retrieved
 from schemas.clients import known_connections, started
 from schemas.kafka_access import KafkaAccess
@@ -40,7 +40,7 @@ def transactional_producer(
     return started(producer, start_s)
 
 
-async def send_batches(producer: AIOKafkaProducer, batches: Batches) -> None:
+async def send_batches(producer: AIOKafkaProducer, batches: TransactionBatches) -> None:
     """
     Return when the brokers have acknowledged all batches, in the current transaction.
 

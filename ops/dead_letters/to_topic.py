@@ -14,9 +14,9 @@ from contextlib import asynccontextmanager
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import ProducerFenced
 
-from ingress.forward.batches import partition_of
 from ingress.forward.settle import settle
 from ingress.forward.transaction import REFUSALS, end_transaction, transactional_producer
+from ingress.forward.transaction_batches import partition_of
 from ops.dead_letters.actions import action
 from ops.dead_letters.letter import DeadLetter
 from ops.dead_letters.reader import read_actions

@@ -27,9 +27,9 @@ from consumers.runtime.source import KafkaUnavailable
 from consumers.webhook.retry_partition import OwnershipLost, RetryPartition
 from consumers.webhook.retry_topic import RetryTopic
 from ingress.forward import forwarder, next_transaction
-from ingress.forward.batches import Batches
 from ingress.forward.settle import settle
 from ingress.forward.transaction import send_batches
+from ingress.forward.transaction_batches import TransactionBatches
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -77,7 +77,7 @@ class Fault:
         self._left_open = left_open
         self.sent = 0
 
-    async def send_batches(self, producer: AIOKafkaProducer, batches: Batches) -> None:
+    async def send_batches(self, producer: AIOKafkaProducer, batches: TransactionBatches) -> None:
         """Send as the forwarder does, then raise if the transaction is to be refused."""
         self.sent += 1
         first = self.sent == 1 and self._left_open
@@ -179,7 +179,7 @@ class Refusals:
     def __init__(self) -> None:
         self._sent: Counter[str] = Counter()
 
-    async def send_batches(self, producer: AIOKafkaProducer, batches: Batches) -> None:
+    async def send_batches(self, producer: AIOKafkaProducer, batches: TransactionBatches) -> None:
         """Send as the forwarder does, then raise if the transaction is to be refused."""
         await send_batches(producer, batches)
         origin = producer._txn_manager.transactional_id  # noqa: SLF001

@@ -14,7 +14,7 @@ from support.builders import a_body, a_callback, a_wire_record
 from support.kafka.parts import Pipe, in_topic, many, sequences
 
 from ingress.forward import forwarder, next_transaction
-from ingress.forward.batches import build_batches
+from ingress.forward.transaction_batches import build_batches
 from ops.demo.embedded.kafka import EmbeddedKafka
 from schemas import clients
 from schemas.body import Malformed

@@ -10,10 +10,9 @@ from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.producer.transaction_manager import TransactionManager
 from support.builders import a_wire_record, store
 
-from ingress.forward import batches as batches_module
-from ingress.forward import compressed_batch
-from ingress.forward.batches import build_batches, free_rows_in_memory
+from ingress.forward import compressed_batch, transaction_batches
 from ingress.forward.compressed_batch import CompressedBatch, compressed
+from ingress.forward.transaction_batches import build_batches, free_rows_in_memory
 from ingress.spool.async_spool import AsyncSpool
 from ingress.spool.directory import hold_any
 
@@ -122,7 +121,7 @@ async def test_batches_are_full_if_a_bound_ended_them(
     full: bool,
 ) -> None:
     """The forwarder sends the next transaction at once after one that is full."""
-    monkeypatch.setattr(batches_module, "TRANSACTION_BYTES_MAX", bytes_max)
+    monkeypatch.setattr(transaction_batches, "TRANSACTION_BYTES_MAX", bytes_max)
     async_spool = await an_async_spool_of_three(tmp_path)
     producer: Any = Producer()
     made = await build_batches(producer, async_spool, 0, rows_max=rows_max, dead_letters={})
@@ -135,7 +134,7 @@ async def test_rows_that_are_freed_from_memory_stay_in_the_file(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """The memory is freed over several turns; rows leave the file only by a commit."""
-    monkeypatch.setattr(batches_module, "ROWS_FREED_PER_STEP", 1)
+    monkeypatch.setattr(transaction_batches, "ROWS_FREED_PER_STEP", 1)
     async_spool = await an_async_spool_of_three(tmp_path)
     freed: list[int] = []
     forget = async_spool.forget_rows_in_memory

@@ -12,10 +12,10 @@ from aiokafka.errors import KafkaError
 from support.builders import a_wire_record, store
 from support.kafka.access import plaintext
 
-from ingress.forward import batches, pace
 from ingress.forward import forwarder as forwarding
-from ingress.forward.batches import Batches
+from ingress.forward import pace, transaction_batches
 from ingress.forward.forwarder import Forwarder
+from ingress.forward.transaction_batches import TransactionBatches
 from ingress.spool.async_spool import AsyncSpool
 from ingress.spool.directory import hold_any
 from schemas.transaction_state import LastTransaction
@@ -37,7 +37,7 @@ class ForwarderInDoubt(Forwarder):
     async def send_all(self) -> None:
         """Send the rows 1 to ROWS."""
         no_producer: Any = None
-        await self._send(no_producer, Batches(ROWS, row_count=ROWS))
+        await self._send(no_producer, TransactionBatches(ROWS, row_count=ROWS))
 
 
 @pytest.mark.parametrize("is_committed", [True, False])
@@ -73,7 +73,7 @@ async def test_a_forwarder_that_ends_while_it_frees_memory_removes_the_rows(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """The removal is noted in the turn in which the commit is known."""
-    monkeypatch.setattr(batches, "ROWS_FREED_PER_STEP", 1)
+    monkeypatch.setattr(transaction_batches, "ROWS_FREED_PER_STEP", 1)
     async_spool = AsyncSpool(
         hold_any(tmp_path, bytes_max=BYTES_MAX), pending_rows_max=10, pending_bytes_max=BYTES_MAX
     )

@@ -12,8 +12,8 @@ from typing import Any
 from aiokafka import AIOKafkaProducer, TopicPartition
 from support.kafka.parts import Pipe
 
-from ingress.forward.batches import build_batches
 from ingress.forward.cursor import Cursor, cursor_group
+from ingress.forward.transaction_batches import build_batches
 from schemas.topics import CALLBACKS, DEAD_LETTERS
 
 # The property of a broker that accepts writes of transactions that their coordinator does not know.

@@ -28,9 +28,9 @@ ROWS_FREED_PER_STEP = 200
 
 
 @dataclass(slots=True)
-class Batches:
+class TransactionBatches:
     """
-    Batches by topic and partition, of `row_count` rows up to the sequence `last_sequence`.
+    The batches of one transaction, with `row_count` rows up to the sequence `last_sequence`.
 
     `oldest_received_at_ms` is of the first row; `fingerprint` is of the last. They are `is_full` if
     a limit ended them, so that there may be more rows.
@@ -53,7 +53,7 @@ async def build_batches(
     *,
     rows_max: int,
     dead_letters: Mapping[int, OutgoingRecord],
-) -> Batches:
+) -> TransactionBatches:
     """
     Return the rows after `after_sequence`, up to `rows_max` and some TRANSACTION_BYTES_MAX.
 
@@ -65,7 +65,7 @@ async def build_batches(
         Corrupt: the file is not a spool any more.
         KafkaError: the topics are not known now.
     """
-    batches = Batches(after_sequence)
+    batches = TransactionBatches(after_sequence)
     partition_counts: dict[str, int] = {}
     built_bytes = 0
     while not batches.is_full and (rows := _next_rows(spool, batches, rows_max)):
@@ -96,7 +96,7 @@ async def free_rows_in_memory(spool: AsyncSpool, first_sequence: int, last_seque
     spool.forget_rows_in_memory(last_sequence)
 
 
-def _next_rows(spool: AsyncSpool, batches: Batches, rows_max: int) -> list[Row]:
+def _next_rows(spool: AsyncSpool, batches: TransactionBatches, rows_max: int) -> list[Row]:
     """
     Return the next rows, at most `rows_max` in all; none at the end or before a damaged row.
 
