@@ -31,7 +31,7 @@ _COMMITTED_STATES = ("PrepareCommit", "CompleteCommit")
 _NO_ERROR, _NOT_FOUND = 0, 105
 
 
-class LastTransaction(Enum):
+class TransactionOutcome(Enum):
     """
     The outcome of the last transaction; UNKNOWN until the coordinator is asked.
 
@@ -44,7 +44,7 @@ class LastTransaction(Enum):
     FORGOTTEN = "a producer has started since, or there was no transaction"
 
 
-async def last_transaction(kafka: KafkaAccess, transactional_id: str) -> LastTransaction:
+async def last_transaction_outcome(kafka: KafkaAccess, transactional_id: str) -> TransactionOutcome:
     """
     Ask how the last transaction ended, or will end.
 
@@ -62,8 +62,10 @@ async def last_transaction(kafka: KafkaAccess, transactional_id: str) -> LastTra
             )
             state = await transaction_state(client, coordinator, transactional_id)
     if state in _ABORTED_STATES:
-        return LastTransaction.ABORTED
-    return LastTransaction.COMMITTED if state in _COMMITTED_STATES else LastTransaction.FORGOTTEN
+        return TransactionOutcome.ABORTED
+    if state in _COMMITTED_STATES:
+        return TransactionOutcome.COMMITTED
+    return TransactionOutcome.FORGOTTEN
 
 
 async def transaction_state(client: AIOKafkaClient, coordinator: int, transactional_id: str) -> str:

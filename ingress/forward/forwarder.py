@@ -133,7 +133,8 @@ class Forwarder:
         """
         async with asyncio.timeout(START_TIMEOUT_S):
             await self._marker_check.begin(producer.client, self._origin)
-            abort = self._last_outcome.begin_settling()
+            self._last_outcome.begin_settling()
+            abort = self._last_outcome.must_abort
             settling = settle(producer, cursor_group(self._origin), abort=abort)
             await end_transaction(producer, self._marker_check, settling)
         self._last_outcome.settled()

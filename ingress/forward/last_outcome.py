@@ -3,9 +3,9 @@ How a spool's last transaction ended, kept until `settle` has ended it so in eve
 
 The coordinator is asked once, because the start of a producer erases its answer. An abort is noted
 in the spool's file before that start, so that the next process aborts as well if this one dies. A
-commit needs no note: the coordinator's answer after the start of a producer counts as a commit. The
-note counts only after such a start: if the disk failed, the note may be there although rows were
-committed since.
+commit needs no note: once a producer has started, the coordinator has forgotten the outcome, and
+without a note that means committed. The note is used only if the coordinator has forgotten. A note
+that a failing disk did not remove may be older than a later commit.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ import logging
 from ingress.spool.async_spool import AsyncSpool
 from ingress.spool.disk import DiskFailed, LimitReached
 from schemas.kafka_access import KafkaAccess
-from schemas.transaction_state import LastTransaction, last_transaction
+from schemas.transaction_state import TransactionOutcome, last_transaction_outcome
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +28,7 @@ class LastOutcome:
     def __init__(self, spool: AsyncSpool, kafka: KafkaAccess) -> None:
         self._spool = spool
         self._kafka = kafka
-        self._outcome = LastTransaction.UNKNOWN
+        self._outcome = TransactionOutcome.UNKNOWN
         # True from the beginning of `settle` until it succeeds: the coordinator's last transaction
         # may be one of `settle`.
         self._has_begun_settling = False
@@ -42,8 +42,8 @@ class LastOutcome:
 
         That may be so after an abort, if the disk has failed, and while `settle` has not succeeded.
         """
-        return self._outcome is LastTransaction.UNKNOWN or (
-            self._outcome is LastTransaction.COMMITTED and not self._has_begun_settling
+        return self._outcome is TransactionOutcome.UNKNOWN or (
+            self._outcome is TransactionOutcome.COMMITTED and not self._has_begun_settling
         )
 
     async def find(self, origin: str) -> None:
@@ -53,23 +53,27 @@ class LastOutcome:
         Raises:
             KafkaError, TimeoutError: the coordinator does not know it now.
         """
-        if self._outcome is LastTransaction.UNKNOWN:
-            self._outcome = await last_transaction(self._kafka, origin)
+        if self._outcome is TransactionOutcome.UNKNOWN:
+            self._outcome = await last_transaction_outcome(self._kafka, origin)
         is_noted = self._spool.aborted_origin == origin
-        if self._outcome is LastTransaction.FORGOTTEN:
-            self._outcome = LastTransaction.ABORTED if is_noted else LastTransaction.COMMITTED
-        if self._outcome is LastTransaction.ABORTED and not is_noted:
+        if self._outcome is TransactionOutcome.FORGOTTEN:
+            self._outcome = TransactionOutcome.ABORTED if is_noted else TransactionOutcome.COMMITTED
+        if self._outcome is TransactionOutcome.ABORTED and not is_noted:
             self._may_be_noted = True
             await self._note_abort(origin)
 
-    def begin_settling(self) -> bool:
-        """Return whether `settle` must abort what is open; call `settled` once it has succeeded."""
+    @property
+    def must_abort(self) -> bool:
+        """True if `settle` must abort what is open, False if it must commit that."""
+        return self._outcome is TransactionOutcome.ABORTED
+
+    def begin_settling(self) -> None:
+        """Note that `settle` begins; call `settled` once it has succeeded."""
         self._has_begun_settling = True
-        return self._outcome is LastTransaction.ABORTED
 
     def settled(self) -> None:
         """Note that nothing of the last transaction is open any more."""
-        self._outcome = LastTransaction.UNKNOWN
+        self._outcome = TransactionOutcome.UNKNOWN
         self._has_begun_settling = False
 
     async def forget_note(self) -> None:

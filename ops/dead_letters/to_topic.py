@@ -30,7 +30,7 @@ from schemas.kafka_access import KafkaAccess
 from schemas.marker_check import MarkerCheck
 from schemas.outgoing_record import OutgoingRecord
 from schemas.topics import ACTIONS, CALLBACKS, EXTENDED_RECORD_BYTES_LIMIT
-from schemas.transaction_state import LastTransaction, last_transaction
+from schemas.transaction_state import TransactionOutcome, last_transaction_outcome
 
 TRANSACTIONAL_ID = "hookline-dead-letters-ingress"
 START_S = 30.0
@@ -154,7 +154,7 @@ async def sending_to_topic(kafka: KafkaAccess, by: str) -> AsyncIterator[ToTopic
         TakenOver: another command has begun meanwhile.
     """
     # Ask before the producer starts: its start makes the coordinator forget the answer.
-    last = await last_transaction(kafka, TRANSACTIONAL_ID)
+    outcome = await last_transaction_outcome(kafka, TRANSACTIONAL_ID)
     async with transactional_producer(
         kafka, TRANSACTIONAL_ID, record_bytes_max=EXTENDED_RECORD_BYTES_LIMIT, start_s=START_S
     ) as producer:
@@ -164,7 +164,7 @@ async def sending_to_topic(kafka: KafkaAccess, by: str) -> AsyncIterator[ToTopic
             settling = settle(
                 producer,
                 TRANSACTIONAL_ID,
-                abort=last is LastTransaction.ABORTED,
+                abort=outcome is TransactionOutcome.ABORTED,
                 topics=_TOPICS,
             )
             await end_transaction(producer, markers, settling)

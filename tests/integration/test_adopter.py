@@ -23,7 +23,7 @@ from ingress.spool.row import encode
 from ingress.spool.spool import Spool
 from ingress.spool.spool_lock import SpoolInUse, lock_kept_on_success
 from ingress.spool.write_transaction import REMOVED_BLOCKS_MAX
-from schemas.transaction_state import LastTransaction
+from schemas.transaction_state import TransactionOutcome
 
 BYTES_MAX = 1 << 20
 
@@ -36,7 +36,7 @@ class Carried(Forwarder):
     ending = 0
     # The names of spools whose rows it does not accept.
     stuck: frozenset[str] = frozenset()
-    last_transaction = LastTransaction.UNKNOWN
+    outcome = TransactionOutcome.UNKNOWN
     has_begun_settling = False
 
     async def run(self) -> None:
@@ -44,7 +44,7 @@ class Carried(Forwarder):
         self.fault = ""
         if self._spool.name in Carried.stuck:
             self.fault = "the coordinator of this origin is away"
-            self._last_outcome._outcome = Carried.last_transaction  # noqa: SLF001
+            self._last_outcome._outcome = Carried.outcome  # noqa: SLF001
             self._last_outcome._has_begun_settling = Carried.has_begun_settling  # noqa: SLF001
             await asyncio.Event().wait()
         if Carried.ending:
@@ -329,7 +329,7 @@ class Stuck:
 
     moves_on: bool
     own_fault: str = ""
-    last_transaction: LastTransaction = LastTransaction.UNKNOWN
+    outcome: TransactionOutcome = TransactionOutcome.UNKNOWN
     has_begun_settling: bool = False
 
 
@@ -339,10 +339,10 @@ class Stuck:
         Stuck(moves_on=True),
         Stuck(moves_on=False, own_fault="Kafka does not answer"),
         # The producer is still starting. A new forwarder would get the same answer.
-        Stuck(moves_on=True, last_transaction=LastTransaction.COMMITTED),
+        Stuck(moves_on=True, outcome=TransactionOutcome.COMMITTED),
         # A new forwarder could not find out any more how it ended.
-        Stuck(moves_on=False, last_transaction=LastTransaction.COMMITTED, has_begun_settling=True),
-        Stuck(moves_on=False, last_transaction=LastTransaction.ABORTED),
+        Stuck(moves_on=False, outcome=TransactionOutcome.COMMITTED, has_begun_settling=True),
+        Stuck(moves_on=False, outcome=TransactionOutcome.ABORTED),
     ],
 )
 async def test_a_spool_that_cannot_be_forwarded_does_not_block_the_others(
@@ -353,7 +353,7 @@ async def test_a_spool_that_cannot_be_forwarded_does_not_block_the_others(
 ) -> None:
     """It is tried again after them; but not if Kafka is down for all, or rows could be lost."""
     monkeypatch.setattr(adopt, "STALL_TIMEOUT_S", 0.1)
-    monkeypatch.setattr(Carried, "last_transaction", case.last_transaction)
+    monkeypatch.setattr(Carried, "outcome", case.outcome)
     monkeypatch.setattr(Carried, "has_begun_settling", case.has_begun_settling)
     stuck, other = "a" * 16, "b" * 16
     monkeypatch.setattr(Carried, "stuck", {stuck})

@@ -25,7 +25,7 @@ from ingress.forward.settle import settle
 from schemas.clients import known_connections
 from schemas.marker_check import MarkerCheck
 from schemas.topics import CALLBACKS, DEAD_LETTERS
-from schemas.transaction_state import LastTransaction, last_transaction
+from schemas.transaction_state import TransactionOutcome, last_transaction_outcome
 
 ROWS = 60
 
@@ -52,8 +52,8 @@ async def test_parts_that_a_transaction_left_open_end_as_the_transaction_did(
     with contextlib.closing(Pipe(careless_kafka, tmp_path / "spool")) as pipe:
         await pipe.store(many(ROWS))
         await leave_open(pipe, forgotten, abort=ended == "aborted")
-        last = await last_transaction(plaintext(careless_kafka), pipe.spool.origin)
-        assert last is LastTransaction[ended.upper()]
+        last = await last_transaction_outcome(plaintext(careless_kafka), pipe.spool.origin)
+        assert last is TransactionOutcome[ended.upper()]
         await pipe.store(many(ROWS, first=ROWS + 1))
         await pipe.forward()
         records = await in_topic(careless_kafka, pipe.spool.origin)
@@ -83,8 +83,8 @@ async def test_a_forwarder_that_dies_before_it_has_settled_forgets_no_decision(
         with monkeypatch.context() as dying:
             dying.setattr(forwarder, "settle", nothing_ends)
             await pipe.forward(until=lambda: has_settled)
-        assert await last_transaction(plaintext(careless_kafka), pipe.spool.origin) is (
-            LastTransaction.FORGOTTEN
+        assert await last_transaction_outcome(plaintext(careless_kafka), pipe.spool.origin) is (
+            TransactionOutcome.FORGOTTEN
         )
     # Another process, which knows what is on the disk.
     with contextlib.closing(Pipe(careless_kafka, tmp_path / "spool")) as pipe:
@@ -127,18 +127,20 @@ async def test_the_start_of_a_producer_makes_the_coordinator_forget_a_commit(
         await pipe.store(many(ROWS))
         origin = pipe.spool.origin
         assert (
-            await last_transaction(plaintext(careless_kafka), origin) is LastTransaction.FORGOTTEN
+            await last_transaction_outcome(plaintext(careless_kafka), origin)
+            is TransactionOutcome.FORGOTTEN
         )
         await leave_open(pipe, [], abort=False)
         assert (
-            await last_transaction(plaintext(careless_kafka), origin) is LastTransaction.COMMITTED
+            await last_transaction_outcome(plaintext(careless_kafka), origin)
+            is TransactionOutcome.COMMITTED
         )
         for _ in range(3):
             async with AIOKafkaProducer(bootstrap_servers=careless_kafka, transactional_id=origin):
                 pass
             assert (
-                await last_transaction(plaintext(careless_kafka), origin)
-                is LastTransaction.FORGOTTEN
+                await last_transaction_outcome(plaintext(careless_kafka), origin)
+                is TransactionOutcome.FORGOTTEN
             )
 
 

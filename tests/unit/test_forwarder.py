@@ -18,7 +18,7 @@ from ingress.forward.forwarder import Forwarder
 from ingress.forward.transaction_batches import TransactionBatches
 from ingress.spool.async_spool import AsyncSpool
 from ingress.spool.directory import hold_any
-from schemas.transaction_state import LastTransaction
+from schemas.transaction_state import TransactionOutcome
 
 BYTES_MAX = 1 << 20
 ROWS = 3
@@ -151,7 +151,7 @@ async def test_a_forwarder_may_not_end_once_it_has_begun_to_settle(
     )
     forwarder = Forwarder(async_spool, kafka=plaintext(""), body_bytes_max=1024)
     assert forwarder.can_be_dropped
-    monkeypatch.setattr(forwarder._last_outcome, "_outcome", LastTransaction.COMMITTED)  # noqa: SLF001
+    monkeypatch.setattr(forwarder._last_outcome, "_outcome", TransactionOutcome.COMMITTED)  # noqa: SLF001
     assert forwarder.can_be_dropped
 
     async def begins(*_: Any) -> None:

@@ -14,20 +14,24 @@ from ingress.spool.async_spool import AsyncSpool
 from ingress.spool.directory import hold_any
 from ingress.spool.disk import DiskFailed
 from ingress.spool.spool import Spool
-from schemas.transaction_state import LastTransaction
+from schemas.transaction_state import TransactionOutcome
 
 pytestmark = pytest.mark.usefixtures("coordinator")
 
 
 @pytest.fixture
-def coordinator(monkeypatch: pytest.MonkeyPatch) -> list[LastTransaction]:
+def coordinator(monkeypatch: pytest.MonkeyPatch) -> list[TransactionOutcome]:
     """Return the answers of the coordinator, which are taken from the end."""
-    answers = [LastTransaction.FORGOTTEN, LastTransaction.FORGOTTEN, LastTransaction.ABORTED]
+    answers = [
+        TransactionOutcome.FORGOTTEN,
+        TransactionOutcome.FORGOTTEN,
+        TransactionOutcome.ABORTED,
+    ]
 
-    async def answer(*_: Any) -> LastTransaction:
+    async def answer(*_: Any) -> TransactionOutcome:
         return answers.pop()
 
-    monkeypatch.setattr(last_outcome, "last_transaction", answer)
+    monkeypatch.setattr(last_outcome, "last_transaction_outcome", answer)
     return answers
 
 
@@ -55,7 +59,7 @@ def failing(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]
 
 
 async def test_another_process_aborts_although_the_coordinator_has_forgotten(
-    tmp_path: Path, coordinator: list[LastTransaction]
+    tmp_path: Path, coordinator: list[TransactionOutcome]
 ) -> None:
     """Until the next transaction begins; then the coordinator knows again."""
     for answers_left in (2, 1):
@@ -65,18 +69,20 @@ async def test_another_process_aborts_although_the_coordinator_has_forgotten(
         assert len(coordinator) == answers_left
     async with opened(tmp_path) as (spool, outcome):
         await outcome.find(spool.origin)
-        assert outcome.begin_settling()
+        outcome.begin_settling()
+        assert outcome.must_abort
         outcome.settled()
         await outcome.forget_note()
-        coordinator.append(LastTransaction.FORGOTTEN)
+        coordinator.append(TransactionOutcome.FORGOTTEN)
         await outcome.find(spool.origin)
-        assert not outcome.begin_settling()
+        outcome.begin_settling()
+        assert not outcome.must_abort
     async with opened(tmp_path) as (spool, _):
         assert spool.writer.aborted_origin == ""
 
 
 async def test_an_abort_of_a_former_origin_is_not_one_of_the_new_origin(
-    tmp_path: Path, coordinator: list[LastTransaction]
+    tmp_path: Path, coordinator: list[TransactionOutcome]
 ) -> None:
     """A spool that was restored from an older copy has a new transactional id."""
     async with opened(tmp_path) as (spool, outcome):
@@ -85,7 +91,8 @@ async def test_an_abort_of_a_former_origin_is_not_one_of_the_new_origin(
         outcome.settled()
         spool.writer.start_new_origin()
         await outcome.find(spool.origin)
-        assert not outcome.begin_settling()
+        outcome.begin_settling()
+        assert not outcome.must_abort
         assert len(coordinator) == 1
 
 
@@ -98,7 +105,8 @@ async def test_a_disk_that_fails_does_not_stop_the_forwarder(
         await outcome.find(spool.origin)
         assert "how its last transaction ended cannot be written: injected" in caplog.text
         assert not outcome.can_be_dropped
-        assert outcome.begin_settling()
+        outcome.begin_settling()
+        assert outcome.must_abort
         outcome.settled()
         repair()
         # The failed write may have left the note on the disk.
@@ -114,7 +122,7 @@ async def test_a_disk_that_fails_does_not_stop_the_forwarder(
 @pytest.mark.parametrize("dies", [False, True], ids=["goes on", "dies"])
 async def test_a_note_that_the_disk_has_kept_does_not_undo_a_commit(
     tmp_path: Path,
-    coordinator: list[LastTransaction],
+    coordinator: list[TransactionOutcome],
     monkeypatch: pytest.MonkeyPatch,
     *,
     dies: bool,
@@ -122,18 +130,21 @@ async def test_a_note_that_the_disk_has_kept_does_not_undo_a_commit(
     """The rows of the commit have left the spool, so an abort would lose them."""
     async with opened(tmp_path) as (spool, outcome):
         await outcome.find(spool.origin)
-        assert outcome.begin_settling()
+        outcome.begin_settling()
+        assert outcome.must_abort
         outcome.settled()
         failing(spool, monkeypatch)
         await outcome.forget_note()
         assert spool.writer.aborted_origin == spool.origin
-        coordinator.append(LastTransaction.COMMITTED)
+        coordinator.append(TransactionOutcome.COMMITTED)
         if not dies:
             await outcome.find(spool.origin)
-            assert not outcome.begin_settling()
+            outcome.begin_settling()
+            assert not outcome.must_abort
     if dies:
         async with opened(tmp_path) as (spool, outcome):
             await outcome.find(spool.origin)
-            assert not outcome.begin_settling()
+            outcome.begin_settling()
+            assert not outcome.must_abort
             await outcome.forget_note()
             assert spool.writer.aborted_origin == ""
