@@ -10,6 +10,7 @@ from aiokafka.errors import KafkaError
 
 from consumers.runtime.batch import Partition
 from consumers.runtime.source import CALL_TIMEOUT_S, KafkaUnavailable, LogIdentity
+from schemas.client_parts import mark_retrieved
 from schemas.clients import kafka_failures
 from schemas.topic_ids import TopicOnBroker, describe_topic
 
@@ -41,7 +42,7 @@ class PartitionIdentities:
         requested_at, request = self._requests.get((leader, partition.topic), (-1.0, None))
         if request is None or requested_at < since or _has_failed(request):
             request = asyncio.create_task(_ask(client, leader, partition.topic))
-            request.add_done_callback(_has_failed)  # its callers may have been cancelled
+            request.add_done_callback(mark_retrieved)  # its callers may have been cancelled
             self._requests[leader, partition.topic] = time.monotonic(), request
         await asyncio.wait((request,))
         if request.cancelled():
@@ -64,5 +65,5 @@ async def _ask(client: AIOKafkaClient, node_id: int, topic: str) -> TopicOnBroke
         return await describe_topic(client, node_id, topic)
 
 
-def _has_failed(answer: asyncio.Task[TopicOnBroker]) -> bool:
-    return answer.done() and (answer.cancelled() or answer.exception() is not None)
+def _has_failed(request: asyncio.Task[TopicOnBroker]) -> bool:
+    return request.done() and (request.cancelled() or request.exception() is not None)
