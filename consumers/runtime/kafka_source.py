@@ -133,10 +133,10 @@ class KafkaSource:
                 raise KafkaError(f"the group was not joined for {REJOIN_TIMEOUT_S:g} s")
             return {}
         self._fetched_at = now
-        positions = await self._positions(topic_partitions)
+        next_offsets = await self._fetch_offsets(topic_partitions)
         return {
-            Partition(*tp): FetchedRecords(fetched.get(tp, ()), position)
-            for tp, position in positions.items()
+            Partition(*tp): FetchedRecords(fetched.get(tp, ()), next_fetch_offset)
+            for tp, next_fetch_offset in next_offsets.items()
         }
 
     def _check_client(self, now: float) -> None:
@@ -158,17 +158,17 @@ class KafkaSource:
     async def _raise_out_of_range(self, error: OffsetOutOfRangeError) -> None:
         offsets: Mapping[TopicPartition, int] = error.args[0]
         # After a `seek`, the client may report the offset before it once more.
-        current = await self._positions(offsets)
+        current = await self._fetch_offsets(offsets)
         refused = {
             Partition(*tp): offset for tp, offset in offsets.items() if current.get(tp) == offset
         }
         if refused:
             raise OutOfRange(refused) from error
 
-    async def _positions(
+    async def _fetch_offsets(
         self, partitions: Iterable[TopicPartition]
     ) -> Mapping[TopicPartition, int]:
-        # Every partition was given a position on assignment, so this does not wait. If it did, the
+        # Every partition was given an offset on assignment, so this does not wait. If it did, the
         # records that were fetched would be lost: then the client is replaced.
         assigned = self._client.assignment()
         try:

@@ -21,7 +21,7 @@ class TopicReader:
 
     def __init__(self, kafka: KafkaAccess) -> None:
         self._kafka = kafka
-        self._positions: dict[TopicPartition, int] = {}
+        self._next_offsets: dict[TopicPartition, int] = {}
 
     async def read(self, tally: Tally) -> None:
         """
@@ -48,17 +48,17 @@ class TopicReader:
         log_starts = await client.beginning_offsets(partitions)
         ends = await client.end_offsets(partitions)
         for tp in partitions:
-            position = self._positions.setdefault(tp, log_starts[tp])
-            if not log_starts[tp] <= position <= ends[tp]:
+            next_offset = self._next_offsets.setdefault(tp, log_starts[tp])
+            if not log_starts[tp] <= next_offset <= ends[tp]:
                 raise ReadAgain(
-                    f"{tp.topic}/{tp.partition} was read up to offset {position}, and has offsets"
-                    f" {log_starts[tp]} to {ends[tp]} now"
+                    f"{tp.topic}/{tp.partition} was read up to offset {next_offset}, and has"
+                    f" offsets {log_starts[tp]} to {ends[tp]} now"
                 )
-            client.seek(tp, position)
+            client.seek(tp, next_offset)
         tally.note_log_starts(
             {tp.partition: at for tp, at in log_starts.items() if tp.topic == CALLBACKS.name}
         )
-        async with contextlib.aclosing(records_up_to(client, self._positions, ends)) as fetches:
+        async with contextlib.aclosing(records_up_to(client, self._next_offsets, ends)) as fetches:
             async for tp, records in fetches:
                 for record in records:
                     _add(tp, record, tally)
