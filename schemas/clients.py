@@ -64,12 +64,13 @@ def check_cancellation() -> None:
 
 
 @contextlib.contextmanager
-def kafka_failures(kinds: tuple[type[Exception], ...] = BREAKAGES) -> Iterator[None]:
+def kafka_failures(*, cancellations_only: bool = False) -> Iterator[None]:
     """
-    Raise KafkaError in place of `kinds`, and of a cancellation that was not requested.
+    Raise KafkaError in place of BREAKAGES, and of a cancellation that was not requested.
 
     aiokafka cancels tasks of its own, and its callers see that as a cancellation. The block must
-    contain calls of aiokafka only: an error of our own would look like an outage.
+    contain calls of aiokafka only: an error of our own would look like an outage. With
+    `cancellations_only`, BREAKAGES are raised as they are, so the block may contain other calls.
     """
     try:
         yield
@@ -79,7 +80,9 @@ def kafka_failures(kinds: tuple[type[Exception], ...] = BREAKAGES) -> Iterator[N
         raise KafkaError("the client has cancelled a task of its own") from error
     except (KafkaError, TimeoutError):
         raise
-    except kinds as error:
+    except BREAKAGES as error:
+        if cancellations_only:
+            raise
         raise KafkaError(f"the client has failed: {error!r}") from error
 
 

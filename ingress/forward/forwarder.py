@@ -92,7 +92,7 @@ class Forwarder:
             check_cancellation()
             sequence_before = self.forwarded_sequence
             try:
-                with kafka_failures(kinds=()):
+                with kafka_failures(cancellations_only=True):
                     await self._forward()
             except Corrupt as corrupt:
                 self._spool.report_corruption(str(corrupt))

@@ -90,7 +90,7 @@ async def apply_acls(
 async def _client(kafka: KafkaAccess) -> AsyncIterator[AIOKafkaClient]:
     remedy = "to run the command again completes it"
     try:
-        with kafka_failures(kinds=()):
+        with kafka_failures(cancellations_only=True):
             async with started(AIOKafkaClient(**kafka.options()), TIMEOUT_S) as client:
                 yield client
     except _NOT_ALLOWED as error:

@@ -33,7 +33,7 @@ class TopicReader:
         """
         try:
             # A cancelled task of the client is an outage, too.
-            with kafka_failures(kinds=()):
+            with kafka_failures(cancellations_only=True):
                 async with reader_of_existing(
                     self._kafka, *(topic.name for topic in TOPICS)
                 ) as client:

@@ -67,7 +67,7 @@ async def read_state(kafka: KafkaAccess, name: str) -> TargetState:
     """
     topic = retry_topic(name)
     try:
-        with kafka_failures(kinds=()):
+        with kafka_failures(cancellations_only=True):
             async with reader_of(kafka) as client:
                 # Check first: a client that is assigned a missing topic would wait for it.
                 if topic not in await client.topics():

@@ -24,7 +24,7 @@ def kafka_answers(kafka: KafkaAccess, remedy: str) -> Iterator[None]:
         KafkaUnreadable: Kafka does not answer, or lacks a topic.
     """
     try:
-        with kafka_failures(kinds=()):
+        with kafka_failures(cancellations_only=True):
             yield
     except TopicMissing as missing:
         raise KafkaUnreadable(str(missing)) from missing

@@ -58,7 +58,7 @@ async def records_between(
         enable_auto_commit=False,
     )
     try:
-        with kafka_failures(kinds=()):
+        with kafka_failures(cancellations_only=True):
             async with started(client, KAFKA_S_MAX):
                 decode_as_records(client)
                 await inner_client(client).set_topics([topic])
