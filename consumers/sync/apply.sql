@@ -7,10 +7,10 @@ with moved as (
     set next_offset = %(next_offset)s,
         last_offset = %(last_offset)s, last_origin = %(last_origin)s,
         last_sequence = %(last_sequence)s,
-        topic_id = coalesce(%(topic_id)s, positions.topic_id)
+        topic_id = coalesce(%(kafka_topic_id)s, positions.topic_id)
     where topic = %(topic)s and partition = %(partition)s and next_offset = %(begins_at)s
-        -- Null if an older broker reports no id.
-        and coalesce(topic_id = %(topic_id)s, true)
+        -- Null if an older broker reports no id. The `topic_id` of messages is that of a community.
+        and coalesce(topic_id = %(kafka_topic_id)s, true)
     returning 1
 ), new_receipts as (
     insert into hookline.receipts (origin, sequence, ce_id, received_at)

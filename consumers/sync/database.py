@@ -137,7 +137,7 @@ class DatabaseHandler:
             "last_offset": last[0] if last else None,
             "last_origin": last[1] if last else None,
             "last_sequence": last[2] if last else None,
-            "topic_id": batch.reached.topic_id,
+            "kafka_topic_id": batch.reached.topic_id,
             **rows(parsed).columns(),
         }
         async with self._connection(batch.partition) as connection:
