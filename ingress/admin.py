@@ -10,7 +10,7 @@ from schemas import telemetry
 
 def admin_application(health: IngressHealth) -> web.Application:
     """Return the admin port's application."""
-    scrape = make_aiohttp_handler(telemetry.INGRESS)
+    scrape = make_aiohttp_handler(telemetry.INGRESS_METRICS)
 
     async def livez(_: web.Request) -> web.Response:
         return web.Response(text="the event loop runs\n")

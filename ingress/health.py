@@ -126,7 +126,7 @@ class IngressHealth:
             "forwarding": not self.forwarder.fault,
             "forward_fault": self.forwarder.fault,
             "forward_failures": round(
-                telemetry.INGRESS.get_sample_value("ingress_forward_failures_total") or 0
+                telemetry.INGRESS_METRICS.get_sample_value("ingress_forward_failures_total") or 0
             ),
             "secrets_fault": self.authenticator.fault,
             "tokens": self.authenticator.token_uses(time.time()),

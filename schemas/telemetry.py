@@ -2,12 +2,12 @@
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-INGRESS = CollectorRegistry()
-CONSUMER = CollectorRegistry()
-STATS = CollectorRegistry()
+INGRESS_METRICS = CollectorRegistry()
+CONSUMER_METRICS = CollectorRegistry()
+STATS_METRICS = CollectorRegistry()
 # The metrics of a webhook, and of an archive in a directory, that other consumers do not have.
-WEBHOOK = CollectorRegistry()
-ARCHIVE = CollectorRegistry()
+WEBHOOK_METRICS = CollectorRegistry()
+ARCHIVE_METRICS = CollectorRegistry()
 
 _LATENCY_BUCKETS_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0)
 
@@ -15,171 +15,173 @@ INGRESS_ANSWERS = Counter(
     "ingress_answers_total",
     "Requests answered, by the answer's name",
     ["answer"],
-    registry=INGRESS,
+    registry=INGRESS_METRICS,
 )
 INGRESS_STORE_S = Histogram(
     "ingress_store_seconds",
     "Time from receipt to the end of a successful commit, for the first callback of each commit",
     buckets=_LATENCY_BUCKETS_S,
-    registry=INGRESS,
+    registry=INGRESS_METRICS,
 )
 INGRESS_COMMIT_ROWS = Histogram(
     "ingress_commit_rows",
     "Callbacks that one commit stored on disk",
     buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256),
-    registry=INGRESS,
+    registry=INGRESS_METRICS,
 )
 INGRESS_COMMIT_S = Histogram(
     "ingress_commit_seconds",
     "Time of one commit, fsync included",
     buckets=_LATENCY_BUCKETS_S,
-    registry=INGRESS,
+    registry=INGRESS_METRICS,
 )
 INGRESS_SPOOL_ROWS = Gauge(
     "ingress_spool_rows",
     "Callbacks on disk that are still in this process's spool",
-    registry=INGRESS,
+    registry=INGRESS_METRICS,
 )
 INGRESS_SPOOL_BYTES = Gauge(
-    "ingress_spool_bytes", "Pages of this process's spool in use, in bytes", registry=INGRESS
+    "ingress_spool_bytes", "Used pages of this process's spool, in bytes", registry=INGRESS_METRICS
 )
 INGRESS_SPOOL_BYTES_MAX = Gauge(
-    "ingress_spool_bytes_max", "Largest allowed value of ingress_spool_bytes", registry=INGRESS
+    "ingress_spool_bytes_max", "Largest allowed ingress_spool_bytes", registry=INGRESS_METRICS
 )
 INGRESS_DISK_FREE_BYTES = Gauge(
     "ingress_spool_disk_free_bytes",
     "Free bytes of the spool's file system; NaN if it does not answer within 0.5 s",
-    registry=INGRESS,
+    registry=INGRESS_METRICS,
 )
 INGRESS_FULL_IN_S = Gauge(
     "ingress_spool_full_in_seconds",
     "Time until the spool is full at the rate of the last minute; +Inf while it does not grow",
-    registry=INGRESS,
+    registry=INGRESS_METRICS,
 )
 INGRESS_OLDEST_WAITING_S = Gauge(
     "ingress_oldest_waiting_seconds",
     "Age of the oldest callback in this process's spool that is not in Kafka; 0 if there is none, "
     "+Inf if it is unreadable",
-    registry=INGRESS,
+    registry=INGRESS_METRICS,
 )
-INGRESS_READY = Gauge("ingress_ready", "1 while a callback can be accepted", registry=INGRESS)
+INGRESS_READY = Gauge(
+    "ingress_ready", "1 while callbacks should be sent to this process", registry=INGRESS_METRICS
+)
 INGRESS_CONNECTIONS = Gauge(
-    "ingress_connections", "Open connections to the public port", registry=INGRESS
+    "ingress_connections", "Open connections to the public port", registry=INGRESS_METRICS
 )
 INGRESS_FORWARDED = Counter(
-    "ingress_forwarded_total", "Callbacks committed to Kafka", registry=INGRESS
+    "ingress_forwarded_total", "Callbacks committed to Kafka", registry=INGRESS_METRICS
 )
 INGRESS_TO_KAFKA_S = Histogram(
     "ingress_to_kafka_seconds",
     "Time from receipt until readers of Kafka see it, for the oldest callback of each transaction",
     buckets=(0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0, 600.0, 3600.0),
-    registry=INGRESS,
+    registry=INGRESS_METRICS,
 )
 INGRESS_FORWARD_FAILURES = Counter(
     "ingress_forward_failures_total",
     "Times forwarding failed and was tried again",
-    registry=INGRESS,
+    registry=INGRESS_METRICS,
 )
 INGRESS_REFUSED_BY_KAFKA = Counter(
     "ingress_refused_by_kafka_total",
     "Callbacks that Kafka refused and that went to the dead-letter topic",
-    registry=INGRESS,
+    registry=INGRESS_METRICS,
 )
 INGRESS_TOPIC_CHANGES = Counter(
     "ingress_topic_changes_total",
     "Times that the topic was recreated or Kafka's cursor went back; callbacks may be missing",
-    registry=INGRESS,
+    registry=INGRESS_METRICS,
 )
 INGRESS_ROWS_QUARANTINED = Counter(
     "ingress_rows_quarantined_total",
     "Rows of spools in quarantine, because they are damaged or Kafka refuses them in both topics",
-    registry=INGRESS,
+    registry=INGRESS_METRICS,
 )
 INGRESS_FORWARDING = Gauge(
     "ingress_forwarding",
     "1 while rows can be forwarded to Kafka; 0 after a fault of Kafka, the disk or the forwarder",
-    registry=INGRESS,
+    registry=INGRESS_METRICS,
 )
 
 CONSUMER_RECORDS = Counter(
     "consumer_records_total",
     "Records whose effect is in the sink; of a webhook, those that its target has accepted",
-    registry=CONSUMER,
+    registry=CONSUMER_METRICS,
 )
 CONSUMER_BYTES = Counter(
     "consumer_bytes_total",
     "Bytes of the records in consumer_records_total: body + 32 per header + 256 per record",
-    registry=CONSUMER,
+    registry=CONSUMER_METRICS,
 )
 CONSUMER_BATCHES = Counter(
-    "consumer_batches_total", "Batches whose effect is in the sink", registry=CONSUMER
+    "consumer_batches_total", "Batches whose effect is in the sink", registry=CONSUMER_METRICS
 )
 CONSUMER_DEAD_LETTERS = Counter(
     "consumer_dead_letters_total",
     "Records written to the dead-letter topic",
-    registry=CONSUMER,
+    registry=CONSUMER_METRICS,
 )
 CONSUMER_RETRIES = Counter(
     "consumer_retries_total",
-    "Backoffs of a partition because its sink, the dead-letter topic or Kafka was unavailable",
-    registry=CONSUMER,
+    "Waits of a partition because its sink, the dead-letter topic or Kafka was unavailable",
+    registry=CONSUMER_METRICS,
 )
 CONSUMER_BACKING_OFF = Gauge(
     "consumer_partitions_backing_off",
     "Partitions of this process that wait for their sink, the dead-letter topic or Kafka; NaN while"
     " it is not in its group",
-    registry=CONSUMER,
+    registry=CONSUMER_METRICS,
 )
 CONSUMER_LAG = Gauge(
     "consumer_lag_offsets",
     "Offsets of this process's partitions that are not in the sink; NaN while that is not known",
-    registry=CONSUMER,
+    registry=CONSUMER_METRICS,
 )
 CONSUMER_OLDEST_S = Gauge(
     "consumer_oldest_waiting_seconds",
     "Age since its receipt over HTTP of the oldest callback in Kafka that is not in the sink; NaN"
     " while that is not known",
-    registry=CONSUMER,
+    registry=CONSUMER_METRICS,
 )
 CONSUMER_KAFKA_UP = Gauge(
     "consumer_kafka_up",
     "1 if Kafka has answered within 20 s, 0 while it does not answer; NaN while that is not known",
-    registry=CONSUMER,
+    registry=CONSUMER_METRICS,
 )
 CONSUMER_SINK_UP = Gauge(
     "consumer_sink_up",
     "1 if the sink's last answers were good, 0 while it fails; NaN while that is not known",
-    registry=CONSUMER,
+    registry=CONSUMER_METRICS,
 )
 CONSUMER_STOPPED = Gauge(
     "consumer_stopped",
     "1 while the consumer has stopped, for any reason, and waits for a person",
-    registry=CONSUMER,
+    registry=CONSUMER_METRICS,
 )
 CONSUMER_BRAKED = Gauge(
     "consumer_braked",
     "1 while the brake is on: the consumer rejected too many records and waits for a person",
-    registry=CONSUMER,
+    registry=CONSUMER_METRICS,
 )
 CONSUMER_POSITION_RESETS = Counter(
     "consumer_position_resets_total",
     "Times that the consumer dropped its held records and continued at the sink's position",
-    registry=CONSUMER,
+    registry=CONSUMER_METRICS,
 )
 CONSUMER_REBALANCES = Counter(
-    "consumer_rebalances_total", "Assignments received from the group", registry=CONSUMER
+    "consumer_rebalances_total", "Assignments received from the group", registry=CONSUMER_METRICS
 )
 CONSUMER_HELD_BYTES = Gauge(
     "consumer_held_bytes",
     "Estimated memory of the records that are not yet in the sink; packed records count as packed",
-    registry=CONSUMER,
+    registry=CONSUMER_METRICS,
 )
 
 ARCHIVE_DISK_FREE_BYTES = Gauge(
     "archive_disk_free_bytes",
     "Free bytes of the file system of the archive's directory; NaN if it does not answer within "
     "0.5 s",
-    registry=ARCHIVE,
+    registry=ARCHIVE_METRICS,
 )
 
 WEBHOOK_DELIVERIES = Counter(
@@ -187,61 +189,61 @@ WEBHOOK_DELIVERIES = Counter(
     "Requests to the target by result: `delivered`, `failed` (tried again), `refused` (dead "
     "letter) or `gone` (410)",
     ["result"],
-    registry=WEBHOOK,
+    registry=WEBHOOK_METRICS,
 )
 WEBHOOK_DELIVERY_S = Histogram(
     "webhook_delivery_seconds",
     "Time of one request to the target, the answer included",
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0),
-    registry=WEBHOOK,
+    registry=WEBHOOK_METRICS,
 )
 WEBHOOK_PARKED_RECORDS = Gauge(
     "webhook_parked_records",
     "Callbacks of this process's partitions that wait in the retry topic",
-    registry=WEBHOOK,
+    registry=WEBHOOK_METRICS,
 )
 WEBHOOK_PARKED_FILL = Gauge(
     "webhook_parked_fill_ratio",
     "Part of the retry topic's bounds that the fullest partition has used; at 1 it pauses",
-    registry=WEBHOOK,
+    registry=WEBHOOK_METRICS,
 )
 WEBHOOK_PARKED_CONVERSATIONS = Gauge(
     "webhook_parked_conversations",
     "Conversations whose callbacks wait in the retry topic",
-    registry=WEBHOOK,
+    registry=WEBHOOK_METRICS,
 )
 WEBHOOK_PARKED_OLDEST_S = Gauge(
     "webhook_parked_oldest_seconds",
     "Age of the oldest callback in the retry topic since its receipt; 0 if there is none",
-    registry=WEBHOOK,
+    registry=WEBHOOK_METRICS,
 )
 WEBHOOK_CIRCUIT_OPEN = Gauge(
     "webhook_circuit_open",
     "1 while the target counts as down and nothing is delivered",
-    registry=WEBHOOK,
+    registry=WEBHOOK_METRICS,
 )
 
 STATS_REQUESTS = Counter(
     "stats_requests_total",
     "Requests answered, by route (`other`: no route) and status",
     ["route", "status"],
-    registry=STATS,
+    registry=STATS_METRICS,
 )
 STATS_REQUEST_S = Histogram(
     "stats_request_seconds",
     "Time of one request, by route; of `/v1/live`, how long the viewer stayed",
     ["route"],
     buckets=_LATENCY_BUCKETS_S,
-    registry=STATS,
+    registry=STATS_METRICS,
 )
-STATS_VIEWERS = Gauge("stats_viewers", "Viewers of `/v1/live`", registry=STATS)
+STATS_VIEWERS = Gauge("stats_viewers", "Viewers of `/v1/live`", registry=STATS_METRICS)
 STATS_SLOW_VIEWERS = Counter(
     "stats_slow_viewers_total",
     "Viewers of `/v1/live` that were disconnected because they did not read",
-    registry=STATS,
+    registry=STATS_METRICS,
 )
 STATS_UPDATED = Gauge(
     "stats_updated_timestamp_seconds",
     "Time of the last update of `/v1/live`, in seconds since 1970",
-    registry=STATS,
+    registry=STATS_METRICS,
 )

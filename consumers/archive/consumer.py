@@ -27,8 +27,7 @@ from consumers.runtime.handler import Consumer, Elsewhere, Handler, SinkState, S
 from schemas.disk_space import DiskSpace
 from schemas.setting import Format, Range
 from schemas.settings import Faults, Settings
-from schemas.telemetry import ARCHIVE as ARCHIVE_METRICS
-from schemas.telemetry import ARCHIVE_DISK_FREE_BYTES, CONSUMER
+from schemas.telemetry import ARCHIVE_DISK_FREE_BYTES, ARCHIVE_METRICS, CONSUMER_METRICS
 from schemas.topics import CALLBACKS
 
 # Not `s3:/bucket` or `file://archive`, which would be taken for a directory of that name or for the
@@ -214,12 +213,12 @@ async def _open(settings: ArchiveSettings) -> AsyncIterator[tuple[Handler, Limit
 def _metrics() -> Iterator[None]:
     """Show the metrics of an archive beside those of every consumer; a test may open several."""
     with contextlib.suppress(ValueError):
-        CONSUMER.register(ARCHIVE_METRICS)
+        CONSUMER_METRICS.register(ARCHIVE_METRICS)
     try:
         yield
     finally:
         with contextlib.suppress(KeyError):
-            CONSUMER.unregister(ARCHIVE_METRICS)
+            CONSUMER_METRICS.unregister(ARCHIVE_METRICS)
 
 
 ARCHIVE = Consumer(name="archive", topic=CALLBACKS, settings=ArchiveSettings, open=_open)

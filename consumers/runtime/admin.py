@@ -16,7 +16,7 @@ from consumers.runtime.phase import Phase, phase_of
 from consumers.runtime.runner import Runner
 from consumers.runtime.status import ConsumerStatus, Fault
 from schemas.rate import RATE_WINDOW_S, Rates
-from schemas.telemetry import CONSUMER
+from schemas.telemetry import CONSUMER_METRICS
 from schemas.url_text import without_url_secrets
 
 
@@ -38,7 +38,7 @@ class ConsumerHealth:
     async def watch(self) -> None:
         """Note how many records are in the sink, until cancelled."""
         await self.rates.watch(
-            lambda: {"records": CONSUMER.get_sample_value("consumer_records_total") or 0.0}
+            lambda: {"records": CONSUMER_METRICS.get_sample_value("consumer_records_total") or 0.0}
         )
 
     async def status(self) -> ConsumerStatus:
@@ -65,7 +65,7 @@ class ConsumerHealth:
             phase_because=explained.because,
             kafka_up=False if status.kafka_fault else kafka_up,
             sink_up=False if status.sink_fault else status.sink_up,
-            retries=round(CONSUMER.get_sample_value("consumer_retries_total") or 0),
+            retries=round(CONSUMER_METRICS.get_sample_value("consumer_retries_total") or 0),
             disk_free_bytes=sink.disk_free_bytes,
             records_per_s=self.rates.per_s("records"),
         )
@@ -110,7 +110,7 @@ async def admin_port(health: ConsumerHealth, host: str, port: int) -> AsyncItera
         await health.set_gauges()
         return await scrape(request)
 
-    scrape = make_aiohttp_handler(CONSUMER)
+    scrape = make_aiohttp_handler(CONSUMER_METRICS)
     app = web.Application()
     app.add_routes(
         [

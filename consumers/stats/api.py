@@ -32,7 +32,7 @@ from consumers.stats.shared import SharedAnswers
 from consumers.stats.store import DEFAULT_ZONE, Catalog, StoredCounts
 from consumers.stats.summary import summary
 from consumers.stats.totals import minutes, totals
-from schemas.telemetry import STATS
+from schemas.telemetry import STATS_METRICS
 
 # Requests that are answered concurrently; the others wait. So memory is bounded, and Valkey's time.
 QUESTIONS_MAX = 8
@@ -199,7 +199,7 @@ def _add_open_routes(app: web.Application, store: StoredCounts) -> None:
         [
             web.get("/livez", livez),
             web.get("/readyz", readyz),
-            web.get("/metrics", make_aiohttp_handler(STATS)),
+            web.get("/metrics", make_aiohttp_handler(STATS_METRICS)),
             web.get(routes.OPENAPI.path, openapi),
         ]
     )

@@ -23,8 +23,7 @@ from consumers.webhook.sender import Sender, open_sender
 from consumers.webhook.settings import WebhookSettings
 from schemas.kafka_access import KafkaAccess
 from schemas.settings import Faults, SharedSettings
-from schemas.telemetry import CONSUMER
-from schemas.telemetry import WEBHOOK as WEBHOOK_METRICS
+from schemas.telemetry import CONSUMER_METRICS, WEBHOOK_METRICS
 from schemas.tokens_file import UnusableFile
 from schemas.topics import CALLBACKS, record_bytes_max
 
@@ -98,7 +97,7 @@ def _configured(
     shared: SharedSettings, kafka: KafkaAccess, settings: WebhookSettings, dead_letters_max: int
 ) -> Consumer[WebhookSettings]:
     # /metrics of this process has them beside those of every consumer.
-    CONSUMER.register(WEBHOOK_METRICS)
+    CONSUMER_METRICS.register(WEBHOOK_METRICS)
     return replace(
         WEBHOOK,
         name=_group(settings),

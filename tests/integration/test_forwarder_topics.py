@@ -13,14 +13,14 @@ from support.kafka.topic_changes import recreate_topic, restore
 from ingress.forward import forwarder
 from ingress.forward.topic_check import TopicCheck
 from ops.demo.embedded.kafka import EmbeddedKafka
-from schemas.telemetry import INGRESS
+from schemas.telemetry import INGRESS_METRICS
 
 pytestmark = pytest.mark.timeout(600)
 
 
 def changes() -> float:
     """Return the number of reports."""
-    return INGRESS.get_sample_value("ingress_topic_changes_total") or 0
+    return INGRESS_METRICS.get_sample_value("ingress_topic_changes_total") or 0
 
 
 async def forwarded(kafka: EmbeddedKafka, pipe: Pipe) -> list[int]:

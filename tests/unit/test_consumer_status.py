@@ -15,7 +15,7 @@ from consumers.runtime.kafka_availability import KafkaAvailability
 from consumers.runtime.positioning import RECHECK_INTERVAL_S
 from consumers.runtime.status import ConsumerStatus, Fault
 from schemas.callback_record import received_at_s
-from schemas.telemetry import CONSUMER
+from schemas.telemetry import CONSUMER_METRICS
 
 
 def status(bench: RunnerBench) -> ConsumerStatus:
@@ -48,9 +48,9 @@ async def test_a_process_that_is_not_in_its_group_does_not_know_what_waits() -> 
         None,
     )
     bench.runner.set_gauges(reported)
-    assert math.isnan(CONSUMER.get_sample_value("consumer_oldest_waiting_seconds") or 0.0)
-    assert math.isnan(CONSUMER.get_sample_value("consumer_lag_offsets") or 0.0)
-    assert b"consumer_oldest_waiting_seconds NaN" in generate_latest(CONSUMER)
+    assert math.isnan(CONSUMER_METRICS.get_sample_value("consumer_oldest_waiting_seconds") or 0.0)
+    assert math.isnan(CONSUMER_METRICS.get_sample_value("consumer_lag_offsets") or 0.0)
+    assert b"consumer_oldest_waiting_seconds NaN" in generate_latest(CONSUMER_METRICS)
 
 
 async def test_the_age_of_what_waits_grows_on_after_a_stop() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from consumers.archive.consumer import ARCHIVE
 from consumers.runtime.handler import MeasuringHandler, SinkState
 from schemas.disk_space import DiskSpace
-from schemas.telemetry import CONSUMER
+from schemas.telemetry import CONSUMER_METRICS
 
 
 async def test_the_free_space_is_that_of_the_file_system(tmp_path: Path) -> None:
@@ -49,7 +49,7 @@ async def test_a_directory_that_is_gone_has_no_known_space(tmp_path: Path) -> No
         assert isinstance(handler, MeasuringHandler)
         state = await handler.measure(None)
         assert state.disk_free_bytes
-        assert CONSUMER.get_sample_value("archive_disk_free_bytes") == state.disk_free_bytes
+        assert CONSUMER_METRICS.get_sample_value("archive_disk_free_bytes") == state.disk_free_bytes
         directory.rmdir()
         assert await handler.measure(None) == SinkState()
-        assert math.isnan(CONSUMER.get_sample_value("archive_disk_free_bytes") or 0.0)
+        assert math.isnan(CONSUMER_METRICS.get_sample_value("archive_disk_free_bytes") or 0.0)

@@ -13,7 +13,13 @@ from support.parsed import parsed
 from ingress.http.answers import ANSWERS
 from ops import configuration
 from schemas.commands import COMMANDS
-from schemas.telemetry import ARCHIVE, CONSUMER, INGRESS, STATS, WEBHOOK
+from schemas.telemetry import (
+    ARCHIVE_METRICS,
+    CONSUMER_METRICS,
+    INGRESS_METRICS,
+    STATS_METRICS,
+    WEBHOOK_METRICS,
+)
 
 ROOT = Path(__file__).parents[2]
 REFERENCE = "".join(
@@ -80,11 +86,11 @@ def test_the_table_of_answers_equals_the_answers_in_the_code() -> None:
 @pytest.mark.parametrize(
     ("registry", "prefix"),
     [
-        (INGRESS, "ingress"),
-        (CONSUMER, "consumer"),
-        (ARCHIVE, "archive"),
-        (WEBHOOK, "webhook"),
-        (STATS, "stats"),
+        (INGRESS_METRICS, "ingress"),
+        (CONSUMER_METRICS, "consumer"),
+        (ARCHIVE_METRICS, "archive"),
+        (WEBHOOK_METRICS, "webhook"),
+        (STATS_METRICS, "stats"),
     ],
 )
 def test_every_metric_is_documented_with_its_help(registry: CollectorRegistry, prefix: str) -> None:

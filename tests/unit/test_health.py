@@ -12,7 +12,7 @@ from support.builders import a_wire_record
 from ingress.health import Growth, IngressHealth
 from ingress.spool.disk import Corrupt, DiskFailed
 from ingress.spool.row import DamagedRow, Row
-from schemas.telemetry import INGRESS
+from schemas.telemetry import INGRESS_METRICS
 
 
 def test_the_time_until_the_spool_is_full_follows_from_the_last_minute() -> None:
@@ -60,7 +60,7 @@ async def test_an_oldest_row_that_cannot_be_read_is_not_the_same_as_none(fault: 
 
     async def shown() -> float:
         await health.update_metrics()
-        return INGRESS.get_sample_value("ingress_oldest_waiting_seconds") or 0.0
+        return INGRESS_METRICS.get_sample_value("ingress_oldest_waiting_seconds") or 0.0
 
     assert await shown() == 0
     rows.append(Row(1, int(time.time() * 1000) - 5000, a_wire_record(1)))

@@ -11,7 +11,7 @@ from consumers.runtime.batch import Batch, Limits, Partition, Position
 from consumers.runtime.handler import Unavailable
 from consumers.runtime.partition_worker import BATCH_AGE_S_MAX
 from consumers.runtime.runner import Runner
-from schemas.telemetry import CONSUMER
+from schemas.telemetry import CONSUMER_METRICS
 
 # In seconds. The outage is longer than fetched records may be held.
 BEFORE, OUTAGE = 60, int(BATCH_AGE_S_MAX) + 600
@@ -77,7 +77,7 @@ async def test_an_hour_without_the_sink_costs_no_record_no_memory_and_few_calls(
         clock.now += 1
         await runner.run_round(source)
         measure(runner)
-        held.append(CONSUMER.get_sample_value("consumer_held_bytes") or 0)
+        held.append(CONSUMER_METRICS.get_sample_value("consumer_held_bytes") or 0)
         tasks.append(len(asyncio.all_tasks()))
 
     for _ in range(BEFORE):
@@ -90,7 +90,7 @@ async def test_an_hour_without_the_sink_costs_no_record_no_memory_and_few_calls(
         assert runner.hang_reason() is None
         fetched.append(bool(source.wanted))
     assert {partition: len(offsets) for partition, offsets in sink.applied.items()} == applied
-    assert CONSUMER.get_sample_value("consumer_partitions_backing_off") == 2
+    assert CONSUMER_METRICS.get_sample_value("consumer_partitions_backing_off") == 2
     # The batch at the front was held for `age_s` before it was tried.
     assert not any(fetched[2 * int(LIMITS.age_s) :])
     assert max(held) == max(held[: 2 * BEFORE])
@@ -105,6 +105,6 @@ async def test_an_hour_without_the_sink_costs_no_record_no_memory_and_few_calls(
     await runner.run_round(source)
     measure(runner)
     assert sink.applied == {p: list(range(len(records))) for p, records in topic.records.items()}
-    assert CONSUMER.get_sample_value("consumer_partitions_backing_off") == 0
+    assert CONSUMER_METRICS.get_sample_value("consumer_partitions_backing_off") == 0
     assert dead_letters.offsets == []
     await runner.revoke_all()

@@ -13,7 +13,7 @@ from consumers.runtime.kafka_availability import KafkaAvailability, OngoingFailu
 from consumers.runtime.phase import Phase, phase_of
 from consumers.runtime.runner import ROUND_S_MAX, SINK_ANSWER_S_MAX
 from consumers.runtime.source import KafkaUnavailable
-from schemas.telemetry import CONSUMER
+from schemas.telemetry import CONSUMER_METRICS
 
 
 class Bench(RunnerBench):
@@ -31,7 +31,7 @@ class Bench(RunnerBench):
     async def shown(self, name: str) -> float:
         """Return a gauge as a scrape shows it."""
         await self.health.set_gauges()
-        value = CONSUMER.get_sample_value(f"consumer_{name}")
+        value = CONSUMER_METRICS.get_sample_value(f"consumer_{name}")
         assert value is not None
         return value
 

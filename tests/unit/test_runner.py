@@ -16,7 +16,7 @@ from consumers.runtime.batch import Batch, Limits, Partition
 from consumers.runtime.handler import HANDLE_TIMEOUT_S, Unavailable
 from consumers.runtime.partition_worker import BATCH_AGE_S_MAX
 from consumers.runtime.runner import HANDLING_S_MAX, LAG_INTERVAL_S, ROUND_S_MAX
-from schemas.telemetry import CONSUMER
+from schemas.telemetry import CONSUMER_METRICS
 
 
 async def test_every_record_is_applied_once_in_order_then_committed() -> None:
@@ -208,7 +208,7 @@ async def measured(bench: RunnerBench) -> None:
 
 def _shown(metric: str) -> float:
     """Return the value that a scrape would show."""
-    value = CONSUMER.get_sample_value(metric)
+    value = CONSUMER_METRICS.get_sample_value(metric)
     assert value is not None
     return value
 

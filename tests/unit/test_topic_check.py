@@ -10,12 +10,12 @@ from ingress.forward.cursor import Cursor
 from ingress.forward.topic_check import TopicCheck
 from ingress.spool.directory import hold_any
 from ingress.spool.row import encode
-from schemas.telemetry import INGRESS
+from schemas.telemetry import INGRESS_METRICS
 
 
 def reports() -> float:
     """Return the number of reports."""
-    return INGRESS.get_sample_value("ingress_topic_changes_total") or 0
+    return INGRESS_METRICS.get_sample_value("ingress_topic_changes_total") or 0
 
 
 @pytest.mark.parametrize(

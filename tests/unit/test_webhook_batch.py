@@ -17,7 +17,7 @@ from consumers.webhook.rejections import Rejections
 from consumers.webhook.remembered_outcomes import RememberedOutcomes
 from consumers.webhook.retry_record import ParkedCallback
 from consumers.webhook.retry_state import RetryState
-from schemas.telemetry import CONSUMER
+from schemas.telemetry import CONSUMER_METRICS
 
 
 class Target:
@@ -171,7 +171,7 @@ async def test_accepted_callbacks_alone_are_counted_as_records_in_the_sink() -> 
 
     def counted() -> tuple[float, float]:
         names = ("consumer_records_total", "consumer_bytes_total")
-        records, size = (CONSUMER.get_sample_value(name) or 0.0 for name in names)
+        records, size = (CONSUMER_METRICS.get_sample_value(name) or 0.0 for name in names)
         return records, size
 
     before = counted()

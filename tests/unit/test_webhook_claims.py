@@ -20,7 +20,7 @@ from consumers.webhook.rejections import Rejections
 from consumers.webhook.retries import Retries
 from consumers.webhook.retry_partition import OwnershipLost
 from consumers.webhook.retry_state import RetryState
-from schemas.telemetry import WEBHOOK
+from schemas.telemetry import WEBHOOK_METRICS
 
 
 class SlowTopic:
@@ -153,7 +153,9 @@ async def test_the_gauges_of_parked_callbacks_are_numbers_only_if_all_partitions
         async def shown(partitions: list[Partition] | None) -> set[str]:
             await handler.measure(partitions)
             names = ("records", "conversations", "fill_ratio", "oldest_seconds")
-            return {str(WEBHOOK.get_sample_value(f"webhook_parked_{name}")) for name in names}
+            return {
+                str(WEBHOOK_METRICS.get_sample_value(f"webhook_parked_{name}")) for name in names
+            }
 
         assert await shown(None) == {"nan"}
         assert await shown([]) == {"0.0"}
@@ -174,7 +176,7 @@ async def test_an_open_circuit_is_a_failure_of_the_sink_also_if_no_batch_waits()
 
         async def shown(partitions: list[Partition] | None) -> str:
             await handler.measure(partitions)
-            return str(WEBHOOK.get_sample_value("webhook_circuit_open"))
+            return str(WEBHOOK_METRICS.get_sample_value("webhook_circuit_open"))
 
         assert (await shown([P0]), await shown(None)) == ("0.0", "nan")
         circuit.note_connection(Outcome(OutcomeKind.FAILED, "refused", is_sent=False))

@@ -10,7 +10,7 @@ from support.simulation.simulated_world import World, silent
 from support.simulation.simulation import RemotePackingSink, RemoteSink, Simulation
 
 from consumers.runtime.batch import Batch, Limits
-from schemas.telemetry import CONSUMER
+from schemas.telemetry import CONSUMER_METRICS
 
 # The possible probabilities of each fault. Each run that is not calm has some faults.
 RATES = {
@@ -69,10 +69,11 @@ class Run:
 
     def go(self) -> "Run":
         """Run to the end; `wrong` has the faults of the consumer."""
-        resets = CONSUMER.get_sample_value("consumer_position_resets_total")
+        resets = CONSUMER_METRICS.get_sample_value("consumer_position_resets_total")
         with silent():
             self.loop.run(self._main())
-        if self.calm and CONSUMER.get_sample_value("consumer_position_resets_total") != resets:
+        resets_now = CONSUMER_METRICS.get_sample_value("consumer_position_resets_total")
+        if self.calm and resets_now != resets:
             self.wrong.append("the sink was not where its only writer left it")
         self.wrong += map(str, self.loop.complaints)
         return self
