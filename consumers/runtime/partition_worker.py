@@ -27,8 +27,8 @@ log = logging.getLogger(__name__)
 
 # After this time without an answer from Kafka, a batch asks for the topic again.
 CONFIRM_RETRY_S = 1.0
-# Older batches are dropped and fetched again: a member that was suspended must not write records
-# that others have applied long ago, and the archive has expired since
+# Older batches are dropped and fetched again: a member that was suspended must not write again what
+# others wrote long ago and what has expired from the archive since
 # (docs/decisions/0006-archive-chain.md).
 BATCH_AGE_S_MAX = 3600.0
 # A growing batch is packed in steps of PACK_BYTES, a complete one as a whole.

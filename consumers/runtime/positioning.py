@@ -28,7 +28,12 @@ RECHECK_INTERVAL_S = 10.0
 
 
 class PositionUncertain(Exception):
-    """The sink has to be asked for its position again; held records are dropped before."""
+    """
+    The sink has to be asked for its position again; held records are dropped before.
+
+    The known position may be wrong: the topic may be another one, or a batch was held so long that
+    other members may have moved the position.
+    """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
