@@ -1,10 +1,10 @@
-"""Let a partition's task wait until the runner has fetched again."""
+"""Wait after failures of a partition, longer each time; log them at intervals."""
 
-import asyncio
 import logging
 from collections.abc import Callable
 
 from consumers.runtime.kafka_availability import REPEAT_LOG_S, OngoingFailure
+from consumers.runtime.round_signal import RoundSignal
 from schemas.telemetry import CONSUMER_RETRIES
 
 log = logging.getLogger(__name__)
@@ -12,29 +12,6 @@ log = logging.getLogger(__name__)
 # The first wait of a `Backoff`, and the longest.
 WAIT_S = 1.0
 WAIT_S_MAX = 30.0
-
-
-class RoundSignal:
-    """Lets a worker wait for a round of the runner's loop, which begins with a fetch."""
-
-    def __init__(self, clock: Callable[[], float]) -> None:
-        self.clock = clock
-        self._has_begun = asyncio.Event()
-
-    def begin(self) -> None:
-        """Note that a round has begun: end the wait for it."""
-        self._has_begun.set()
-
-    async def wait_for_next(self) -> None:
-        """Wait for the next round, unless one has begun since the last wait."""
-        await self._has_begun.wait()
-        self._has_begun.clear()
-
-    async def wait_at_least(self, seconds: float) -> None:
-        """Wait `seconds`, then for a round."""
-        until = self.clock() + seconds
-        while self.clock() < until:
-            await self.wait_for_next()
 
 
 class Backoff:

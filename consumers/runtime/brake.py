@@ -1,7 +1,6 @@
 """The limit of rejected records, above which a consumer stops. No I/O."""
 
 from collections import deque
-from typing import Protocol, runtime_checkable
 
 from consumers.runtime.handler import Stopped
 
@@ -48,15 +47,3 @@ class Brake:
                 "rejections usually mean that the sink or this consumer is broken. Fix the cause, "
                 "then restart the process. The limit is CONSUMER_DEAD_LETTERS_MAX."
             )
-
-
-@runtime_checkable
-class DeadLetteringHandler(Protocol):
-    """
-    A handler that sends the records that it rejects to the dead-letter topic itself.
-
-    It also counts them in its `brake`, and the records that were applied there and in
-    `consumer_records_total` and `consumer_bytes_total`; the runtime counts none.
-    """
-
-    brake: Brake

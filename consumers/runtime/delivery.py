@@ -12,8 +12,8 @@ import logging
 from consumers.runtime.backoff import Backoff
 from consumers.runtime.batch import Batch, Partition, Record
 from consumers.runtime.batch_queue import BatchQueue
-from consumers.runtime.brake import DeadLetteringHandler
 from consumers.runtime.consumer_parts import ConsumerParts
+from consumers.runtime.dead_lettering_handler import DeadLetteringHandler
 from consumers.runtime.dead_letters import reject
 from consumers.runtime.handler import HANDLE_TIMEOUT_S, Rejected, Unavailable
 from consumers.runtime.pending_batch import PendingBatch

@@ -1,4 +1,9 @@
-"""The interface between the runtime and a sink: three methods, and their possible outcomes."""
+"""
+The interface between the runtime and a sink: three methods, and their possible outcomes.
+
+Handlers that can do more: `PackingHandler`, `ReleasingHandler` and `MeasuringHandler` here, and
+`DeadLetteringHandler` in dead_lettering_handler.py.
+"""
 
 from collections.abc import Callable, Collection
 from contextlib import AbstractAsyncContextManager

@@ -12,7 +12,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import replace
 
-from consumers.runtime.backoff import Backoff, RoundSignal
+from consumers.runtime.backoff import Backoff
 from consumers.runtime.batch import Partition, Position, Record
 from consumers.runtime.batch_queue import BatchQueue
 from consumers.runtime.consumer_parts import ConsumerParts
@@ -20,6 +20,7 @@ from consumers.runtime.delivery import Delivery, PartitionRevoked
 from consumers.runtime.handler import Elsewhere, PackingHandler, ReleasingHandler
 from consumers.runtime.pending_batch import PendingBatch
 from consumers.runtime.positioning import CheckedPosition, Positioning, PositionUncertain
+from consumers.runtime.round_signal import RoundSignal
 from consumers.runtime.source import Source
 from schemas.telemetry import CONSUMER_POSITION_RESETS
 

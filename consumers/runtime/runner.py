@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterable, Sequence
 from aiokafka.errors import KafkaError
 
 from consumers.runtime.batch import Limits, Partition
-from consumers.runtime.brake import Brake, DeadLetteringHandler
+from consumers.runtime.brake import Brake
 from consumers.runtime.consumer_parts import ConsumerParts
+from consumers.runtime.dead_lettering_handler import DeadLetteringHandler
 from consumers.runtime.dead_letters import DeadLetters
 from consumers.runtime.handler import HANDLE_TIMEOUT_S, Handler
 from consumers.runtime.partition_worker import PartitionWorker
@@ -34,8 +35,7 @@ ROUND_S_MAX = 120.0
 LAG_INTERVAL_S = 0.1
 # After HANDLE_TIMEOUT_S a call of a handler is cancelled; after this time it counts as hanging.
 HANDLING_S_MAX = HANDLE_TIMEOUT_S + 15.0
-# The sink of an idle partition is asked each 10 s and has 20 s to answer; that of a growing batch
-# only when the batch is due.
+# An idle partition's sink is asked each 10 s and has 20 s to answer; others, when a batch is due.
 SINK_ANSWER_S_MAX = 60.0
 
 

@@ -8,11 +8,12 @@ from prometheus_client import generate_latest
 from support.builders import P0, P1, a_record, a_stored_record
 from support.runner_bench import RunnerBench
 
-from consumers.runtime.backoff import WAIT_S, Backoff, RoundSignal
+from consumers.runtime.backoff import WAIT_S, Backoff
 from consumers.runtime.brake import Braked
 from consumers.runtime.handler import Rejected, Unavailable
 from consumers.runtime.kafka_availability import KafkaAvailability
 from consumers.runtime.positioning import RECHECK_INTERVAL_S
+from consumers.runtime.round_signal import RoundSignal
 from consumers.runtime.status import ConsumerStatus, Fault
 from schemas.callback_record import received_at_s
 from schemas.telemetry import CONSUMER_METRICS
