@@ -139,7 +139,7 @@ CONSUMER_LAG = Gauge(
 )
 CONSUMER_OLDEST_S = Gauge(
     "consumer_oldest_waiting_seconds",
-    "Age since its receipt over HTTP of the oldest callback in Kafka that is not in the sink; NaN"
+    "Time since the request of the oldest callback in Kafka that is not in the sink; NaN"
     " while that is not known",
     registry=CONSUMER_METRICS,
 )
@@ -214,7 +214,7 @@ WEBHOOK_PARKED_CONVERSATIONS = Gauge(
 )
 WEBHOOK_PARKED_OLDEST_S = Gauge(
     "webhook_parked_oldest_seconds",
-    "Age of the oldest callback in the retry topic since its receipt; 0 if there is none",
+    "Time since the request of the oldest callback in the retry topic; 0 if there is none",
     registry=WEBHOOK_METRICS,
 )
 WEBHOOK_CIRCUIT_OPEN = Gauge(

@@ -38,7 +38,7 @@ _TIME_LENGTH = 24
 _TIME_SECONDS = len("2026-01-31T09:05:59")
 _DOT, _Z = b".Z"
 _ID_LENGTH = 32
-# Within these bounds of its receipt, a message's own minute is the only slot of its id.
+# Within these bounds of its time received, a message's own minute is the only slot of its id.
 _EARLIEST = REPEATED_WITHIN_S - MESSAGE_AGE_S_MAX
 _LATEST = CLOCK_AHEAD_S_MAX - REPEATED_WITHIN_S
 

@@ -203,7 +203,7 @@ class PartitionWorker:
 
     def oldest_age_s(self, now_s: float, *, lag: int | None) -> float | None:
         """
-        Return the age of the oldest callback that is not in the sink, since its receipt.
+        Return the age of the oldest callback that is not in the sink, since it was received.
 
         Return None if no record is held and the lag is not known. If no record is held although the
         partition lags, return the time since the lag was first seen: the callback is at least as

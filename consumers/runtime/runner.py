@@ -74,7 +74,7 @@ class Runner:
         self._source: Source | None = None
         self._started_at = self._round_ended_at = clock()
         self._lag_measured_at = -LAG_INTERVAL_S
-        # The receipt of the oldest callback that waited when the last workers ended, in Unix time.
+        # When the oldest callback was received that waited as the last workers ended, in Unix time.
         self._left_waiting_since_s: float | None = None
 
     def assign(self, source: Source, partitions: Sequence[Partition]) -> None:

@@ -39,7 +39,7 @@ def kafka(measured: ProcessStatuses) -> Finding:
         if status.oldest_waiting_s is not None
     ]
     oldest_s = max(ages, default=None)
-    # The oldest callback cannot have been forwarded since its receipt.
+    # The oldest callback cannot have been forwarded since it was received.
     waits_since = measured.now - timedelta(seconds=oldest_s) if oldest_s else None
     is_slow = oldest_s is not None and oldest_s > SLOW_S
     cases = (

@@ -24,7 +24,7 @@ class RecentRows:
         self._bytes = 0
 
     def add(self, first_sequence: int, new_rows: Iterable[tuple[int, OutgoingRecord]]) -> None:
-        """Add rows that are on disk, each given as its time of receipt and its record."""
+        """Add rows that are on disk, each given as its time received and its record."""
         rows = self._rows
         if rows and rows[-1].sequence + 1 != first_sequence:
             # An uncertain commit has stored the rows in between.

@@ -1,5 +1,5 @@
 """
-A spooled callback as bytes: a checksum, then the record and the time of its receipt.
+A spooled callback as bytes: a checksum, then the time received and the record.
 
 LMDB has no checksums of its own, so every row carries one. It covers the row's place, too: a row
 under another number or in another spool is as damaged as a row with a flipped bit.
@@ -57,7 +57,7 @@ def add_checksums(contents: Iterable[bytes], spool_name: str, first_number: int)
 
 def check_and_decode(stored: bytes, spool_name: str, number: int) -> tuple[int, OutgoingRecord]:
     """
-    Return time of receipt and record of the row stored under `number` in the spool `spool_name`.
+    Return time received and record of the row stored under `number` in the spool `spool_name`.
 
     Raises:
         DamagedRow: the checksum does not match, or the content cannot be decoded.

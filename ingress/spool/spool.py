@@ -166,7 +166,7 @@ class Spool:
         return rows
 
     def remember(self, rows: list[tuple[int, OutgoingRecord]], stored_bytes: int) -> None:
-        """Keep the last commit's rows in memory, given as time of receipt and record."""
+        """Keep the last commit's rows in memory, given as time received and record."""
         state = self.state
         self._recent_in(state).add(state.last_sequence - len(rows) + 1, rows)
         self._mapped_bytes += stored_bytes

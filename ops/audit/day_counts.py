@@ -53,8 +53,8 @@ class DayCounts:
 
     def note_expired(self, last_timestamp_ms: int) -> None:
         """Note that records of a partition have expired, up to one with this time of Kafka."""
-        # A callback is counted up to CLOCK_AHEAD_S_MAX after its receipt, which is before that
-        # time.
+        # A callback is counted up to CLOCK_AHEAD_S_MAX after its time received, which is before
+        # that time.
         until_s = last_timestamp_ms // 1000 + CLOCK_AHEAD_S_MAX
         self._expired_until_s = max(self._expired_until_s, until_s)
 

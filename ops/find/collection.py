@@ -81,7 +81,7 @@ class CallbackCollection:
 
     @property
     def callbacks(self) -> Sequence[LocatedCallback]:
-        """The callbacks by the time of their receipt."""
+        """The callbacks by the time received."""
         last = datetime.max.replace(tzinfo=UTC)
         return sorted(self._callbacks.values(), key=lambda each: each.received_at or last)
 

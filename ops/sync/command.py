@@ -47,7 +47,7 @@ def sync() -> None:
 @json_option
 def sync_expire(*, postgres: str, age: timedelta, deletes: bool, as_json: bool) -> None:
     """
-    Delete callbacks of old months (UTC) from PostgreSQL, by the time of their receipt.
+    Delete callbacks of old months (UTC) from PostgreSQL, by the time received.
 
     Lists the months that are older as a whole, and with --delete deletes their messages and events,
     and the receipts of these. Sync goes on meanwhile. `hookline audit` reports what was deleted as
