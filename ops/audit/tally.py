@@ -36,6 +36,11 @@ class Tally:
     """
     Adds each callback that a source has to the evidence for its origin.
 
+    The path of one record: `CallbackCollector` parses it, and `Origins` admits its sequence. The
+    sequence goes into the source's set in `Evidence`, for proof.py; id, place and digests go into
+    `Contents`, for content_check.py. A callback that is new there is counted in `MessageCounts`.
+    Webhooks and the ledger note the callback for their own checks.
+
     `audits_postgres` and `audits_counts` are False for a sink that is not audited. `webhooks` has
     the targets that are, by name.
     """
