@@ -204,7 +204,7 @@ async def _change(admin: AIOKafkaAdminClient, topic: ExistingTopic) -> None:
 async def _admin(kafka: KafkaAccess) -> AsyncIterator[AIOKafkaAdminClient]:
     admin = AIOKafkaAdminClient(**kafka.options())
     try:
-        async with started(admin, ATTEMPT_TIMEOUT_S), asyncio.timeout(ATTEMPT_TIMEOUT_S):
+        async with started(admin, ATTEMPT_TIMEOUT_S, kafka), asyncio.timeout(ATTEMPT_TIMEOUT_S):
             yield admin
     except (KafkaError, TimeoutError, OSError) as error:
         raise ClusterNotReady(f"Kafka at {kafka} does not answer: {error!r}") from error

@@ -158,6 +158,14 @@ def mark_retrieved(future: "asyncio.Future[Any] | None") -> BaseException | None
     return future.exception()
 
 
+def use_credentials(client: Client, options: Mapping[str, Any]) -> None:
+    """Have the next connections of `client` authenticate as `options` say, as of a new client."""
+    inner: Any = inner_client(client)
+    for name in ("ssl_context", "sasl_plain_username", "sasl_plain_password"):
+        if name in options:
+            setattr(inner, f"_{name}", options[name])
+
+
 def _parts(client: Client) -> set[int]:
     inner = inner_client(client)
     parts: list[object] = [inner, *inner._conns.values()]  # noqa: SLF001

@@ -20,6 +20,8 @@ from aiokafka.errors import KafkaError
 
 from schemas import client_parts
 from schemas.client_parts import Client
+from schemas.credential_watch import watch_credentials
+from schemas.kafka_access import KafkaAccess
 
 log = logging.getLogger(__name__)
 
@@ -92,9 +94,13 @@ def known_connections(producer: AIOKafkaProducer) -> list[AIOKafkaConnection]:
 
 
 @contextlib.asynccontextmanager
-async def started(client: SomeClient, seconds: float) -> AsyncIterator[SomeClient]:
+async def started(
+    client: SomeClient, seconds: float, kafka: KafkaAccess | None = None
+) -> AsyncIterator[SomeClient]:
     """
     Start `client` and yield it; nothing of it is left on exit.
+
+    If `kafka` is given, the client uses the current content of its files for new connections.
 
     Raises:
         KafkaError: it could not start.
@@ -106,6 +112,7 @@ async def started(client: SomeClient, seconds: float) -> AsyncIterator[SomeClien
     starting: asyncio.Task[Any] = asyncio.create_task(
         inner.bootstrap() if isinstance(client, AIOKafkaClient) else inner.start()
     )
+    watching = asyncio.create_task(watch_credentials(client, kafka)) if kafka else None
     try:
         await asyncio.wait((starting,), timeout=seconds)
         if not starting.done():
@@ -114,6 +121,8 @@ async def started(client: SomeClient, seconds: float) -> AsyncIterator[SomeClien
             starting.result()
         yield client
     finally:
+        if watching is not None:
+            watching.cancel()
         await close_client(client, starting)
 
 

@@ -66,6 +66,20 @@ class KafkaSecurity(Settings):
         """True if the client authenticates itself by SASL."""
         return self.security_protocol.startswith("SASL")
 
+    @property
+    def has_files(self) -> bool:
+        """True if clients use files, which may change."""
+        return any(
+            file is not None
+            for file in (
+                self.user_file,
+                self.password_file,
+                self.ca_file,
+                self.certificate_file,
+                self.key_file,
+            )
+        )
+
     def faults(self) -> Iterator[str]:
         """Yield the settings that contradict each other, and the files that cannot be used."""
         yield from self._sasl_faults()
@@ -91,7 +105,10 @@ class KafkaSecurity(Settings):
             )
             return
         if self.sasl_mechanism is None:
-            yield f"{KAFKA_PREFIX}SASL_MECHANISM is not set, but the protocol is SASL_…"
+            yield (
+                f"{KAFKA_PREFIX}SASL_MECHANISM is not set, but {KAFKA_PREFIX}SECURITY_PROTOCOL is "
+                f"{self.security_protocol}"
+            )
             return
         by_token = self.sasl_mechanism == "OAUTHBEARER"
         token = ("token_command",)
@@ -176,4 +193,4 @@ class KafkaSecurity(Settings):
             why = str(error)
             if isinstance(error, OSError):
                 why = ": ".join(str(part) for part in (error.filename, error.strerror) if part)
-            raise UnusableAccess(f"{named}: these files cannot be used for TLS: {why}") from error
+            raise UnusableAccess(f"{named} cannot be used for TLS: {why}") from error

@@ -106,7 +106,7 @@ async def _output(arguments: list[str]) -> str:
     if code or not token or not token.isascii() or not token.isprintable():
         raise TokenUnavailable(
             f"HOOKLINE_KAFKA_TOKEN_COMMAND ended with code {code} and printed "
-            f"{'a line that is not a token' if output.strip() else 'nothing'}"
+            f"{'something that is not a token' if output.strip() else 'nothing'}"
         )
     return token
 

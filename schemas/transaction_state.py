@@ -55,7 +55,7 @@ async def last_transaction_outcome(kafka: KafkaAccess, transactional_id: str) ->
         TimeoutError: it does not answer within REQUEST_TIMEOUT_S.
     """
     client = AIOKafkaClient(**kafka.options())
-    async with started(client, REQUEST_TIMEOUT_S), asyncio.timeout(REQUEST_TIMEOUT_S):
+    async with started(client, REQUEST_TIMEOUT_S, kafka), asyncio.timeout(REQUEST_TIMEOUT_S):
         with kafka_failures():
             coordinator = await client.coordinator_lookup(
                 CoordinationType.TRANSACTION, transactional_id

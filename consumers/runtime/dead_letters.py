@@ -134,7 +134,7 @@ class KafkaDeadLetters:
         )
         deadline = asyncio.get_running_loop().time() + SEND_TIMEOUT_S
         # The time-out excludes the producer's shutdown: by then the record is acknowledged.
-        async with started(producer, SEND_TIMEOUT_S), asyncio.timeout_at(deadline):
+        async with started(producer, SEND_TIMEOUT_S, self._kafka), asyncio.timeout_at(deadline):
             with kafka_failures():
                 await producer.send_and_wait(
                     DEAD_LETTERS.name,

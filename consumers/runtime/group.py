@@ -73,7 +73,7 @@ async def join_group(
     source = KafkaSource(client, kafka_availability)
     members = set[str]() if former_members is None else former_members
     try:
-        async with started(client, CALL_TIMEOUT_S):
+        async with started(client, CALL_TIMEOUT_S, kafka):
             decode_as_records(client)
             await _remove_members(client, group, members)
             client.subscribe([topic], listener=_Listener(client, source, owner, members))

@@ -80,7 +80,7 @@ async def _clients(
         max_partition_fetch_bytes=1 << 20,
     )
     admin = AIOKafkaAdminClient(**kafka.options())
-    async with started(reader, KAFKA_S_MAX), started(admin, KAFKA_S_MAX):
+    async with started(reader, KAFKA_S_MAX, kafka), started(admin, KAFKA_S_MAX, kafka):
         yield reader, admin
 
 

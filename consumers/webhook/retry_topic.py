@@ -67,12 +67,14 @@ class RetryTopic:
                 self._partitions = await ensure_topic(self._kafka, self.topic)
         # The start of the producer aborts what an earlier owner left open, and fences that owner.
         producer = await opened.enter_async_context(
-            started(self._producer(f"{self._id}-{number}"), START_TIMEOUT_S)
+            started(self._producer(f"{self._id}-{number}"), START_TIMEOUT_S, self._kafka)
         )
         markers = MarkerCheck((self.topic,))
         async with asyncio.timeout(START_TIMEOUT_S):
             await markers.begin(producer.client, f"{self._id}-{number}")
-        reader = await opened.enter_async_context(started(self._reader(), START_TIMEOUT_S))
+        reader = await opened.enter_async_context(
+            started(self._reader(), START_TIMEOUT_S, self._kafka)
+        )
         owned = RetryPartition(TopicPartition(self.topic, number), producer, markers, reader)
         claim = secrets.token_hex(16)
         # Its marker also ends transactions of which a broker has lost the marker. They are

@@ -40,7 +40,7 @@ async def ensure_topic(kafka: KafkaAccess, topic: str) -> int:
         Stopped: the topic exists, but Kafka does not keep the last record of each key in it.
     """
     admin = AIOKafkaAdminClient(**kafka.options())
-    async with started(admin, SETUP_TIMEOUT_S), asyncio.timeout(SETUP_TIMEOUT_S):
+    async with started(admin, SETUP_TIMEOUT_S, kafka), asyncio.timeout(SETUP_TIMEOUT_S):
         with kafka_failures():
             main = await _partitions(admin, CALLBACKS.name)
             replicas = len(main[0]["replicas"])

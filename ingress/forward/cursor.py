@@ -56,13 +56,13 @@ async def read_cursor(kafka: KafkaAccess, origin: str) -> Cursor:
     # The consumer can distinguish an error from a missing offset, but cannot read metadata; the
     # admin client can read metadata, but cannot distinguish them. So both are asked.
     reader = AIOKafkaConsumer(**kafka.options(), group_id=group, enable_auto_commit=False)
-    async with started(reader, READ_TIMEOUT_S), asyncio.timeout(READ_TIMEOUT_S):
+    async with started(reader, READ_TIMEOUT_S, kafka), asyncio.timeout(READ_TIMEOUT_S):
         with kafka_failures():
             sequence = await reader.committed(_PARTITION)
     if sequence is None:
         return Cursor()
     admin = AIOKafkaAdminClient(**kafka.options())
-    async with started(admin, READ_TIMEOUT_S), asyncio.timeout(READ_TIMEOUT_S):
+    async with started(admin, READ_TIMEOUT_S, kafka), asyncio.timeout(READ_TIMEOUT_S):
         with kafka_failures():
             offsets = await admin.list_consumer_group_offsets(group)
     if _PARTITION not in offsets or offsets[_PARTITION].offset != sequence:

@@ -37,7 +37,7 @@ def transactional_producer(
         max_batch_size=BATCH_BYTES_MAX,
         max_request_size=record_bytes_max,
     )
-    return started(producer, start_s)
+    return started(producer, start_s, kafka)
 
 
 async def send_batches(producer: AIOKafkaProducer, batches: TransactionBatches) -> None:

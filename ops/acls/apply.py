@@ -91,7 +91,7 @@ async def _client(kafka: KafkaAccess) -> AsyncIterator[AIOKafkaClient]:
     remedy = "to run the command again completes it"
     try:
         with kafka_failures(cancellations_only=True):
-            async with started(AIOKafkaClient(**kafka.options()), TIMEOUT_S) as client:
+            async with started(AIOKafkaClient(**kafka.options()), TIMEOUT_S, kafka) as client:
                 yield client
     except _NOT_ALLOWED as error:
         raise AclsRefused(
@@ -103,14 +103,14 @@ async def _client(kafka: KafkaAccess) -> AsyncIterator[AIOKafkaClient]:
 
 
 async def _topics(kafka: KafkaAccess) -> list[dict[str, object]]:
-    async with started(AIOKafkaAdminClient(**kafka.options()), TIMEOUT_S) as admin:
+    async with started(AIOKafkaAdminClient(**kafka.options()), TIMEOUT_S, kafka) as admin:
         topics: list[dict[str, object]] = await admin.describe_topics()
         return topics
 
 
 async def _create_record_topic(kafka: KafkaAccess, replicas: int) -> None:
     new = NewTopic(RECORD_TOPIC, 1, replicas, topic_configs=RECORD_CONFIGS)
-    async with started(AIOKafkaAdminClient(**kafka.options()), TIMEOUT_S) as admin:
+    async with started(AIOKafkaAdminClient(**kafka.options()), TIMEOUT_S, kafka) as admin:
         answer = (await admin.create_topics([new])).to_object()
     for result in answer["topic_errors"]:
         if result["error_code"] not in (0, TopicAlreadyExistsError.errno):

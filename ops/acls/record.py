@@ -106,7 +106,7 @@ async def recording(kafka: KafkaAccess) -> AsyncIterator[AclRecord]:
         **kafka.options(), transactional_id=TRANSACTIONAL_ID, request_timeout_ms=5000
     )
     claim = _CLAIM + secrets.token_hex(16).encode()
-    async with started(producer, TIMEOUT_S):
+    async with started(producer, TIMEOUT_S, kafka):
         await _write(producer, {claim: b"begun"})
         yield AclRecord(producer, await read_notes(kafka), claim)
 

@@ -101,7 +101,7 @@ async def log_starts(kafka: KafkaAccess, partitions: Sequence[Partition]) -> dic
 async def _known(kafka: KafkaAccess) -> set[Partition]:
     # Describe all topics: a broker may create a topic that is described by its name.
     admin = AIOKafkaAdminClient(**kafka.options())
-    async with started(admin, KAFKA_TIMEOUT_S):
+    async with started(admin, KAFKA_TIMEOUT_S, kafka):
         return {
             Partition(topic["topic"], partition["partition"])
             for topic in await admin.describe_topics()
@@ -111,7 +111,7 @@ async def _known(kafka: KafkaAccess) -> set[Partition]:
 
 async def _beginnings(kafka: KafkaAccess, partitions: Sequence[Partition]) -> dict[Partition, int]:
     reader = AIOKafkaConsumer(**kafka.options(), enable_auto_commit=False)
-    async with started(reader, KAFKA_TIMEOUT_S):
+    async with started(reader, KAFKA_TIMEOUT_S, kafka):
         offsets = await reader.beginning_offsets([TopicPartition(*each) for each in partitions])
     return {Partition(tp.topic, tp.partition): offset for tp, offset in offsets.items()}
 

@@ -51,5 +51,5 @@ async def writing_actions(
         KafkaError, TimeoutError: Kafka does not answer.
     """
     producer = AIOKafkaProducer(**kafka.options(), enable_idempotence=True)
-    async with started(producer, START_S):
+    async with started(producer, START_S, kafka):
         yield ActionWriter(producer, actions, by)

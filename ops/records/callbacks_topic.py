@@ -109,7 +109,7 @@ async def reading_topic(kafka: KafkaAccess) -> AsyncIterator[CallbacksTopic]:
         enable_auto_commit=False,
     )
     with kafka_answers(kafka, "run the command again, it continues where it was"):
-        async with started(client, KAFKA_S_MAX):
+        async with started(client, KAFKA_S_MAX, kafka):
             decode_as_records(client)
             await inner_client(client).set_topics([CALLBACKS.name])
             check_topics(kafka, [CALLBACKS.name], await client.topics())

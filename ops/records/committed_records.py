@@ -36,7 +36,7 @@ async def reader_of(kafka: KafkaAccess, *topics: str) -> AsyncIterator[AIOKafkaC
         enable_auto_commit=False,
         max_partition_fetch_bytes=FETCH_BYTES,
     )
-    async with started(client, KAFKA_TIMEOUT_S):
+    async with started(client, KAFKA_TIMEOUT_S, kafka):
         yield client
 
 

@@ -59,7 +59,7 @@ async def records_between(
     )
     try:
         with kafka_failures(cancellations_only=True):
-            async with started(client, KAFKA_S_MAX):
+            async with started(client, KAFKA_S_MAX, kafka):
                 decode_as_records(client)
                 await inner_client(client).set_topics([topic])
                 check_topics(kafka, [topic], await client.topics())

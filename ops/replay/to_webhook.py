@@ -236,7 +236,7 @@ async def replaying_to_webhook(
         except UnusableFile as unusable:
             raise CannotReplay(f"WEBHOOK_SECRETS_FILE: {unusable}") from unusable
         opened.enter_context(kafka_answers(kafka, "run the command again; it continues"))
-        await opened.enter_async_context(started(client, START_S))
+        await opened.enter_async_context(started(client, START_S, kafka))
         await inner_client(client).set_topics([CALLBACKS.name])
         numbers = client.partitions_for_topic(CALLBACKS.name) or set()
         client.assign([TopicPartition(CALLBACKS.name, number) for number in sorted(numbers)])

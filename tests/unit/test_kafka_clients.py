@@ -42,6 +42,20 @@ def test_every_client_of_the_product_has_the_options_of_the_access() -> None:
     assert found > 10
 
 
+def test_every_client_of_the_product_follows_its_files() -> None:
+    """`started` gets the access, so that a client that runs for long uses a new password."""
+    found = 0
+    for package in ("schemas", "ingress", "consumers", "ops"):
+        for path in (ROOT / package).rglob("*.py"):
+            for node in ast.walk(parsed(path)):
+                if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "started":
+                    found += 1
+                    assert ast.unparse(node.args[-1]) in ("kafka", "self._kafka"), (
+                        f"{path}:{node.lineno}: {ast.unparse(node)}"
+                    )
+    assert found > 10
+
+
 def test_a_client_with_an_address_alone_is_found() -> None:
     """Also as an attribute of a module, and beside other arguments."""
     for text, expected in (

@@ -1,0 +1,174 @@
+"""Services and commands on a broker with TLS and SASL, also while its password changes."""
+
+import contextlib
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from aiokafka.client import AIOKafkaClient
+from aiokafka.conn import CloseReason
+from support.kafka import secured
+from support.kafka.secured import ADMIN, PASSWORD, SecuredBroker
+from support.processes.consumer import Consumer, members
+from support.processes.ingress import Connection, Ingress, post, until
+
+from ops.demo.embedded import child
+from ops.records.committed_records import reader_of_existing
+from schemas import client_parts
+from schemas.clients import started
+from schemas.kafka_access import kafka_access
+from schemas.kafka_security import KAFKA_PREFIX
+from schemas.topics import CALLBACKS
+
+CHANGED = "second-secret"
+
+
+@pytest.fixture
+def own_secured_broker(tmp_path: Path) -> Iterator[SecuredBroker]:
+    """Yield a broker of the test's own, which it may kill."""
+    with child.running(SecuredBroker(tmp_path / "secured", session_ms=1000)) as broker:
+        yield broker
+
+
+class Services:
+    """An ingress and an archive that reach a broker by SCRAM-SHA-512 over TLS."""
+
+    def __init__(self, broker: SecuredBroker, directory: Path) -> None:
+        address = broker.address_of(secured.SCRAM)
+        self.ingress = Ingress(directory / "spool", address)
+        self.archive = Consumer(
+            "archive",
+            address,
+            directory / "archive.log",
+            env={"ARCHIVE_URL": str(directory / "archive"), "ARCHIVE_SEGMENT_AGE_S": "1"},
+        )
+        self._sent = 0
+
+    async def archive_one_more(self) -> None:
+        """Send a callback, and return when the archive has it."""
+        connection = await Connection.open(self.ingress.port)
+        connection.send(
+            post(b'{"CallbackCommand":"C2C.CallbackAfterSendMsg","MsgId":"%d"}' % self._sent)
+        )
+        assert (await connection.answer()).status == 200
+        connection.close()
+        self._sent += 1
+        await self.ingress.until_forwarded()
+        await until(self._has_archived, f"callback {self._sent} is in the archive")
+
+    async def _has_archived(self) -> bool:
+        return (await self.archive.measure()).get("records_total", 0) >= self._sent
+
+    async def are_cut_off(self) -> bool:
+        """Return whether both services say that they do not reach Kafka."""
+        status, metrics = await self.ingress.status(), await self.archive.measure()
+        return not status["forwarding"] and metrics["kafka_up"] == 0
+
+    def logs(self) -> list[str]:
+        """Return the log of each service."""
+        return [log.read_text() for log in (self.ingress.log, self.archive.log)]
+
+
+async def test_a_password_changes_without_a_restart(
+    own_secured_broker: SecuredBroker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both services fail with the old password until the file has the new one, then continue."""
+    broker = own_secured_broker
+    await broker.make_topics()
+    for name, value in broker.env(secured.SCRAM, user=ADMIN).items():
+        monkeypatch.setenv(name, value)
+    services = Services(broker, tmp_path)
+    with contextlib.ExitStack() as running:
+        running.callback(services.ingress.kill)
+        running.callback(services.archive.kill)
+        services.archive.launch()
+        await services.ingress.start()
+        await services.archive_one_more()
+        _, (member,) = await members(broker.address, "archive")
+        assert member.startswith("hookline-archive-")
+        await broker.set_password(ADMIN, CHANGED)
+        # All connections end, and the new ones need the new password.
+        broker.kill()
+        await broker.start_again()
+        await until(services.are_cut_off, "neither service reaches Kafka")
+        broker.env(secured.SCRAM, user=ADMIN, password=CHANGED)
+        await services.archive_one_more()
+    assert not any(secret in log for secret in (PASSWORD, CHANGED) for log in services.logs())
+
+
+@pytest.mark.parametrize("listener", [secured.SCRAM, secured.PLAIN, secured.OAUTH, secured.MUTUAL])
+async def test_the_settings_reach_every_kind_of_listener(
+    secured_broker: SecuredBroker, listener: str
+) -> None:
+    """By password, token and certificate; the topics are visible to this user alone."""
+    env = secured_broker.env(listener, user=ADMIN)
+    kafka = kafka_access(env["HOOKLINE_BOOTSTRAP_SERVERS"], own_settings(env))
+    async with reader_of_existing(kafka, CALLBACKS.name) as client:
+        assert CALLBACKS.name in await client.topics()
+
+
+def own_settings(env: dict[str, str]) -> dict[str, str]:
+    """Return the variables without the address."""
+    return {name: value for name, value in env.items() if name.startswith(KAFKA_PREFIX)}
+
+
+def hookline(*arguments: str, env: dict[str, str]) -> tuple[int, str]:
+    """Return the exit code and the output of a command."""
+    ran = subprocess.run(
+        [sys.executable, "-m", "ops.cli", *arguments],
+        env=os.environ | env,
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+    )
+    return ran.returncode, ran.stdout + ran.stderr
+
+
+def test_a_command_authenticates_as_the_services(secured_broker: SecuredBroker) -> None:
+    """Also for an address on its command line; with a wrong password it fails and shows none."""
+    env = own_settings(secured_broker.env(secured.SCRAM, user=ADMIN))
+    command = ("dead-letters", "ls", "--kafka", secured_broker.address_of(secured.SCRAM))
+    code, output = hookline(*command, env=env)
+    assert (code, output.strip()) == (0, "no dead letters")
+    wrong = own_settings(secured_broker.env(secured.SCRAM, user=ADMIN, password=CHANGED))
+    code, output = hookline(*command, env=wrong)
+    assert code == 2
+    assert "does not answer" in output
+    assert CHANGED not in output
+
+
+def test_a_command_reports_all_faults_of_the_settings() -> None:
+    """In one line, as every failure."""
+    env = {f"{KAFKA_PREFIX}SECURITY_PROTOCOL": "SASL_SSL", f"{KAFKA_PREFIX}CA_FILE": "/nowhere"}
+    code, output = hookline("topics", "apply", env=env)
+    assert code == 2
+    assert output.startswith("hookline: the settings of Kafka cannot be used: ")
+    assert "SASL_MECHANISM is not set" in output
+    assert "/nowhere" in output
+
+
+async def test_a_client_that_runs_for_long_uses_a_new_password(
+    secured_broker: SecuredBroker,
+) -> None:
+    """Its next connections authenticate with the file's content, and so does a new certificate."""
+    user = "rotating"
+    await secured_broker.set_password(user, PASSWORD)
+    env = secured_broker.env(secured.SCRAM, user=user)
+    kafka = kafka_access(env["HOOKLINE_BOOTSTRAP_SERVERS"], own_settings(env))
+    client = AIOKafkaClient(**kafka.options())
+    async with started(client, 180, kafka):
+        await secured_broker.set_password(user, CHANGED)
+        close_connections(client)
+        assert not await client.force_metadata_update()
+        secured_broker.env(secured.SCRAM, user=user, password=CHANGED)
+        await until(client.force_metadata_update, "the client authenticates again")
+
+
+def close_connections(client: AIOKafkaClient) -> None:
+    """Close the connections as a broker would."""
+    for connection in client_parts.all_connections(client):
+        connection.close(reason=CloseReason.CONNECTION_BROKEN)

@@ -1,0 +1,183 @@
+"""HOOKLINE_KAFKA_*: the options of clients, contradictions, and files that change."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.kafka.certificates import Certificates
+
+from schemas.kafka_access import KafkaAccess, kafka_access
+from schemas.kafka_security import KAFKA_PREFIX, KafkaSecurity
+from schemas.settings import (
+    Faults,
+    SharedSettings,
+    read_settings,
+    settings_as_json,
+    settings_help,
+    settings_of,
+)
+
+USER, SECRET = "sender", "never-shown"
+PLAINTEXT = "SECURITY_PROTOCOL PLAINTEXT"
+SET_SASL = "set it to SASL_SSL or SASL_PLAINTEXT"
+NAMES = sorted(setting.variable for setting in settings_of(KafkaSecurity, ""))
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> dict[str, str]:
+    """Return the settings of a user by SCRAM-SHA-512 over TLS."""
+    certificates = Certificates(tmp_path / "certificates")
+    for name, text in (("user", USER), ("password", SECRET)):
+        path = tmp_path / name
+        path.touch(mode=0o600)
+        path.write_text(f"{text}\n")
+    return {
+        "SECURITY_PROTOCOL": "SASL_SSL",
+        "SASL_MECHANISM": "SCRAM-SHA-512",
+        "USER_FILE": str(tmp_path / "user"),
+        "PASSWORD_FILE": str(tmp_path / "password"),
+        "CA_FILE": str(certificates.authority),
+        "CERTIFICATE_FILE": str(certificates.client(USER)),
+    }
+
+
+def access(**values: str) -> KafkaAccess:
+    """Return the access that HOOKLINE_KAFKA_* give."""
+    return kafka_access("kafka:1", {f"{KAFKA_PREFIX}{name}": text for name, text in values.items()})
+
+
+def faults(**values: str) -> list[str]:
+    """Return the faults of HOOKLINE_KAFKA_*, without this prefix."""
+    with pytest.raises(Faults) as raised:
+        access(**values)
+    return [fault.replace(KAFKA_PREFIX, "") for fault in raised.value.args]
+
+
+def test_without_settings_a_client_has_an_address_and_a_name() -> None:
+    """A plaintext client gets nothing else."""
+    assert access().named("archive").options() == {
+        "bootstrap_servers": "kafka:1",
+        "client_id": "hookline-archive",
+    }
+
+
+def test_options_are_read_again_from_the_files(files: dict[str, str]) -> None:
+    """A new password counts from the next call on, and a new certificate makes a new context."""
+    made = access(**files)
+    before = made.options()
+    assert before["sasl_plain_username"] == USER
+    assert str.__str__(before["sasl_plain_password"]) == SECRET
+    assert made.options()["ssl_context"] is before["ssl_context"]
+    Path(files["PASSWORD_FILE"]).write_text("another\r\n")
+    certificate = Path(files["CERTIFICATE_FILE"])
+    certificate.write_bytes(certificate.read_bytes() + b"\n")
+    after = made.options()
+    assert str.__str__(after["sasl_plain_password"]) == "another"
+    assert after["ssl_context"] is not before["ssl_context"]
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        (
+            {"SASL_MECHANISM": "PLAIN", "CA_FILE": "/ca"},
+            [
+                f"SASL_MECHANISM is set, but {PLAINTEXT} uses no SASL; {SET_SASL}",
+                f"CA_FILE is set, but {PLAINTEXT} uses no TLS; set it to SSL or SASL_SSL",
+            ],
+        ),
+        (
+            {"SECURITY_PROTOCOL": "SASL_SSL", "KEY_FILE": "/key"},
+            [
+                "SASL_MECHANISM is not set, but SECURITY_PROTOCOL is SASL_SSL",
+                "KEY_FILE is set, but not CERTIFICATE_FILE",
+                "KEY_FILE=/key cannot be used for TLS: /key: No such file or directory",
+            ],
+        ),
+        (
+            {
+                "SECURITY_PROTOCOL": "SASL_PLAINTEXT",
+                "SASL_MECHANISM": "SCRAM-SHA-256",
+                "PASSWORD_FILE": "/none",
+                "TOKEN_COMMAND": "print it",
+            },
+            [
+                "USER_FILE is not set, but SCRAM-SHA-256 needs it",
+                "TOKEN_COMMAND is set, but SCRAM-SHA-256 uses none",
+                "PASSWORD_FILE: /none cannot be read: No such file or directory",
+            ],
+        ),
+        (
+            {
+                "SECURITY_PROTOCOL": "SASL_SSL",
+                "SASL_MECHANISM": "OAUTHBEARER",
+                "USER_FILE": "/dev/null",
+                "TYPO": "1",
+            },
+            [
+                f"unknown setting TYPO (known: {', '.join(NAMES)})",
+                "TOKEN_COMMAND is not set, but OAUTHBEARER needs it",
+                "USER_FILE is set, but OAUTHBEARER uses none",
+                "USER_FILE: /dev/null is empty",
+            ],
+        ),
+    ],
+)
+def test_contradictions_are_reported_together(values: dict[str, str], expected: list[str]) -> None:
+    """With every file that cannot be used."""
+    assert faults(**values) == expected
+
+
+@pytest.mark.parametrize("content", [b"", b"\n", b"a\nb\n", b"x" * 4097, b"\xff", b"a\0b"])
+def test_a_password_is_one_line(files: dict[str, str], content: bytes) -> None:
+    """A file with something else is a fault that shows nothing of it."""
+    Path(files["PASSWORD_FILE"]).write_bytes(content)
+    (fault,) = faults(**files)
+    assert fault.startswith(f"PASSWORD_FILE: {files['PASSWORD_FILE']} ")
+
+
+@pytest.mark.parametrize("name", ["CA_FILE", "CERTIFICATE_FILE"])
+def test_a_file_without_a_certificate_is_a_fault(files: dict[str, str], name: str) -> None:
+    """The fault names the file, not its content."""
+    Path(files[name]).write_text(SECRET)
+    (fault,) = faults(**files)
+    assert files[name] in fault
+    assert SECRET not in fault
+
+
+def test_a_secret_that_others_can_read_is_a_warning(files: dict[str, str]) -> None:
+    """Kubernetes mounts secrets so; the service starts all the same."""
+    security = access(**files).security
+    assert not list(security.warnings())
+    Path(files["PASSWORD_FILE"]).chmod(0o644)
+    (warning,) = security.warnings()
+    assert f"chmod o= {files['PASSWORD_FILE']}" in warning
+
+
+def test_no_secret_is_shown(files: dict[str, str]) -> None:
+    """Neither the password nor the token's command, which may have one."""
+    command = {
+        "SECURITY_PROTOCOL": "SASL_SSL",
+        "SASL_MECHANISM": "OAUTHBEARER",
+        "TOKEN_COMMAND": f"get {SECRET}",
+    }
+    for values in (files, command):
+        made = access(**values)
+        logged = settings_as_json({KAFKA_PREFIX: KafkaSecurity}, [made.security])
+        assert SECRET not in f"{made} {made!r} {made.options()!r} {logged}"
+    assert SECRET not in " ".join(faults(**command | {"TOKEN_COMMAND": f"'{SECRET}"}))
+
+
+def test_the_prefix_of_kafka_is_not_one_of_the_shared_settings() -> None:
+    """HOOKLINE_KAFKA_… is known to one class, and other unknown variables to the other."""
+    classes: dict[str, Any] = {"HOOKLINE_": SharedSettings, KAFKA_PREFIX: KafkaSecurity}
+    env = {"HOOKLINE_KAFKA_SECURITY_PROTOCOL": "SSL", "HOOKLINE_LOG_LEVEL": "ERROR"}
+    shared, security = read_settings(classes, env)
+    assert (shared.log_level, security.security_protocol) == ("ERROR", "SSL")
+    with pytest.raises(Faults) as raised:
+        read_settings(classes, {"HOOKLINE_KAFKA_X": "", "HOOKLINE_Y": ""})
+    assert [fault.partition(" (")[0] for fault in raised.value.args] == [
+        "unknown setting HOOKLINE_Y",
+        "unknown setting HOOKLINE_KAFKA_X",
+    ]
+    assert "HOOKLINE_KAFKA_TOKEN_COMMAND" in settings_help(classes)
