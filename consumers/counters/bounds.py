@@ -6,7 +6,7 @@ from dataclasses import dataclass
 KEEP_S_MAX = 10 * 365 * 24 * 3600
 # A month of counts of days expires as a whole: so the last 30 days are always there.
 KEEP_DAYS_S_MIN = 62 * 24 * 3600
-# By default, how long counts are kept. The statistics API reads the times from Valkey (kept.py).
+# By default, how long counts are kept. The statistics API reads it from Valkey (keep_times.py).
 KEEP_MINUTES_S = 90 * 24 * 3600
 KEEP_QUARTERS_S = 40 * 24 * 3600
 # By default, up to how many people a number of people is exact. The API reads this there, too.

@@ -11,7 +11,7 @@ G is a generation of counts: 1 until a rebuild, which counts into the next numbe
     hookline:G:applied                  hash: ORIGIN/TOPIC/PARTITION -> number of sequences applied
     hookline:G:sequence-sums            hash: the same -> their sum, modulo 2^52
     hookline:G:kept                     hash: how long minutes, quarters and days are kept, and
-                                        how many people exactly (kept.py)
+                                        how many people exactly (keep_times.py)
     hookline:G:secret                   secret key of the hashes: senders cannot make equal ones
     hookline:G:apps                     set: every SdkAppid
     hookline:G:zones                    hash: APP -> the time zone of its days
