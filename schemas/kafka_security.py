@@ -129,7 +129,8 @@ class KafkaSecurity(Settings):
 
     def warnings(self) -> Iterator[str]:
         """Yield a sentence for each setting that works, but does not keep a secret well."""
-        for name in ("password_file", "key_file"):
+        key = "key_file" if self.key_file else "certificate_file"
+        for name in ("password_file", key):
             path = getattr(self, name)
             if path is not None and path.stat().st_mode & stat.S_IROTH:
                 yield (

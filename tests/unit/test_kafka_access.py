@@ -148,10 +148,16 @@ def test_a_file_without_a_certificate_is_a_fault(files: dict[str, str], name: st
 def test_a_secret_that_others_can_read_is_a_warning(files: dict[str, str]) -> None:
     """Kubernetes mounts secrets so; the service starts all the same."""
     security = access(**files).security
+    # The certificate's file has the key, too.
+    secrets = [Path(files["PASSWORD_FILE"]), Path(files["CERTIFICATE_FILE"])]
+    for path in secrets:
+        path.chmod(0o640)
     assert not list(security.warnings())
-    Path(files["PASSWORD_FILE"]).chmod(0o644)
-    (warning,) = security.warnings()
-    assert f"chmod o= {files['PASSWORD_FILE']}" in warning
+    for path in secrets:
+        path.chmod(0o604)
+    assert [warning.partition("run: ")[2] for warning in security.warnings()] == [
+        f"chmod o= {path}" for path in secrets
+    ]
 
 
 def test_no_secret_is_shown(files: dict[str, str]) -> None:
