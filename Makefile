@@ -20,7 +20,7 @@ REQUIREMENTS := requirements/tools.txt requirements/run.txt requirements/embedde
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-docker test-long check lint types unit contract integration e2e bench-ingress \
-  test-page screenshots bench-archive bench-counters bench-scale bench-latency bench-sync bench-disk bench-audit docs-configuration docs-contract format pin clean
+  test-page test-subscribers screenshots bench-archive bench-counters bench-scale bench-latency bench-sync bench-disk bench-audit docs-configuration docs-contract format pin clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
@@ -72,6 +72,10 @@ screenshots: setup  ## make docs/page/*.png, the pictures of the statistics page
 
 test-docker: setup  ## docker compose under kills, scaling and restored copies (5 min; needs Docker)
 	$(BIN)/pytest tests/docker --durations=10 -s
+
+# Each of the processes has a broker and tests one language after the other.
+test-subscribers: setup  ## the subscribers of examples/subscribers (2 min; needs Go, a JDK, Node.js, kcat and jq)
+	$(BIN)/pytest --numprocesses=3 --dist=worksteal --durations=6 tests/subscribers
 
 test-long: setup  ## the tests that repeat something, LONG times as often, and those marked long
 	$(BIN)/pytest -q $(ON_ALL_CORES) tests/unit tests/property tests/contract --long=$(LONG)

@@ -29,7 +29,7 @@ from ops.demo.embedded.valkey import EmbeddedValkey
 RUN_BY_CI = {
     "make setup\n",
     "make setup\nmake check\n",
-    "make test\nmake test-long\nmake test-docker\nmake test-page\n",
+    "make test\nmake test-long\nmake test-docker\nmake test-page\nmake test-subscribers\n",
 }
 # Its own test (tests/e2e/test_demo.py) runs what this target runs.
 RUN_BY_E2E = {"make demo\n"}
@@ -77,7 +77,9 @@ class Shell:
             block = block.replace(f"PORT={port}", f"PORT={free}")
         block = block.replace(SPOOL_NAME, self.spool_name)
         block = block.replace(MESSAGE_KEY, self.message_key)
-        return block.replace("127.0.0.1:9092", self._bootstrap_servers)
+        for kafka in ("127.0.0.1:9092", "127.0.0.1:9094"):
+            block = block.replace(kafka, self._bootstrap_servers)
+        return block
 
     async def run(self, block: str, *, keeps: str = "") -> str:
         """Run a block to its end, return its output, and keep these variables for later blocks."""

@@ -88,10 +88,11 @@ def test_a_subscriber_passes_mypy_strict_beside_packages_of_the_same_names(
     """Each program on the runtime has no error; a wrong use of the runtime is one."""
     (team / "owners.py").write_text(CHECK_OWNERS)
     shutil.copy(ROOT / "examples" / "keyed-store" / "keyed_store.py", team)
+    shutil.copy(ROOT / "examples/subscribers/python_runtime/subscriber.py", team / "messages.py")
     wrong = (team / "subscriber.py").read_text().replace("e.received_at:%F", "e.received_at.year()")
     (team / "wrong.py").write_text(wrong)
     mypy = (sys.executable, "-m", "mypy", "--strict", "--no-incremental")
-    programs = ("subscriber.py", "keyed_store.py", "owners.py", "wrong.py")
+    programs = ("subscriber.py", "keyed_store.py", "messages.py", "owners.py", "wrong.py")
     # Neither pytest nor Valkey's client is in this environment; the runtime must be.
     silent = team / "mypy.ini"
     silent.write_text("[mypy]\n[mypy-pytest,valkey.*]\nignore_missing_imports = True\n")

@@ -28,9 +28,10 @@ REFERENCE = "".join(
 EXAMPLE = ROOT / "examples" / "subscriber"
 KEYED = ROOT / "examples" / "keyed-store"
 RECEIVER = ROOT / "examples" / "webhook-receiver"
+SUBSCRIBERS = ROOT / "examples" / "subscribers"
 PAGES = (
     *sorted(ROOT.glob("*.md")),
-    *(folder / "README.md" for folder in (ROOT / "bench", EXAMPLE, KEYED, RECEIVER)),
+    *(folder / "README.md" for folder in (ROOT / "bench", EXAMPLE, KEYED, RECEIVER, SUBSCRIBERS)),
     *(ROOT / "docs").rglob("*.md"),
 )
 PACKAGES = ("schemas", "ingress", "consumers", "ops", "bench")
@@ -213,7 +214,7 @@ def test_the_pages_say_how_long_each_example_is() -> None:
 
 def test_the_examples_requirements_are_names_alone() -> None:
     """They name no versions and no index: the reader chooses these."""
-    for folder in (EXAMPLE, KEYED):
+    for folder in (EXAMPLE, KEYED, SUBSCRIBERS / "python", SUBSCRIBERS / "python_runtime"):
         for line in (folder / "requirements.txt").read_text().splitlines():
             assert re.fullmatch(r"[a-z-]+", line)
 
