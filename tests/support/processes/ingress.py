@@ -8,8 +8,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple, Self
 
 from ops.demo.embedded import child
@@ -98,9 +99,14 @@ class Ingress:
         *,
         log: Path | None = None,
         wrap: Sequence[str | Path] = (),
+        env: Mapping[str, str] = MappingProxyType({}),
         **settings: object,
     ) -> None:
-        """Prepare one; `wrap` is a command that runs it, `settings` are INGRESS_* in lower case."""
+        """
+        Prepare one; `wrap` is a command that runs it.
+
+        `settings` are INGRESS_* in lower case, `env` other variables.
+        """
         self.port, self.admin_port = child.free_port(), child.free_port()
         self.log = log or spools.parent / f"ingress-{self.port}.log"
         self._wrap = wrap
@@ -114,7 +120,7 @@ class Ingress:
             **settings,
         }
         self._env = {f"INGRESS_{name.upper()}": str(value) for name, value in own.items()}
-        self._env["HOOKLINE_BOOTSTRAP_SERVERS"] = kafka
+        self._env |= {"HOOKLINE_BOOTSTRAP_SERVERS": kafka, **env}
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
