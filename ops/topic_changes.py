@@ -14,6 +14,7 @@ from aiokafka.errors import (
     InvalidReplicationFactorError,
     KafkaError,
     TopicAlreadyExistsError,
+    TopicAuthorizationFailedError,
     for_code,
 )
 
@@ -21,6 +22,8 @@ from ops.failure import Failure
 from ops.topic_plan import ExistingTopic, WantedTopic
 from schemas.clients import started
 from schemas.kafka_access import KafkaAccess
+from schemas.kafka_denials import DENIALS
+from schemas.kafka_outage import NotAuthorized, outage_text
 from schemas.topics import TOPICS
 
 # Kafka's DescribeConfigs: the source DYNAMIC_TOPIC_CONFIG.
@@ -164,6 +167,8 @@ async def _create(admin: AIOKafkaAdminClient, wanted: WantedTopic, replicas: int
 async def _existing(admin: AIOKafkaAdminClient, wanted: WantedTopic) -> ExistingTopic:
     name = wanted.topic.name
     (description,) = await admin.describe_topics([name])
+    if description["error_code"] == TopicAuthorizationFailedError.errno:
+        raise TopicAuthorizationFailedError(name)
     if description["error_code"]:
         # A broker may report a topic as existing before it can describe it.
         raise ClusterNotReady(
@@ -206,14 +211,18 @@ async def _admin(kafka: KafkaAccess) -> AsyncIterator[AIOKafkaAdminClient]:
     try:
         async with started(admin, ATTEMPT_TIMEOUT_S, kafka), asyncio.timeout(ATTEMPT_TIMEOUT_S):
             yield admin
+    except NotAuthorized as error:
+        raise ClusterRefused(str(error)) from error
     except (KafkaError, TimeoutError, OSError) as error:
-        raise ClusterNotReady(f"Kafka at {kafka} does not answer: {error!r}") from error
+        raise ClusterNotReady(outage_text(kafka, error)) from error
 
 
 def _check(response: Any) -> None:
-    for code, message in _errors(response):
+    for code, subject, message in _errors(response):
         if code:
             error = for_code(code)
+            if error in DENIALS:
+                raise error(subject)
             kind = (
                 ClusterNotReady
                 if error.retriable or error is InvalidReplicationFactorError
@@ -223,11 +232,11 @@ def _check(response: Any) -> None:
 
 
 def _already_there(response: Any) -> bool:
-    return [code for code, _ in _errors(response)] == [TopicAlreadyExistsError.errno]
+    return [code for code, *_ in _errors(response)] == [TopicAlreadyExistsError.errno]
 
 
-def _errors(response: Any) -> Iterator[tuple[int, str]]:
+def _errors(response: Any) -> Iterator[tuple[int, str, str]]:
     answer = response.to_object()
     for result in (*answer.get("topic_errors", ()), *answer.get("resources", ())):
         subject = result.get("topic") or result.get("resource_name")
-        yield result["error_code"], result.get("error_message") or subject
+        yield result["error_code"], subject, result.get("error_message") or subject

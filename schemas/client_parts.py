@@ -34,6 +34,24 @@ def inner_client(client: Client) -> AIOKafkaClient:
     return inner
 
 
+def connection_options(client: AIOKafkaClient) -> dict[str, Any]:
+    """Return the keyword arguments of `create_conn` with which `client` connects."""
+    names = ("security_protocol", "ssl_context", "sasl_mechanism", "sasl_plain_username")
+    more = ("sasl_plain_password", "sasl_oauth_token_provider", "client_id", "request_timeout_ms")
+    return {name: getattr(client, f"_{name}") for name in (*names, *more)}
+
+
+def may_be_rejected(client: Client) -> bool:
+    """
+    Return whether `client` has started although the brokers may have rejected its token.
+
+    aiokafka reads their refusal as metadata without brokers.
+    """
+    inner = inner_client(client)
+    is_by_token = inner._sasl_mechanism == "OAUTHBEARER"  # noqa: SLF001
+    return is_by_token and not inner.cluster.brokers()
+
+
 def tasks(client: Client) -> set[Task]:
     """
     Return the tasks of `client` that have not ended.

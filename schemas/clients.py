@@ -16,12 +16,15 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.client import AIOKafkaClient
 from aiokafka.conn import AIOKafkaConnection
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaConnectionError, KafkaError, NodeNotReadyError
 
 from schemas import client_parts
 from schemas.client_parts import Client
 from schemas.credential_watch import watch_credentials
 from schemas.kafka_access import KafkaAccess
+from schemas.kafka_denials import denial_text
+from schemas.kafka_outage import KafkaUnreachable, NotAuthorized
+from schemas.kafka_probe import login_of, why_unreachable
 
 log = logging.getLogger(__name__)
 
@@ -103,9 +106,33 @@ async def started(
     If `kafka` is given, the client uses the current content of its files for new connections.
 
     Raises:
+        KafkaUnreachable: it cannot be used with its settings; the text has the cause.
+        NotAuthorized: Kafka refused what the block asked for; the text has the resource.
         KafkaError: it could not start.
         TimeoutError: it did not start within `seconds`.
     """
+    inner = client_parts.inner_client(client)
+    has_started = False
+    try:
+        async with _running(client, seconds, kafka):
+            has_started = True
+            yield client
+    except (KafkaConnectionError, NodeNotReadyError, TimeoutError) as error:
+        # The addresses of brokers are used only after the start.
+        is_cause_unknown = not has_started or isinstance(error, NodeNotReadyError)
+        if is_cause_unknown and (cause := await why_unreachable(inner)):
+            raise KafkaUnreachable(cause) from error
+        raise
+    except KafkaError as error:
+        if denial := denial_text(error, login_of(inner).principal):
+            raise NotAuthorized(denial) from error
+        raise
+
+
+@contextlib.asynccontextmanager
+async def _running(
+    client: Client, seconds: float, kafka: KafkaAccess | None
+) -> AsyncIterator[None]:
     # In a task of its own: if our cancellation reached the client, the client would leave a
     # connection open.
     inner: Any = client
@@ -119,7 +146,9 @@ async def started(
             raise TimeoutError(f"Kafka does not answer within {seconds:g} s")
         with kafka_failures():
             starting.result()
-        yield client
+        if client_parts.may_be_rejected(client):
+            raise KafkaConnectionError("Kafka lists no broker to this client")
+        yield
     finally:
         if watching is not None:
             watching.cancel()

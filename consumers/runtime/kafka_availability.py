@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 from aiokafka.errors import KafkaError
 
+from schemas.kafka_outage import ExplainedFailure
+
 log = logging.getLogger(__name__)
 
 REPEAT_LOG_S = 60.0
@@ -34,13 +36,14 @@ class KafkaAvailability:
         self._logged_at = 0.0
         # When Kafka answered last, None before its first answer.
         self._answered_at: float | None = None
-        self._kinds: set[tuple[type, type]] = set()
+        self._kinds: set[tuple[type, type, str]] = set()
 
     def failed(self, error: Exception) -> None:
-        """Log the first error of an outage, each new kind of error, and one every REPEAT_LOG_S."""
+        """Log the first error of an outage, each new kind or cause, and one every REPEAT_LOG_S."""
         now = self._clock()
         self._error = error
-        kind = type(error), type(error.__cause__)
+        explanation = str(error) if isinstance(error, ExplainedFailure) else ""
+        kind = type(error), type(error.__cause__), explanation
         if self._since is None:
             self._since = now
         elif kind in self._kinds and now - self._logged_at < REPEAT_LOG_S:

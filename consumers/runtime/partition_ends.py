@@ -4,13 +4,16 @@ import asyncio
 from collections.abc import Mapping
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, TopicAuthorizationFailedError
 
 from consumers.runtime.batch import Partition
 from consumers.runtime.kafka_availability import KafkaAvailability
 from consumers.runtime.source import CALL_TIMEOUT_S
 from schemas.client_parts import inner_client
 from schemas.clients import kafka_failures
+from schemas.kafka_denials import denial_text
+from schemas.kafka_outage import NotAuthorized
+from schemas.kafka_probe import login_of
 
 MEASURE_INTERVAL_S = 5.0
 
@@ -53,10 +56,14 @@ class PartitionEnds:
         if assigned := list(self._client.assignment()):
             self._ends = await self._client.end_offsets(assigned)
             return True
+        inner = inner_client(self._client)
+        if denied := inner.cluster.unauthorized_topics:
+            error = TopicAuthorizationFailedError(denied)
+            raise NotAuthorized(denial_text(error, login_of(inner).principal)) from error
         if missing := self._missing_topics():
             raise KafkaError(missing)
         # A member without partitions has no end to ask for, and would not notice an outage.
-        if self.is_member and not await inner_client(self._client).force_metadata_update():
+        if self.is_member and not await inner.force_metadata_update():
             raise KafkaError("Kafka does not answer")
         return self.is_member
 

@@ -25,6 +25,7 @@ from ops.archive.segments import in_order, naming
 from ops.failure import Failure
 from schemas.clients import started
 from schemas.kafka_access import KafkaAccess
+from schemas.kafka_outage import outage_text
 
 # A writer drops records that it has held for an hour (consumers/runtime/partition_worker.py). If it
 # was stalled just before it writes them, it resumes within this time, and the segment must still be
@@ -93,9 +94,7 @@ async def log_starts(kafka: KafkaAccess, partitions: Sequence[Partition]) -> dic
                 raise LogStartUnknown(f"Kafka at {kafka} does not have {names}; nothing is deleted")
             return await _beginnings(kafka, partitions)
     except (KafkaError, TimeoutError) as error:
-        raise LogStartUnknown(
-            f"Kafka at {kafka} does not answer, so nothing is deleted: {error!r}"
-        ) from error
+        raise LogStartUnknown(f"nothing is deleted: {outage_text(kafka, error)}") from error
 
 
 async def _known(kafka: KafkaAccess) -> set[Partition]:

@@ -13,6 +13,7 @@ from ops.records.up_to_ends import records_up_to
 from schemas.clients import kafka_failures
 from schemas.dead_letter_actions import decoded
 from schemas.kafka_access import KafkaAccess
+from schemas.kafka_outage import outage_text
 from schemas.topics import ACTIONS, CALLBACKS, DEAD_LETTERS, TOPICS
 
 
@@ -41,7 +42,7 @@ class TopicReader:
         except TopicMissing as missing:
             raise SourceUnavailable(str(missing)) from missing
         except (KafkaError, TimeoutError) as error:
-            raise SourceUnavailable(f"Kafka at {self._kafka} does not answer: {error!r}") from error
+            raise SourceUnavailable(outage_text(self._kafka, error)) from error
 
     async def _read(self, client: AIOKafkaConsumer, tally: Tally) -> None:
         partitions = sorted(client.assignment())

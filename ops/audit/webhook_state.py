@@ -23,6 +23,7 @@ from schemas.callback_record import place
 from schemas.client_parts import inner_client
 from schemas.clients import kafka_failures
 from schemas.kafka_access import KafkaAccess
+from schemas.kafka_outage import outage_text
 from schemas.topic_ids import topic_id_of
 from schemas.topics import CALLBACKS
 
@@ -82,7 +83,7 @@ async def read_state(kafka: KafkaAccess, name: str) -> TargetState:
             state.topic_id = topic_id
             return state
     except (KafkaError, TimeoutError) as error:
-        raise SourceUnavailable(f"Kafka at {kafka}: {topic}: {error!r}") from error
+        raise SourceUnavailable(f"{topic}: {outage_text(kafka, error)}") from error
     except UnreadableRetryRecord as error:
         raise AuditFailed(f"{topic}: {error}; remove what else writes to this topic") from error
 

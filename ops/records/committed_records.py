@@ -65,6 +65,12 @@ def check_topics(kafka: KafkaAccess, topics: Collection[str], existing: Collecti
     """
     if missing := sorted(set(topics) - set(existing)):
         raise TopicMissing(
-            f"Kafka at {kafka} has no topic {' and no topic '.join(missing)}; create"
-            " it with: hookline topics apply"
+            f"Kafka at {kafka} has no topic {' and no topic '.join(missing)}{_or_denied(kafka)};"
+            " create it with: hookline topics apply"
         )
+
+
+def _or_denied(kafka: KafkaAccess) -> str:
+    if kafka.security.security_protocol == "PLAINTEXT":
+        return ""
+    return ", or does not authorize this principal to describe it"

@@ -9,6 +9,7 @@ from ops.failure import Failure
 from ops.records.committed_records import TopicMissing
 from schemas.clients import kafka_failures
 from schemas.kafka_access import KafkaAccess
+from schemas.kafka_outage import outage_text
 
 
 class KafkaUnreadable(Failure):
@@ -29,4 +30,4 @@ def kafka_answers(kafka: KafkaAccess, remedy: str) -> Iterator[None]:
     except TopicMissing as missing:
         raise KafkaUnreadable(str(missing)) from missing
     except (KafkaError, TimeoutError) as error:
-        raise KafkaUnreadable(f"Kafka at {kafka} does not answer: {error!r}; {remedy}") from error
+        raise KafkaUnreadable(f"{outage_text(kafka, error)}; {remedy}") from error

@@ -19,6 +19,7 @@ from ops.records.time_range import TimeRange
 from schemas.client_parts import inner_client
 from schemas.clients import check_cancellation, kafka_failures, started
 from schemas.kafka_access import KafkaAccess
+from schemas.kafka_outage import outage_text
 
 # The time in which Kafka must connect, and in which it must send the next records.
 KAFKA_S_MAX = 15.0
@@ -69,7 +70,7 @@ async def records_between(
     except TopicMissing as missing:
         raise TopicUnreadable(str(missing)) from missing
     except (KafkaError, TimeoutError) as error:
-        raise TopicUnreadable(f"Kafka at {kafka} does not answer: {error!r}") from error
+        raise TopicUnreadable(outage_text(kafka, error)) from error
 
 
 async def _offset_ranges(

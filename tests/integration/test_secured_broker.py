@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.abc import AbstractTokenProvider
-from aiokafka.errors import KafkaError, TransactionalIdAuthorizationFailed
 from support.kafka import secured
 from support.kafka.secured import ADMIN, PASSWORD, SecuredBroker, unsecured_token
 
 from schemas.clients import started
+from schemas.kafka_outage import KafkaUnreachable, NotAuthorized
 from schemas.topics import CALLBACKS
 
 
@@ -62,7 +62,7 @@ async def test_a_user_needs_rights_and_the_present_password(secured_broker: Secu
     """A transaction by SCRAM-SHA-512 is read by SCRAM-SHA-256, PLAIN, token and certificate."""
     broker, user = secured_broker, "sender"
     await broker.set_password(user, PASSWORD)
-    with pytest.raises(TransactionalIdAuthorizationFailed):
+    with pytest.raises(NotAuthorized):
         await send(broker, user, PASSWORD)
     await broker.allow("Write", "TransactionalId", "test*", user=user)
     await broker.allow("Write", "Topic", CALLBACKS.name, user=user)
@@ -76,5 +76,5 @@ async def test_a_user_needs_rights_and_the_present_password(secured_broker: Secu
     assert await read(broker, secured.MUTUAL, ssl_context=context) == b"{}"
     await broker.set_password(user, "second-secret")
     await send(broker, user, "second-secret")
-    with pytest.raises(KafkaError, match="Unable to bootstrap"):
+    with pytest.raises(KafkaUnreachable, match="the broker rejects the credentials"):
         await send(broker, user, PASSWORD)

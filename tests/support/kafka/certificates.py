@@ -26,7 +26,10 @@ class Certificates:
         self.authority = directory / "authority.pem"
         self.other_authority = directory / "other-authority.pem"
         self._authority.cert_pem.write_to_path(self.authority)
-        trustme.CA().cert_pem.write_to_path(self.other_authority)
+        other = trustme.CA()
+        other.cert_pem.write_to_path(self.other_authority)
+        # The key and the certificate of a client that the broker does not trust.
+        self.foreign_client = self._write("foreign-client.pem", other.issue_cert("foreign"))
 
     def server(self, host: str) -> Path:
         """Return a file with the key and the certificate of a server at `host`."""

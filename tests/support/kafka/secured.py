@@ -121,17 +121,18 @@ class SecuredBroker(Broker):
         if listener == MUTUAL:
             env["KAFKA_CERTIFICATE_FILE"] = str(self.certificates.client(user))
         elif listener == OAUTH:
-            token = self._secret_file(f"{user}-token", unsecured_token(user))
+            token = self.secret_file(f"{user}-token", unsecured_token(user))
             env |= {"KAFKA_SASL_MECHANISM": "OAUTHBEARER", "KAFKA_TOKEN_COMMAND": f"cat {token}"}
         elif listener in (SCRAM, PLAIN, WITHOUT_TLS):
             env |= {
                 "KAFKA_SASL_MECHANISM": "PLAIN" if listener == PLAIN else "SCRAM-SHA-512",
-                "KAFKA_USER_FILE": str(self._secret_file(f"{user}-name", user)),
-                "KAFKA_PASSWORD_FILE": str(self._secret_file(f"{user}-password", password)),
+                "KAFKA_USER_FILE": str(self.secret_file(f"{user}-name", user)),
+                "KAFKA_PASSWORD_FILE": str(self.secret_file(f"{user}-password", password)),
             }
         return {f"HOOKLINE_{name}": value for name, value in env.items()}
 
-    def _secret_file(self, name: str, content: str) -> Path:
+    def secret_file(self, name: str, content: str) -> Path:
+        """Return a new file with `content` that only its owner may read."""
         path = self._directory / name
         path.touch(mode=0o600)
         path.write_text(content + "\n")
