@@ -1,13 +1,18 @@
-"""Every callback that was answered OK is in each sink once, whichever part is killed."""
+"""
+Every callback that was answered OK is in each sink once, whichever part is killed.
+
+The services use Kafka by SCRAM over TLS, with the rights of their ACLs. The kills of
+`hookline demo`, in test_demo.py, are without TLS.
+"""
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from support.processes.blackbox import SINKS, Demo
+from support.processes.blackbox import SINKS, Demo, secured_demo
 
 RATE = 100
 # Between two kills: the part that was killed starts again meanwhile.
@@ -16,6 +21,13 @@ VICTIMS = (
     *("ingress-1", "sync", "archive", "postgres", "ingress-2"),
     *("kafka", "counters", "valkey", "stats"),
 )
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
+    """Yield a demo whose Kafka has TLS, SASL and ACLs."""
+    with secured_demo(tmp_path_factory.mktemp("secured")) as running:
+        yield running
 
 
 def prove(stack: Demo, ledger: Path, sent: dict[str, int]) -> dict[str, Any]:

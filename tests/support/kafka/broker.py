@@ -2,6 +2,7 @@
 
 import contextlib
 import signal
+import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -50,6 +51,14 @@ class Broker:
     def start(self) -> None:
         """Start the broker and return when it listens."""
         self._kafka.start()
+
+    def launch(self) -> subprocess.Popen[bytes]:
+        """Start the broker's process and return it; the broker listens some seconds later."""
+        return self._kafka.launch()
+
+    def listens(self) -> bool:
+        """Return whether the broker accepts connections."""
+        return self._kafka.listens()
 
     async def make_topics(self) -> None:
         """Create Hookline's topics."""

@@ -10,7 +10,7 @@ import time
 import urllib.request
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -30,6 +30,7 @@ KINDS = (
 ACTIVE_ROLES = ("one_to_one_senders", "group_senders", "recipients")
 # How long a simulated callback waits for its answer.
 ANSWER_S_MAX = 60
+TESTS = Path(__file__).parents[2]
 HOOKLINE = str(Path(sys.executable).with_name("hookline"))
 # Runs a command that Ctrl-C (SIGINT) ends even if the tests run in the background of a shell
 # (`make test &`), where processes inherit that SIGINT is ignored.
@@ -46,6 +47,8 @@ class Demo:
         self.addresses: dict[str, Any] = json.loads(line)
         assert json.loads(process.stdout.readline())["ok"]
         self.logs = Path(self.addresses["logs"])
+        # With what commands reach the demo's Kafka, beside its address.
+        self.env: Mapping[str, str] = {}
 
     def pid(self, service: str) -> int:
         """Return the present process of a service."""
@@ -119,6 +122,7 @@ class Demo:
             self.addresses["stats"],
             *options,
             expect=expect,
+            env=self.env,
         )
         return dict(json.loads(printed))
 
@@ -170,8 +174,24 @@ def hookline(
 @contextlib.contextmanager
 def demo() -> Iterator[Demo]:
     """Yield a running demo; on exit all its processes have ended."""
+    with _running((HOOKLINE, "demo")) as running:
+        yield running
+
+
+@contextlib.contextmanager
+def secured_demo(directory: Path) -> Iterator[Demo]:
+    """Yield a running demo like `demo`, whose services use Kafka by SCRAM over TLS, with ACLs."""
+    module = ("-m", "support.processes.secured_demo")
+    with _running((sys.executable, *module, str(directory))) as running:
+        running.env = json.loads((directory / "env.json").read_text())
+        yield running
+
+
+@contextlib.contextmanager
+def _running(command: Sequence[str]) -> Iterator[Demo]:
     mark = uuid.uuid4().hex
-    process = start(mark, "--json", "--keep", "--no-faults", "--seconds", "0")
+    options = ("--json", "--keep", "--no-faults", "--seconds", "0")
+    process = start(mark, *options, command=command)
     try:
         yield Demo(process)
     finally:
@@ -180,14 +200,16 @@ def demo() -> Iterator[Demo]:
     until(lambda: not alive(mark), "no process is left")
 
 
-def start(mark: str, *options: str) -> subprocess.Popen[str]:
+def start(
+    mark: str, *options: str, command: Sequence[str] = (HOOKLINE, "demo")
+) -> subprocess.Popen[str]:
     """Start a demo whose processes can be found by `mark`; it ends when the test process does."""
     return subprocess.Popen(
-        [*INTERRUPTIBLE, "setpriv", "--pdeathsig", "KILL", "--", HOOKLINE, "demo", *options],
+        [*INTERRUPTIBLE, "setpriv", "--pdeathsig", "KILL", "--", *command, *options],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env=os.environ | {"MARKED_BY_TEST": mark},
+        env=os.environ | {"MARKED_BY_TEST": mark, "PYTHONPATH": str(TESTS)},
     )
 
 
