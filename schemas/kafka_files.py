@@ -40,7 +40,11 @@ def read_credential(variable: str, file: Path) -> str:
 
 
 def tls_context(
-    ca_file: Path | None, certificate_file: Path | None, key_file: Path | None
+    ca_file: Path | None,
+    certificate_file: Path | None,
+    key_file: Path | None,
+    *,
+    check_hostname: bool,
 ) -> ssl.SSLContext:
     """
     Return the context of TLS for the current content of the files; it is made once for each.
@@ -50,7 +54,8 @@ def tls_context(
         ValueError: the key has a passphrase.
     """
     files = (ca_file, certificate_file, key_file)
-    return _cached_context(*files, tuple(_version(file) for file in files if file))
+    versions = tuple(_version(file) for file in files if file)
+    return _cached_context(*files, check_hostname, versions)
 
 
 def _version(file: Path) -> tuple[int, ...]:
@@ -64,9 +69,11 @@ def _cached_context(
     ca_file: Path | None,
     certificate_file: Path | None,
     key_file: Path | None,
+    check_hostname: bool,  # noqa: FBT001 - a key of the cache
     _versions: tuple[tuple[int, ...], ...],
 ) -> ssl.SSLContext:
     context = ssl.create_default_context(cafile=ca_file)
+    context.check_hostname = check_hostname
     if certificate_file:
         context.load_cert_chain(certificate_file, key_file, password=_no_passphrase)
     return context

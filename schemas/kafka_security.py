@@ -55,6 +55,12 @@ class KafkaSecurity(Settings):
         "File with the certificate's private key (PEM), without a passphrase. Empty means that "
         "the certificate's file has the key, too.",
     ] = None
+    check_hostname: Annotated[
+        bool,
+        "Whether the brokers' certificates must be for the names under which they are reached. "
+        "Set it to false only if they are for other names and you cannot change that: any holder "
+        "of a certificate by these authorities could pose as a broker.",
+    ] = True
 
     @property
     def uses_tls(self) -> bool:
@@ -181,7 +187,12 @@ class KafkaSecurity(Settings):
         if not self.uses_tls:
             return None
         try:
-            return tls_context(self.ca_file, self.certificate_file, self.key_file)
+            return tls_context(
+                self.ca_file,
+                self.certificate_file,
+                self.key_file,
+                check_hostname=self.check_hostname,
+            )
         except (OSError, ValueError) as error:
             files = {
                 "CA_FILE": self.ca_file,

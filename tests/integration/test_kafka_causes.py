@@ -3,22 +3,16 @@
 import asyncio
 import socket
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.client import AIOKafkaClient
-from support.kafka.secured import (
-    EXPIRED,
-    MUTUAL,
-    OAUTH,
-    PASSWORD,
-    PLAIN,
-    SCRAM,
-    WITHOUT_TLS,
-    SecuredBroker,
-    unsecured_token,
-)
+from support.kafka.broker import LONG_SESSION_MS, running_broker
+from support.kafka.secured import PASSWORD, SCRAM, SecuredBroker
+from support.kafka.wrong_settings import KAFKA, SERVERS, wrong_addresses, wrong_logins
 
 from ops.demo.embedded import child
 from schemas import kafka_probe
@@ -26,136 +20,6 @@ from schemas.clients import started
 from schemas.kafka_access import kafka_access
 from schemas.kafka_outage import KafkaUnreachable, NotAuthorized
 from schemas.topics import CALLBACKS
-
-WRONG = "never-show-this"
-KAFKA = "HOOKLINE_KAFKA_"
-SERVERS, PROTOCOL = "HOOKLINE_BOOTSTRAP_SERVERS", f"{KAFKA}SECURITY_PROTOCOL"
-SCRAM_REJECTED = (
-    "Authentication failed during authentication due to invalid credentials with SASL mechanism "
-    "SCRAM-SHA-512"
-)
-CHECK_CREDENTIALS = (
-    "check the user 'hookline' in HOOKLINE_KAFKA_USER_FILE and the password in "
-    "HOOKLINE_KAFKA_PASSWORD_FILE"
-)
-
-
-class Wrong(NamedTuple):
-    """What is wrong: variables that are changed, "" to remove one; and the cause without it."""
-
-    listener: str
-    changes: Mapping[str, str]
-    cause: str
-
-
-def wrong_addresses(broker: SecuredBroker) -> dict[str, Wrong]:
-    """Return settings with which no TLS connection is made."""
-    other_name = broker.address_of(SCRAM, "127.0.0.1")
-    return {
-        "name": Wrong(
-            SCRAM,
-            {SERVERS: "kafka.invalid:9092"},
-            "the name cannot be resolved (Name or service not known); check "
-            "HOOKLINE_BOOTSTRAP_SERVERS (--kafka) and the DNS",
-        ),
-        "port": Wrong(
-            SCRAM,
-            {SERVERS: f"localhost:{child.free_port()}"},
-            "the connection is refused; check HOOKLINE_BOOTSTRAP_SERVERS (--kafka), and that the "
-            "broker runs and no firewall refuses the port",
-        ),
-        "TLS to a port without TLS": Wrong(
-            WITHOUT_TLS,
-            {PROTOCOL: "SASL_SSL"},
-            "the connection was closed in the TLS handshake; if this port uses no TLS, change "
-            "HOOKLINE_KAFKA_SECURITY_PROTOCOL (it is SASL_SSL)",
-        ),
-        "no TLS to a port with TLS": Wrong(
-            SCRAM,
-            {PROTOCOL: "SASL_PLAINTEXT", f"{KAFKA}CA_FILE": ""},
-            "this port uses TLS; set HOOKLINE_KAFKA_SECURITY_PROTOCOL to SSL or SASL_SSL",
-        ),
-        "authority": Wrong(
-            SCRAM,
-            {f"{KAFKA}CA_FILE": str(broker.certificates.other_authority)},
-            "the broker's certificate is not trusted (unable to get local issuer certificate); "
-            "set HOOKLINE_KAFKA_CA_FILE to the certificates of the authority that signed it",
-        ),
-        "expired": Wrong(
-            EXPIRED, {}, "the broker's certificate has expired; renew it at the broker"
-        ),
-        "other name": Wrong(
-            SCRAM,
-            {SERVERS: other_name},
-            "the broker's certificate is for another name (IP address mismatch, certificate is "
-            "not valid for '127.0.0.1'.); use a name of the certificate in "
-            "HOOKLINE_BOOTSTRAP_SERVERS (--kafka) and in the broker's advertised.listeners",
-        ),
-    }
-
-
-def wrong_logins(broker: SecuredBroker) -> dict[str, Wrong]:
-    """Return settings with which a broker does not accept the client."""
-    password = {f"{KAFKA}PASSWORD_FILE": str(broker.secret_file("wrong", WRONG))}
-    token = broker.secret_file("expired-token", unsecured_token(WRONG, valid_s=-1000))
-    foreign = {f"{KAFKA}CERTIFICATE_FILE": str(broker.certificates.foreign_client)}
-    sasl = [f"{KAFKA}{name}" for name in ("SASL_MECHANISM", "USER_FILE", "PASSWORD_FILE")]
-    return {
-        "no client certificate": Wrong(
-            MUTUAL,
-            {f"{KAFKA}CERTIFICATE_FILE": ""},
-            "the broker demands a certificate of the client; set HOOKLINE_KAFKA_CERTIFICATE_FILE "
-            "and HOOKLINE_KAFKA_KEY_FILE",
-        ),
-        "client certificate": Wrong(
-            MUTUAL,
-            foreign,
-            "the broker ended the TLS handshake (SSLV3_ALERT_CERTIFICATE_UNKNOWN); check "
-            "HOOKLINE_KAFKA_CERTIFICATE_FILE: the broker must trust its authority, and it must "
-            "not have expired",
-        ),
-        "mechanism": Wrong(
-            SCRAM,
-            {f"{KAFKA}SASL_MECHANISM": "PLAIN"},
-            "the broker does not offer the SASL mechanism PLAIN, but SCRAM-SHA-256, "
-            "SCRAM-SHA-512; change HOOKLINE_KAFKA_SASL_MECHANISM",
-        ),
-        "SASL to a port without it": Wrong(
-            WITHOUT_TLS,
-            {SERVERS: broker.address},
-            "this port authenticates no client by SASL; change HOOKLINE_KAFKA_SECURITY_PROTOCOL "
-            "(it is SASL_PLAINTEXT)",
-        ),
-        "no SASL": Wrong(
-            WITHOUT_TLS,
-            {PROTOCOL: "PLAINTEXT"} | dict.fromkeys(sasl, ""),
-            "the connection was closed after the first request; if this port uses TLS or SASL, "
-            "change HOOKLINE_KAFKA_SECURITY_PROTOCOL (it is PLAINTEXT)",
-        ),
-        "password": Wrong(
-            SCRAM,
-            password,
-            f'the broker rejects the credentials ("{SCRAM_REJECTED}"); {CHECK_CREDENTIALS}',
-        ),
-        "password, by PLAIN": Wrong(
-            PLAIN,
-            password,
-            'the broker rejects the credentials ("Authentication failed: Invalid username or '
-            f'password"); {CHECK_CREDENTIALS}',
-        ),
-        "token": Wrong(
-            OAUTH,
-            {f"{KAFKA}TOKEN_COMMAND": f"cat {token}"},
-            "the broker rejects the credentials; check the token that HOOKLINE_KAFKA_TOKEN_COMMAND "
-            "prints",
-        ),
-        "token command": Wrong(
-            OAUTH,
-            {f"{KAFKA}TOKEN_COMMAND": f"false {WRONG}"},
-            "the client has no token: HOOKLINE_KAFKA_TOKEN_COMMAND ended with code 1 and printed "
-            "nothing",
-        ),
-    }
 
 
 def options(env: Mapping[str, str]) -> dict[str, Any]:
@@ -183,6 +47,16 @@ async def test_the_error_has_the_cause_and_the_setting(
         found[name] = await failure(env)
         expected[name] = f"Kafka at {env[SERVERS]} cannot be used: {wrong.cause}"
     assert found == expected
+
+
+async def test_the_name_in_the_certificate_may_be_ignored(secured_broker: SecuredBroker) -> None:
+    """The authority is checked all the same."""
+    address = {SERVERS: secured_broker.address_of(SCRAM, "127.0.0.1")}
+    env = secured_broker.env(SCRAM) | address | {f"{KAFKA}CHECK_HOSTNAME": "false"}
+    async with started(AIOKafkaClient(**options(env)), 180) as client:
+        assert client.cluster.brokers()
+    env[f"{KAFKA}CA_FILE"] = str(secured_broker.certificates.other_authority)
+    assert "the broker's certificate is not trusted" in await failure(env)
 
 
 async def test_a_server_that_says_nothing_or_speaks_http_is_no_broker(
@@ -213,6 +87,21 @@ async def test_a_server_that_says_nothing_or_speaks_http_is_no_broker(
     addresses = (f"localhost:{child.free_port()}", f"localhost:{child.free_port()}")
     text = await failure({SERVERS: ",".join(addresses)})
     assert text.startswith(f"Kafka at {', '.join(sorted(addresses))} cannot be used: the connect")
+
+
+async def test_an_address_that_a_broker_advertises_is_named_too(tmp_path: Path) -> None:
+    """The address in the settings is right; the other one is used only after the start."""
+    advertised = "advertised.listeners=PLAINTEXT://kafka.invalid:9092\n"
+    cause = r"^Kafka at kafka\.invalid:9092 cannot be used: the name cannot be resolved"
+    with running_broker(tmp_path, session_ms=LONG_SESSION_MS, properties=advertised) as broker:
+        admin = AIOKafkaAdminClient(bootstrap_servers=broker.address)
+        with pytest.raises(KafkaUnreachable, match=cause):
+            async with started(admin, 180):
+                await admin.list_topics()
+        producer = AIOKafkaProducer(bootstrap_servers=broker.address, transactional_id="causes")
+        with pytest.raises(KafkaUnreachable, match=cause):
+            async with started(producer, 1):
+                pass
 
 
 async def transact(access: Mapping[str, Any], group: str) -> None:
