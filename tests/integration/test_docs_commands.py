@@ -157,7 +157,7 @@ async def test_every_command_in_the_docs_works(
     tokens_file(folder).write_text("# none yet\n")
     assert valkey_url == valkey_server.url  # and it is empty now
     shell = Shell(folder, empty_kafka, postgres_server, valkey_server)
-    await shell.run(the_block("hookline topics apply"))
+    await shell.run(the_block("hookline topics apply\n"))
     async with (
         shell.running(the_block("python -m ingress")),
         shell.running(archive_block()),
