@@ -76,6 +76,8 @@ async def _output(arguments: list[str]) -> str:
             *arguments,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
+            # Each line of our own stderr is an entry of the log.
+            stderr=asyncio.subprocess.DEVNULL,
             start_new_session=True,
         )
     except OSError as error:
@@ -106,7 +108,8 @@ async def _output(arguments: list[str]) -> str:
     if code or not token or not token.isascii() or not token.isprintable():
         raise TokenUnavailable(
             f"HOOKLINE_KAFKA_TOKEN_COMMAND ended with code {code} and printed "
-            f"{'something that is not a token' if output.strip() else 'nothing'}"
+            f"{'something that is not a token' if output.strip() else 'nothing'}; "
+            "run it by hand to see why"
         )
     return token
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ from support.processes.ingress import Connection, Ingress, post, until
 
 from ops.demo.embedded import child
 from ops.records.committed_records import reader_of_existing
-from schemas import client_parts
+from schemas import client_parts, token_command
 from schemas.clients import started
 from schemas.kafka_access import kafka_access
 from schemas.kafka_security import KAFKA_PREFIX
@@ -166,6 +167,31 @@ async def test_a_client_that_runs_for_long_uses_a_new_password(
         assert not await client.force_metadata_update()
         secured_broker.env(secured.SCRAM, user=user, password=CHANGED)
         await until(client.force_metadata_update, "the client authenticates again")
+
+
+async def test_a_client_continues_after_its_token_has_expired(
+    secured_broker: SecuredBroker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The broker ends the connection then; the next one has a new token from the command."""
+    monkeypatch.setattr(token_command, "RENEW_BEFORE_S", 0.5)
+    runs, script = tmp_path / "runs", tmp_path / "print_token.py"
+    script.write_text(
+        "import sys; from support.kafka.secured import ADMIN, unsecured_token\n"
+        f"open({str(runs)!r}, 'a').write('x'); print(unsecured_token(ADMIN, valid_s=2))\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
+    env = secured_broker.env(secured.OAUTH, user=ADMIN)
+    env[f"{KAFKA_PREFIX}TOKEN_COMMAND"] = shlex.join([sys.executable, str(script)])
+    kafka = kafka_access(env["HOOKLINE_BOOTSTRAP_SERVERS"], own_settings(env))
+    client = AIOKafkaClient(**kafka.options())
+
+    async def was_refused() -> bool:
+        return not await client.force_metadata_update()
+
+    async with started(client, 180, kafka):
+        await until(was_refused, "the broker ends the connection")
+        await until(client.force_metadata_update, "the client authenticates again")
+    assert len(runs.read_text()) >= 2
 
 
 def close_connections(client: AIOKafkaClient) -> None:
