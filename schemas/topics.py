@@ -1,10 +1,12 @@
 """Declare the topics; `hookline topics apply` creates and configures them in the cluster."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from schemas.settings import BODY_BYTES_LIMIT
 
+_TOPIC_NAME = re.compile(r"(?!\.{1,2}$)[a-zA-Z0-9._-]{1,249}")
 # Room for key, headers and batch framing around the largest body that the ingress accepts.
 RECORD_OVERHEAD_BYTES = 64 << 10
 
@@ -30,6 +32,11 @@ class Topic:
             "message.timestamp.type": "LogAppendTime",
             "retention.ms": str(self.retention_days * 24 * 3600 * 1000),
         }
+
+
+def is_topic_name(name: str) -> bool:
+    """Return whether Kafka allows a topic with this name."""
+    return _TOPIC_NAME.fullmatch(name) is not None
 
 
 def record_bytes_max(body_bytes_max: int) -> int:

@@ -79,8 +79,16 @@ class KafkaDeadLetters:
     Each call makes a producer of its own, because most consumers never send a record.
     """
 
-    def __init__(self, *, kafka: KafkaAccess, record_bytes_max: int, group: str) -> None:
+    def __init__(
+        self,
+        *,
+        kafka: KafkaAccess,
+        record_bytes_max: int,
+        group: str,
+        topic: str = DEAD_LETTERS.name,
+    ) -> None:
         self._kafka = kafka
+        self._topic = topic
         self._record_bytes_max = record_bytes_max
         self._group = group
 
@@ -117,12 +125,13 @@ class KafkaDeadLetters:
             await self._send(record, failure)
         except MessageSizeTooLargeError as error:
             raise Stopped(
-                f"{DEAD_LETTERS.name} takes no record as large as the one at offset "
+                f"{self._topic} takes no record as large as the one at offset "
                 f"{record.offset} of {partition}. Run `hookline topics apply` with the "
-                "HOOKLINE_BODY_BYTES_MAX of the ingress, then start the process again."
+                "HOOKLINE_BODY_BYTES_MAX of the ingress (of a topic of your own, raise "
+                "max.message.bytes), then start the process again."
             ) from error
         except (KafkaError, TimeoutError) as error:
-            raise KafkaUnavailable(f"the dead-letter topic: {error!r}") from error
+            raise KafkaUnavailable(f"the dead-letter topic {self._topic}: {error!r}") from error
 
     async def _send(self, record: Record, failure: DeadLetterReason) -> None:
         producer = AIOKafkaProducer(
@@ -137,7 +146,7 @@ class KafkaDeadLetters:
         async with started(producer, SEND_TIMEOUT_S, self._kafka), asyncio.timeout_at(deadline):
             with kafka_failures():
                 await producer.send_and_wait(
-                    DEAD_LETTERS.name,
+                    self._topic,
                     record.value,
                     key=record.key,
                     headers=[*record.headers, *reason_headers(failure)],

@@ -21,10 +21,10 @@ from consumers.runtime.kafka_availability import KafkaAvailability, OngoingFailu
 from consumers.runtime.runner import Runner
 from schemas.kafka_access import KafkaAccess
 from schemas.process import run_process, stop_on_signals
-from schemas.setting import Host, Port, Range
+from schemas.setting import Format, Host, Port, Range
 from schemas.settings import Settings, SharedSettings
 from schemas.telemetry import CONSUMER_BRAKED
-from schemas.topics import record_bytes_max
+from schemas.topics import DEAD_LETTERS, is_topic_name, record_bytes_max
 
 log = logging.getLogger("consumers")
 
@@ -58,6 +58,13 @@ class ConsumerSettings(Settings):
         "the dead-letter topic. After that, a rejected record is not sent there: the consumer "
         'leaves its group and waits for a person, see "A consumer stops" in the runbook.',
     ] = 100
+    dead_letters_topic: Annotated[
+        str,
+        Format("the name of a topic", is_topic_name),
+        "Topic to which this process sends rejected records. The default is for the consumers of "
+        "Hookline: the commands, the audit and the statistics read it alone. Another team's "
+        "consumer sends its own to a topic of that team, which must exist.",
+    ] = DEAD_LETTERS.name
     held_bytes_max: Annotated[
         int,
         Range(1 << 20, 16 << 30, "bytes"),
@@ -90,6 +97,7 @@ async def consume(
         kafka=kafka,
         record_bytes_max=record_bytes_max(shared.body_bytes_max),
         group=consumer.name,
+        topic=settings.dead_letters_topic,
     )
     async with consumer.open(own_settings) as (handler, limits):
         runner = Runner(
