@@ -24,6 +24,8 @@ guide. Other teams import this package as `hookline_runtime` (deploy/runtime); e
 is such a project.
 """
 
+from collections.abc import Sequence
+
 from consumers.runtime.batch import (
     Batch,
     Limits,
@@ -38,12 +40,12 @@ from consumers.runtime.handler import (
     Elsewhere,
     Handler,
     Opened,
+    OwnSettings,
     PackingHandler,
     Rejected,
     Stopped,
     Unavailable,
 )
-from consumers.runtime.process import main
 from consumers.runtime.sql_sink import sql_sink
 from schemas.setting import Format, Range, Secret
 from schemas.settings import Faults, Settings
@@ -75,3 +77,11 @@ __all__ = [
     "main",
     "sql_sink",
 ]
+
+
+def main(consumer: Consumer[OwnSettings], arguments: Sequence[str] | None = None) -> None:
+    """Run `consumer` as a process; `--help` lists its settings."""
+    # Commands that import other parts of the runtime start faster without the parts of a process.
+    from consumers.runtime.process import main as run  # noqa: PLC0415
+
+    run(consumer, arguments)
