@@ -30,7 +30,7 @@ async def why_unreachable(client: AIOKafkaClient) -> str:
     Return why `client` cannot use Kafka; "" if each of the brokers can be used now.
 
     Takes at most twice ADDRESS_S_MAX: for the addresses of the settings and for those that the
-    brokers advertise.
+    brokers advertise; more only if a command prints the token.
     """
     probe = _Probe(client)
     servers = [(host, port) for host, port, _ in client.hosts]
@@ -79,6 +79,9 @@ class _Probe:
     async def _check(self, host: str, port: int) -> tuple[str, set[Address]]:
         stage = "accept a connection: it is down, or a firewall drops the packets"
         try:
+            # The command that prints a token has a longer time-out of its own.
+            if provider := self._options["sasl_oauth_token_provider"]:
+                await provider.token()
             async with asyncio.timeout(ADDRESS_S_MAX):
                 await _connect(host, port)
                 stage = "answer, but accepts connections: it hangs, or is no broker"

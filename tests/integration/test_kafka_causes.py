@@ -11,11 +11,11 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.client import AIOKafkaClient
 from support.kafka.broker import LONG_SESSION_MS, running_broker
-from support.kafka.secured import PASSWORD, SCRAM, SecuredBroker
+from support.kafka.secured import OAUTH, PASSWORD, SCRAM, SecuredBroker
 from support.kafka.wrong_settings import KAFKA, SERVERS, wrong_addresses, wrong_logins
 
 from ops.demo.embedded import child
-from schemas import kafka_probe
+from schemas import kafka_probe, token_command
 from schemas.clients import started
 from schemas.kafka_access import kafka_access
 from schemas.kafka_outage import KafkaUnreachable, NotAuthorized
@@ -87,6 +87,17 @@ async def test_a_server_that_says_nothing_or_speaks_http_is_no_broker(
     addresses = (f"localhost:{child.free_port()}", f"localhost:{child.free_port()}")
     text = await failure({SERVERS: ",".join(addresses)})
     assert text.startswith(f"Kafka at {', '.join(sorted(addresses))} cannot be used: the connect")
+
+
+async def test_a_token_command_that_hangs_is_the_cause(
+    secured_broker: SecuredBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may take longer than a broker."""
+    monkeypatch.setattr(kafka_probe, "ADDRESS_S_MAX", 0.2)
+    monkeypatch.setattr(token_command, "COMMAND_S_MAX", 0.6)
+    env = secured_broker.env(OAUTH) | {f"{KAFKA}TOKEN_COMMAND": "sleep 1000"}
+    text = await failure(env)
+    assert "the client has no token: HOOKLINE_KAFKA_TOKEN_COMMAND did not end within 0.6 s" in text
 
 
 async def test_an_address_that_a_broker_advertises_is_named_too(tmp_path: Path) -> None:
