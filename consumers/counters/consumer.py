@@ -45,7 +45,8 @@ class CountersSettings:
         Secret,
         VALKEY_URL,
         "URL of one Valkey (7.2 or newer), not of a cluster, with `appendonly yes`, the eviction "
-        "policy `noeviction` and the default `set-max-intset-entries` of 512. Logs show `***`.",
+        "policy `noeviction` and the default `set-max-intset-entries` of 512. "
+        "`?password_file=PATH` in place of a password names a file that has it. Logs show `***`.",
     ]
     remember_s: Annotated[
         int,

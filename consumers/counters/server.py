@@ -14,6 +14,7 @@ from valkey import exceptions
 from valkey.asyncio import Valkey
 
 from consumers.counters import layout
+from consumers.counters.password_file import without_password_file
 from consumers.runtime.handler import Stopped, Unavailable
 from schemas.setting import Format, Secret
 
@@ -67,8 +68,13 @@ def connect(url: Secret) -> Valkey:
     Each call has a connection of its own, from a pool without a bound or a lock, so a call that
     hangs does not delay others. `answering` bounds the time of a call.
     """
+    shorter_url, password_file = without_password_file(url)
     client: Valkey = Valkey.from_url(
-        url, socket_timeout=STEP_S, socket_connect_timeout=STEP_S, socket_keepalive=True
+        shorter_url,
+        socket_timeout=STEP_S,
+        socket_connect_timeout=STEP_S,
+        socket_keepalive=True,
+        credential_provider=password_file,
     )
     return client
 
