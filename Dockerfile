@@ -1,6 +1,8 @@
 # One image for every service and for the `hookline` command; compose chooses what it runs.
 
-FROM python:3.13-slim AS build
+ARG PYTHON_IMAGE=python:3.13-slim
+
+FROM $PYTHON_IMAGE AS build
 WORKDIR /build
 RUN python -m venv /tools && python -m venv --without-pip /venv
 COPY requirements/tools.txt requirements/run.txt requirements/
@@ -18,11 +20,13 @@ RUN /tools/bin/python -m ops.npm_files consumers/stats/page/vendor.txt consumers
 RUN PATH=/tools/bin:$PATH pip wheel --no-deps --no-build-isolation --wheel-dir /wheels . \
  && /tools/bin/pip --python /venv install --no-cache-dir --no-deps /wheels/*.whl
 
-FROM python:3.13-slim
+FROM $PYTHON_IMAGE
 # A new named volume takes its owner from these folders.
 RUN useradd --uid 10001 --no-create-home hookline \
  && install -d -o hookline -g hookline \
-    /var/lib/hookline/spool /var/lib/hookline/archive /var/lib/hookline/work
+    /var/lib/hookline/spool /var/lib/hookline/archive /var/lib/hookline/work \
+ && install -d -m 750 -o hookline -g hookline /var/lib/hookline/passwords/postgres \
+    /var/lib/hookline/passwords/valkey /var/lib/hookline/certificates
 COPY --from=build /venv /venv
 COPY deploy/healthy /usr/local/bin/
 ENV PATH=/venv/bin:$PATH PYTHONUNBUFFERED=1

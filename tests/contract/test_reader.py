@@ -63,13 +63,16 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostgre
         access = made.data / "pg_hba.conf"
         trusted = access.read_text()
         access.write_text(f"host all hookline_reader 127.0.0.1/32 scram-sha-256\n{trusted}")
-        create_role(made, "first")
-        create_role(made, NEWEST)
+        passwords = tmp_path_factory.mktemp("passwords")
+        create_role(made, passwords, "first")
+        create_role(made, passwords, NEWEST)
         yield made
 
 
-def create_role(server: EmbeddedPostgres, password: str) -> None:
+def create_role(server: EmbeddedPostgres, passwords: Path, password: str) -> None:
     """Run the script as the container of PostgreSQL does."""
+    (passwords / "hookline").write_text("of-sync")
+    (passwords / "hookline_reader").write_text(password)
     programs = Path(server._programs)  # noqa: SLF001 - psql is beside the server
     env = os.environ | {
         "PATH": f"{programs}:{os.environ['PATH']}",
@@ -77,9 +80,9 @@ def create_role(server: EmbeddedPostgres, password: str) -> None:
         "PGPORT": str(server.port),
         "POSTGRES_USER": "hookline",
         "POSTGRES_DB": "postgres",
-        "POSTGRES_READER_PASSWORD": password,
+        "PASSWORDS_DIR": str(passwords),
     }
-    script = ROOT / "deploy" / "postgres" / "reader.sh"
+    script = ROOT / "deploy" / "postgres" / "roles.sh"
     subprocess.run(["sh", str(script)], env=env, check=True, timeout=180)  # noqa: S607 - the shell
     with psycopg.connect(server.conninfo) as connection:
         connection.execute("select pg_reload_conf()")

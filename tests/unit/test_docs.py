@@ -54,14 +54,15 @@ def test_the_configuration_reference_is_generated_from_the_settings() -> None:
 
 def test_env_example_has_every_variable_of_docker_compose_with_its_default() -> None:
     """It has no other variable; a name without a value is passed on by compose unchanged."""
-    compose = (ROOT / "docker-compose.yml").read_text()
+    files = ("docker-compose.yml", "docker-compose.ha.yml")
+    compose = "".join((ROOT / file).read_text() for file in files)
     read = set(re.findall(r"\$\{(\w+):-([^}]*)\}", compose))
     read |= {(name, "") for name in re.findall(r"^  ([A-Z_]+):$", compose, re.MULTILINE)}
     # `:+` stands for a text if the variable is set; the same variable is also read as a value.
     assert set(re.findall(r"\$\{(\w+):\+unless-stopped\}", compose)) <= {name for name, _ in read}
     assert "${" not in re.sub(r"\$\{\w+:(-[^}]*|\+unless-stopped)\}", "", compose)
     example = (ROOT / ".env.example").read_text()
-    assert set(re.findall(r"^#([A-Z_]+)=(.*)$", example, re.MULTILINE)) == read
+    assert set(re.findall(r"^#([A-Z0-9_]+)=(.*)$", example, re.MULTILINE)) == read
 
 
 def test_env_example_explains_every_variable_and_sets_none() -> None:
@@ -69,7 +70,7 @@ def test_env_example_explains_every_variable_and_sets_none() -> None:
     explained = False
     for line in (ROOT / ".env.example").read_text().splitlines():
         assert not line or line.startswith("#")
-        if re.match(r"#[A-Z_]+=", line):
+        if re.match(r"#[A-Z0-9_]+=", line):
             assert explained, line
         else:
             explained = line.startswith("# ") and not line.startswith("# ---")

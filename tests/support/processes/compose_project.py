@@ -14,7 +14,10 @@ from support.processes.blackbox import ANSWER_S_MAX, SINKS
 from ops.demo.embedded.child import free_port
 
 RATE = 100
-PORTS = ("INGRESS", "GATEWAY_TLS", "STATS", "KAFKA", "POSTGRES_READER")
+PORTS = (
+    *("INGRESS", "GATEWAY_TLS", "STATS", "POSTGRES_READER"),
+    *("KAFKA", "KAFKA_TLS", "KAFKA_2", "KAFKA_2_TLS", "KAFKA_3", "KAFKA_3_TLS"),
+)
 
 
 class Project:

@@ -8,33 +8,18 @@ import json
 import subprocess
 import time
 import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from support.docs_blocks import blocks, the_block
+from support.docs_blocks import the_block
 from support.processes.blackbox import shown_and_sent
 from support.processes.compose_project import RATE, Project
 
-BLOCKS = {block for block in blocks("sh") if block.startswith("docker compose")}
 STORES = ("postgres", "valkey")
 
 # The first test waits until the image is built.
 pytestmark = pytest.mark.timeout(900)
-
-
-@pytest.fixture(scope="module")
-def project() -> Iterator[Project]:
-    """Yield the pipeline, up and healthy; remove it at the end."""
-    made = Project()
-    try:
-        made.run(the_block("up --build"))
-        yield made
-    finally:
-        made.down()
-        copies = [f"{made.name}_{store}-copy" for store in STORES]
-        made.docker("volume", "rm", "--force", *copies)
 
 
 def test_a_webhook_without_a_url_is_not_started_again() -> None:
@@ -55,7 +40,7 @@ def ask(project: Project, path: str) -> dict[str, Any]:
 
 def test_the_senders_ledger_agrees_with_every_sink_and_the_statistics(project: Project) -> None:
     """The docs' commands audit the sinks; then messages and people are counted by the ledger."""
-    said = project.run(the_block("ops simulate"))
+    said = project.run(the_block("ops simulate --count"))
     assert "proven: every callback is exactly once in Kafka, archive, PostgreSQL, counts" in said
     assert "proven: " in project.run(the_block("ops audit --wait"))
     assert "UTC  healthy" in project.run(the_block("ops status"))
@@ -69,18 +54,6 @@ def test_the_senders_ledger_agrees_with_every_sink_and_the_statistics(project: P
     )
     assert shown == sent
     assert sent["people"] > 100
-
-
-def test_every_service_runs_without_root_and_cannot_write_its_image(project: Project) -> None:
-    """So an attacker who takes over a service by a malicious body gains little."""
-    users = dict.fromkeys(("ingress", "archive", "sync", "counters", "stats"), "hookline")
-    for service, user in (users | {"gateway": "haproxy"}).items():
-        for container in json.loads(project.docker("inspect", *project.containers(service))):
-            assert (container["Config"]["User"], container["HostConfig"]["ReadonlyRootfs"]) == (
-                user,
-                True,
-            )
-            assert container["HostConfig"]["CapDrop"] == ["ALL"]
 
 
 def test_kill_9_of_each_part_in_turn_loses_and_doubles_nothing(project: Project) -> None:
@@ -152,7 +125,8 @@ def test_every_sink_is_restored_from_what_was_copied_while_it_ran(
     project.compose("stop", "sync", "archive", "counters")
     query = "drop schema hookline cascade"
     project.compose("exec", "-T", "postgres", "psql", "-U", "hookline", "-c", query)
-    project.compose("exec", "-T", "valkey", "valkey-cli", "flushall")
+    flush = "REDISCLI_AUTH=$(cat /var/lib/hookline/passwords/valkey/default) valkey-cli flushall"
+    project.compose("exec", "-T", "valkey", "sh", "-c", flush)
     for part in ("pg_restore", "rm -rf ./*", "ops counters rebuild --yes"):
         project.run(the_block(part), folder=tmp_path)
     project.compose("up", "--wait", "--no-recreate")
@@ -215,8 +189,3 @@ def assert_all_answered_and_stored(
     report = project.prove("--ledger", ledger)
     assert report["ledger"]["ok"] == sent["ok"]
     assert report["ledger"]["missing"] == {"kafka": 0, "archive": 0, "postgres": 0}
-
-
-def test_every_block_of_docker_compose_was_run(project: Project) -> None:
-    """This test runs last, so that a block of the docs that no test runs makes it fail."""
-    assert project.ran == BLOCKS
