@@ -45,8 +45,8 @@ class StatsSettings(Settings):
     valkey: Annotated[
         Secret,
         VALKEY_URL,
-        "URL of the Valkey in which the consumer `counters` counts, as COUNTERS_VALKEY has it. Logs "
-        "show `***`.",
+        "URL of the Valkey in which the consumer `counters` counts, as COUNTERS_VALKEY has it. "
+        "Logs show `***`.",
     ]
     host: Annotated[
         Host,
