@@ -48,17 +48,22 @@ async def share(program: Program, group: Members, kafka: str) -> set[int]:
     if not program.uses_the_group:
         await group.add()  # it waits for the first one's locks
         return ALL
-    (first,) = await partitions_by_member(kafka, GROUP)
+    (first,) = await shared_by(1, kafka)
     await group.add()
+    return (await shared_by(2, kafka))[first]
+
+
+async def shared_by(count: int, kafka: str) -> dict[str, set[int]]:
+    """Return the partitions of each member once so many share them."""
     shared: dict[str, set[int]] = {}
 
-    async def both_have_some() -> bool:
+    async def all_have_some() -> bool:
         shared.clear()
         shared.update(await partitions_by_member(kafka, GROUP))
-        return len(shared) == 2 and all(shared.values())
+        return len(shared) == count and all(shared.values())
 
-    await until(both_have_some, "two members share the partitions")
-    return shared[first]
+    await until(all_have_some, f"{count} members share the partitions")
+    return shared
 
 
 async def until_positions_are_at_the_end(program: Program, kafka: str, sent: Traffic) -> None:
