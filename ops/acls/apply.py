@@ -88,7 +88,7 @@ async def apply_acls(
 
 @asynccontextmanager
 async def _client(kafka: KafkaAccess) -> AsyncIterator[AIOKafkaClient]:
-    remedy = "to run the command again completes it"
+    remedy = "run the command again to complete it"
     try:
         with kafka_failures(cancellations_only=True):
             async with started(AIOKafkaClient(**kafka.options()), TIMEOUT_S, kafka) as client:
