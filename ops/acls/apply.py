@@ -7,15 +7,7 @@ from contextlib import asynccontextmanager
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.client import AIOKafkaClient
-from aiokafka.errors import (
-    ClusterAuthorizationFailedError,
-    GroupAuthorizationFailedError,
-    KafkaError,
-    TopicAlreadyExistsError,
-    TopicAuthorizationFailedError,
-    TransactionalIdAuthorizationFailed,
-    for_code,
-)
+from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
 from ops.acls.entry import AclEntry
 from ops.acls.plan import AclPlan, plan_acls
@@ -24,17 +16,12 @@ from ops.acls.requests import AclsRefused, create_acls, delete_acls, list_acls
 from ops.failure import Failure
 from schemas.clients import kafka_failures, started
 from schemas.kafka_access import KafkaAccess
+from schemas.kafka_outage import NotAuthorized, outage_text
 
 TIMEOUT_S = 30.0
 # A broker learns from the controller what was changed; until then it lists what was before.
 VISIBLE_S_MAX = 30.0
 VISIBLE_INTERVAL_S = 0.05
-_NOT_ALLOWED = (
-    ClusterAuthorizationFailedError,
-    GroupAuthorizationFailedError,
-    TopicAuthorizationFailedError,
-    TransactionalIdAuthorizationFailed,
-)
 
 
 class AclsUnfinished(Failure):
@@ -88,18 +75,19 @@ async def apply_acls(
 
 @asynccontextmanager
 async def _client(kafka: KafkaAccess) -> AsyncIterator[AIOKafkaClient]:
-    remedy = "run the command again to complete it"
     try:
         with kafka_failures(cancellations_only=True):
             async with started(AIOKafkaClient(**kafka.options()), TIMEOUT_S, kafka) as client:
                 yield client
-    except _NOT_ALLOWED as error:
+    except NotAuthorized as error:
         raise AclsRefused(
             f"the user of this command may not use {RECORD_TOPIC}, the topic with the record of the"
-            f" ACLs that were made ({error!r}): run it as one of the brokers' super.users"
+            f" ACLs that were made: run it as one of the brokers' super.users ({error})"
         ) from error
     except (KafkaError, TimeoutError) as error:
-        raise AclsUnfinished(f"Kafka at {kafka} does not answer: {error!r}; {remedy}") from error
+        raise AclsUnfinished(
+            f"{outage_text(kafka, error)}; run the command again to complete it"
+        ) from error
 
 
 async def _topics(kafka: KafkaAccess) -> list[dict[str, object]]:
@@ -114,7 +102,7 @@ async def _create_record_topic(kafka: KafkaAccess, replicas: int) -> None:
         answer = (await admin.create_topics([new])).to_object()
     for result in answer["topic_errors"]:
         if result["error_code"] not in (0, TopicAlreadyExistsError.errno):
-            raise for_code(result["error_code"])(result.get("error_message"))
+            raise for_code(result["error_code"])(RECORD_TOPIC)
 
 
 async def _until_listed(client: AIOKafkaClient, shows: Callable[[set[AclEntry]], bool]) -> None:

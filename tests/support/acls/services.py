@@ -35,10 +35,9 @@ class Services:
         """Prepare them; `running` starts them."""
         self._broker = broker
         self._log = directory / "statistics.log"
-        self._valkey_url = valkey_url
+        self._valkey_url, self.conninfo = valkey_url, conninfo
         self._stats_port = child.free_port()
         self.archive = directory / "archive"
-        self.conninfo = conninfo
         secrets = directory / "webhook-secrets"
         secrets.write_text(f"{SECRET}\n")
         self.webhook_env = {
@@ -47,8 +46,8 @@ class Services:
             "WEBHOOK_SECRETS_FILE": str(secrets),
             "WEBHOOK_ALLOW_CIDRS": "127.0.0.0/8",
         }
-        env = env_of(broker, "hookline-ingress")
-        self.ingress = Ingress(directory / "spools", broker.address, env=env)
+        own = env_of(broker, "hookline-ingress")
+        self.ingress = Ingress(directory / "spools", broker.address, env=own)
         settings: dict[str, dict[str, str]] = {
             "archive": {"ARCHIVE_URL": str(self.archive), "ARCHIVE_SEGMENT_AGE_S": "1"},
             "sync": {"SYNC_POSTGRES": conninfo},
