@@ -130,7 +130,12 @@ class KafkaDeadLetters:
                 "HOOKLINE_BODY_BYTES_MAX of the ingress (of a topic of your own, raise "
                 "max.message.bytes), then start the process again."
             ) from error
-        except (KafkaError, TimeoutError) as error:
+        except TimeoutError as error:
+            raise KafkaUnavailable(
+                f"the dead-letter topic {self._topic} does not exist, or no broker has taken the "
+                f"record within {SEND_TIMEOUT_S:g} s"
+            ) from error
+        except KafkaError as error:
             raise KafkaUnavailable(f"the dead-letter topic {self._topic}: {error!r}") from error
 
     async def _send(self, record: Record, failure: DeadLetterReason) -> None:
