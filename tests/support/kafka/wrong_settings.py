@@ -142,6 +142,6 @@ def wrong_logins(broker: SecuredBroker) -> dict[str, Wrong]:
             OAUTH,
             {f"{KAFKA}TOKEN_COMMAND": f"false {WRONG}"},
             "the client has no token: HOOKLINE_KAFKA_TOKEN_COMMAND ended with code 1 and printed "
-            "nothing",
+            "nothing; run it by hand to see why",
         ),
     }
