@@ -22,8 +22,8 @@ from schemas import client_parts
 from schemas.client_parts import Client
 from schemas.credential_watch import watch_credentials
 from schemas.kafka_access import KafkaAccess
-from schemas.kafka_denials import denial_text
-from schemas.kafka_outage import KafkaUnreachable, NotAuthorized
+from schemas.kafka_denials import denial_of
+from schemas.kafka_outage import ExplainedFailure, KafkaUnreachable
 from schemas.kafka_probe import login_of, why_unreachable
 
 log = logging.getLogger(__name__)
@@ -123,9 +123,11 @@ async def started(
         if is_cause_unknown and (cause := await why_unreachable(inner)):
             raise KafkaUnreachable(cause) from error
         raise
+    except ExplainedFailure:
+        raise
     except KafkaError as error:
-        if denial := denial_text(error, login_of(inner).principal):
-            raise NotAuthorized(denial) from error
+        if denial := denial_of(error, login_of(inner).principal):
+            raise denial from error
         raise
 
 

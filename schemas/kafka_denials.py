@@ -8,24 +8,45 @@ from aiokafka.errors import (
     TransactionalIdAuthorizationFailed,
 )
 
-_RESOURCES: dict[type[KafkaError], str] = {
-    TopicAuthorizationFailedError: "topic",
-    GroupAuthorizationFailedError: "group",
-    TransactionalIdAuthorizationFailed: "transactional id",
-    ClusterAuthorizationFailedError: "cluster",
+from schemas.kafka_outage import NotAuthorized
+
+
+# Each is also of the kind that aiokafka raises, for callers that expect one of these.
+class TopicDenied(NotAuthorized, TopicAuthorizationFailedError):
+    """The principal may not use a topic in this way."""
+
+
+class GroupDenied(NotAuthorized, GroupAuthorizationFailedError):
+    """The principal may not use a group in this way."""
+
+
+class TransactionalIdDenied(NotAuthorized, TransactionalIdAuthorizationFailed):
+    """The principal may not use a transactional id."""
+
+
+class ClusterDenied(NotAuthorized, ClusterAuthorizationFailedError):
+    """The principal may not use the cluster in this way."""
+
+
+_RESOURCES: dict[type[KafkaError], tuple[str, type[NotAuthorized]]] = {
+    TopicAuthorizationFailedError: ("topic", TopicDenied),
+    GroupAuthorizationFailedError: ("group", GroupDenied),
+    TransactionalIdAuthorizationFailed: ("transactional id", TransactionalIdDenied),
+    ClusterAuthorizationFailedError: ("cluster", ClusterDenied),
 }
 DENIALS = tuple(_RESOURCES)
 
 
-def denial_text(error: BaseException | None, principal: str) -> str:
-    """Return what Kafka does not authorize `principal` to use, "" if `error` has another cause."""
-    while error is not None and not isinstance(error, DENIALS):
+def denial_of(error: BaseException | None, principal: str) -> NotAuthorized | None:
+    """Return which right `principal` lacks; None if `error` has another cause."""
+    while error is not None and type(error) not in _RESOURCES:
         error = error.__cause__
     if error is None:
-        return ""
-    return (
-        f"Kafka does not authorize {principal} for the {_RESOURCES[type(error)]}"
-        f"{_names(error)}; give it the rights of its service (docs/acls.md)"
+        return None
+    resource, kind = _RESOURCES[type(error)]  # type: ignore[index]
+    return kind(
+        f"Kafka does not authorize {principal} for the {resource}{_names(error)}; give it the "
+        "rights of its service (docs/acls.md)"
     )
 
 

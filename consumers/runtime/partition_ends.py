@@ -11,8 +11,7 @@ from consumers.runtime.kafka_availability import KafkaAvailability
 from consumers.runtime.source import CALL_TIMEOUT_S
 from schemas.client_parts import inner_client
 from schemas.clients import kafka_failures
-from schemas.kafka_denials import denial_text
-from schemas.kafka_outage import NotAuthorized
+from schemas.kafka_denials import denial_of
 from schemas.kafka_probe import login_of
 
 MEASURE_INTERVAL_S = 5.0
@@ -40,7 +39,8 @@ class PartitionEnds:
                     async with asyncio.timeout(CALL_TIMEOUT_S):
                         was_asked = await self._ask()
             except (KafkaError, TimeoutError) as error:
-                self._kafka_availability.failed(error)
+                principal = login_of(inner_client(self._client)).principal
+                self._kafka_availability.failed(denial_of(error, principal) or error)
             else:
                 if was_asked:
                     self._kafka_availability.answered()
@@ -58,8 +58,7 @@ class PartitionEnds:
             return True
         inner = inner_client(self._client)
         if denied := inner.cluster.unauthorized_topics:
-            error = TopicAuthorizationFailedError(denied)
-            raise NotAuthorized(denial_text(error, login_of(inner).principal)) from error
+            raise TopicAuthorizationFailedError(denied)
         if missing := self._missing_topics():
             raise KafkaError(missing)
         # A member without partitions has no end to ask for, and would not notice an outage.
