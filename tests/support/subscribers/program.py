@@ -20,14 +20,15 @@ from ops.demo.embedded.jars import jars
 FOLDER = Path(__file__).parents[3] / "examples" / "subscribers"
 # The group that the README names. Each test has a broker without groups.
 GROUP = "my-team"
-# What the programs of a language need on this machine, and what to install.
+# What the programs of a language need on this machine, and what to install. Three processes test
+# two languages each, first those that take long to install or compile.
 TOOLS = {
-    "python": {},
-    "python_runtime": {},
-    "java": {"java": "openjdk-17-jdk-headless", "javac": "openjdk-17-jdk-headless"},
     "go": {"go": "Go 1.26 or newer"},
+    "python": {},
     "typescript": {"node": "Node.js 20.10 or newer", "npm": "Node.js 20.10 or newer"},
     "kcat": {"kcat": "kcat", "jq": "jq"},
+    "java": {"java": "openjdk-17-jdk-headless", "javac": "openjdk-17-jdk-headless"},
+    "python_runtime": {},
 }
 LANGUAGES = tuple(TOOLS)
 
