@@ -51,8 +51,16 @@ def denial_of(error: BaseException | None, principal: str) -> NotAuthorized | No
 
 
 def _names(error: BaseException) -> str:
-    names = error.args[0] if error.args else ()
-    if isinstance(names, str):
-        names = [names.removeprefix("Unable to get coordinator id for ")]
-    quoted = [f'"{name}"' for name in sorted(names)]
+    # aiokafka passes a name, several, a text of the broker, or an answer.
+    given = error.args[0] if error.args else ()
+    if isinstance(given, str):
+        given = [given.removeprefix("Unable to get coordinator id for ")]
+    if not isinstance(given, list | tuple | set | frozenset):
+        return ""
+    names = sorted(name for name in given if isinstance(name, str) and _is_name(name))
+    quoted = [f'"{name}"' for name in names]
     return f" {', '.join(quoted)}" if quoted else ""
+
+
+def _is_name(text: str) -> bool:
+    return bool(text) and text.isprintable() and " " not in text

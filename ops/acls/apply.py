@@ -16,7 +16,7 @@ from ops.acls.requests import AclsRefused, create_acls, delete_acls, list_acls
 from ops.failure import Failure
 from schemas.clients import kafka_failures, started
 from schemas.kafka_access import KafkaAccess
-from schemas.kafka_outage import NotAuthorized, outage_text
+from schemas.kafka_outage import KafkaUnreachable, NotAuthorized, outage_text
 
 TIMEOUT_S = 30.0
 # A broker learns from the controller what was changed; until then it lists what was before.
@@ -84,6 +84,8 @@ async def _client(kafka: KafkaAccess) -> AsyncIterator[AIOKafkaClient]:
             f"the user of this command may not use {RECORD_TOPIC}, the topic with the record of the"
             f" ACLs that were made: run it as one of the brokers' super.users ({error})"
         ) from error
+    except KafkaUnreachable as error:
+        raise AclsUnfinished(str(error)) from error
     except (KafkaError, TimeoutError) as error:
         raise AclsUnfinished(
             f"{outage_text(kafka, error)}; run the command again to complete it"

@@ -69,17 +69,17 @@ async def test_a_foreign_principal_neither_reads_nor_writes(
     await send(writer, DEAD_LETTERS.name, enable_idempotence=True)
     assert await receive(access_of(broker, "archive"), CALLBACKS.name, "archive") == 0
     for topic in (CALLBACKS.name, DEAD_LETTERS.name, ACTIONS.name):
-        with refused(TopicAuthorizationFailedError):
+        with refused(TopicAuthorizationFailedError, topic):
             await send(foreign, topic)
-        with refused(TopicAuthorizationFailedError):
+        with refused(TopicAuthorizationFailedError, topic):
             await receive(foreign, topic, None)
     for group in OUR_GROUPS:
-        with refused(GroupAuthorizationFailedError):
+        with refused(GroupAuthorizationFailedError, group):
             await commit(foreign, group)
     # A service has only its own rights.
-    with refused(TopicAuthorizationFailedError):
+    with refused(TopicAuthorizationFailedError, CALLBACKS.name):
         await send(access_of(broker, "archive"), CALLBACKS.name)
-    with refused(GroupAuthorizationFailedError):
+    with refused(GroupAuthorizationFailedError, "sync"):
         await commit(access_of(broker, "archive"), "sync")
 
 
@@ -90,19 +90,19 @@ async def test_a_subscriber_only_reads_in_its_own_groups(broker: SecuredBroker, 
     subscriber = access_of(broker, user)
     assert await receive(subscriber, CALLBACKS.name, f"{user}-reports") == 0
     for topic in (CALLBACKS.name, DEAD_LETTERS.name, ACTIONS.name):
-        with refused(TopicAuthorizationFailedError):
+        with refused(TopicAuthorizationFailedError, topic):
             await send(subscriber, topic)
-    with refused(TopicAuthorizationFailedError):
+    with refused(TopicAuthorizationFailedError, DEAD_LETTERS.name):
         await receive(subscriber, DEAD_LETTERS.name, f"{user}-reports")
     for group in OUR_GROUPS:
-        with refused(GroupAuthorizationFailedError):
+        with refused(GroupAuthorizationFailedError, group):
             await receive(subscriber, CALLBACKS.name, group)
-        with refused(GroupAuthorizationFailedError):
+        with refused(GroupAuthorizationFailedError, group):
             await commit(subscriber, group)
-        with refused(GroupAuthorizationFailedError):
+        with refused(GroupAuthorizationFailedError, group):
             await delete_group(subscriber, group)
     for transactional_id in OUR_IDS:
-        with refused(TransactionalIdAuthorizationFailed):
+        with refused(TransactionalIdAuthorizationFailed, transactional_id):
             await send(subscriber, CALLBACKS.name, transactional_id=transactional_id)
 
 

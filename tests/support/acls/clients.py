@@ -55,12 +55,13 @@ async def apply_table(
 
 
 @contextlib.contextmanager
-def refused(kind: type[KafkaError]) -> Iterator[None]:
-    """Expect that Kafka does not authorize what the block asks for."""
+def refused(kind: type[KafkaError], name: str) -> Iterator[None]:
+    """Expect that Kafka does not authorize what the block asks for, and that the error names it."""
     with pytest.raises(KafkaError) as caught:
         yield
     error = caught.value.__cause__ if isinstance(caught.value, NotAuthorized) else caught.value
     assert isinstance(error, kind), caught.value
+    assert name in str(caught.value)
 
 
 def subscribing(user: str) -> AclTable:
