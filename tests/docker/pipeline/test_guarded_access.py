@@ -1,5 +1,6 @@
 """Who reaches what in docker compose: users, networks, passwords, and Kafka for other machines."""
 
+import asyncio
 import json
 import ssl
 from pathlib import Path
@@ -101,8 +102,9 @@ async def read(project: Project, ca: Path, password: str, **options: Any) -> str
     }
     consumer = AIOKafkaConsumer(topic, **options)
     try:
-        await consumer.start()
-        return str((await consumer.getone()).topic)
+        async with asyncio.timeout(180):
+            await consumer.start()
+            return str((await consumer.getone()).topic)
     finally:
         await consumer.stop()
 
