@@ -24,7 +24,7 @@ from schemas.credential_watch import watch_credentials
 from schemas.kafka_access import KafkaAccess
 from schemas.kafka_denials import denial_of
 from schemas.kafka_outage import ExplainedFailure, KafkaUnreachable
-from schemas.kafka_probe import login_of, why_unreachable
+from schemas.kafka_probe import why_unreachable
 
 log = logging.getLogger(__name__)
 
@@ -126,7 +126,7 @@ async def started(
     except ExplainedFailure:
         raise
     except KafkaError as error:
-        if denial := denial_of(error, login_of(inner).principal):
+        if denial := denial_of(error, inner):
             raise denial from error
         raise
 

@@ -1,5 +1,6 @@
 """What Kafka does not authorize a client to use, as a text that names both."""
 
+from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import (
     ClusterAuthorizationFailedError,
     GroupAuthorizationFailedError,
@@ -9,6 +10,7 @@ from aiokafka.errors import (
 )
 
 from schemas.kafka_outage import NotAuthorized
+from schemas.kafka_probe import login_of
 
 
 # Each is also of the kind that aiokafka raises, for callers that expect one of these.
@@ -37,13 +39,14 @@ _RESOURCES: dict[type[KafkaError], tuple[str, type[NotAuthorized]]] = {
 DENIALS = tuple(_RESOURCES)
 
 
-def denial_of(error: BaseException | None, principal: str) -> NotAuthorized | None:
-    """Return which right `principal` lacks; None if `error` has another cause."""
+def denial_of(error: BaseException | None, client: AIOKafkaClient) -> NotAuthorized | None:
+    """Return which right the principal of `client` lacks; None if `error` has another cause."""
     while error is not None and type(error) not in _RESOURCES:
         error = error.__cause__
     if error is None:
         return None
     resource, kind = _RESOURCES[type(error)]  # type: ignore[index]
+    principal = login_of(client).principal
     return kind(
         f"Kafka does not authorize {principal} for the {resource}{_names(error)}; give it the "
         "rights of its service (docs/acls.md)"

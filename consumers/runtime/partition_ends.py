@@ -12,7 +12,6 @@ from consumers.runtime.source import CALL_TIMEOUT_S
 from schemas.client_parts import inner_client
 from schemas.clients import kafka_failures
 from schemas.kafka_denials import denial_of
-from schemas.kafka_probe import login_of
 
 MEASURE_INTERVAL_S = 5.0
 
@@ -39,8 +38,8 @@ class PartitionEnds:
                     async with asyncio.timeout(CALL_TIMEOUT_S):
                         was_asked = await self._ask()
             except (KafkaError, TimeoutError) as error:
-                principal = login_of(inner_client(self._client)).principal
-                self._kafka_availability.failed(denial_of(error, principal) or error)
+                denial = denial_of(error, inner_client(self._client))
+                self._kafka_availability.failed(denial or error)
             else:
                 if was_asked:
                     self._kafka_availability.answered()
@@ -56,13 +55,10 @@ class PartitionEnds:
         if assigned := list(self._client.assignment()):
             self._ends = await self._client.end_offsets(assigned)
             return True
-        inner = inner_client(self._client)
-        if denied := inner.cluster.unauthorized_topics:
-            raise TopicAuthorizationFailedError(denied)
         if missing := self._missing_topics():
             raise KafkaError(missing)
         # A member without partitions has no end to ask for, and would not notice an outage.
-        if self.is_member and not await inner.force_metadata_update():
+        if self.is_member and not await inner_client(self._client).force_metadata_update():
             raise KafkaError("Kafka does not answer")
         return self.is_member
 
@@ -71,10 +67,15 @@ class PartitionEnds:
         Return an error text for a topic that does not exist, "" if all topics exist.
 
         If all topics exist, a member without partitions is idle: the other members have them all.
+
+        Raises:
+            TopicAuthorizationFailedError: the client may not see a topic.
         """
         if not self.is_member:
             return ""
         cluster = inner_client(self._client).cluster
+        if denied := cluster.unauthorized_topics:
+            raise TopicAuthorizationFailedError(denied)
         missing = [
             topic
             for topic in self._client.subscription()

@@ -1,6 +1,7 @@
 """What Kafka does not authorize is named, if the error has a name."""
 
 import pytest
+from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import (
     ClusterAuthorizationFailedError,
     GroupAuthorizationFailedError,
@@ -23,12 +24,13 @@ from schemas.kafka_denials import denial_of
         (ClusterAuthorizationFailedError(), "cluster"),
     ],
 )
-def test_only_names_of_resources_are_quoted(error: KafkaError, resource: str) -> None:
+async def test_only_names_of_resources_are_quoted(error: KafkaError, resource: str) -> None:
     """The argument of an error may be anything; a text of the broker is not a topic."""
-    text = str(denial_of(error, "User:app"))
-    assert text.startswith(f"Kafka does not authorize User:app for the {resource}; give it")
+    text = str(denial_of(error, AIOKafkaClient()))
+    expected = f'Kafka does not authorize "User:ANONYMOUS" for the {resource}; give it'
+    assert text.startswith(expected)
 
 
-def test_another_error_is_not_a_denial() -> None:
+async def test_another_error_is_not_a_denial() -> None:
     """Also one that has a cause."""
-    assert denial_of(KafkaError("topic"), "User:app") is None
+    assert denial_of(KafkaError("topic"), AIOKafkaClient()) is None
