@@ -21,7 +21,9 @@ _SERVERS = "HOOKLINE_BOOTSTRAP_SERVERS (--kafka)"
 _PREFIX = "HOOKLINE_KAFKA_"
 _PROTOCOL = f"{_PREFIX}SECURITY_PROTOCOL"
 # OpenSSL's results of verification, X509_V_ERR_HOSTNAME_MISMATCH and its like.
-_EXPIRED, _OTHER_NAMES = 10, {62, 64}
+_NOT_YET_VALID, _EXPIRED, _OTHER_NAMES = 9, 10, {62, 64}
+# The parts of alerts of TLS that are about the client's certificate.
+_ABOUT_CERTIFICATES = ("CERTIFICATE", "UNKNOWN_CA", "ACCESS_DENIED")
 # What servers of other protocols send where Kafka sends the length of an answer, as a number.
 _TLS_ALERT, _HTTP = b"\x15\x03", b"HTTP"
 
@@ -128,10 +130,15 @@ def _of_tls(error: BaseException, login: Login) -> str:
             f"the broker demands a certificate of the client; set {_PREFIX}CERTIFICATE_FILE and "
             f"{_PREFIX}KEY_FILE"
         )
+    if "ALERT" in reason and any(part in reason for part in _ABOUT_CERTIFICATES):
+        return (
+            f"the broker ended the TLS handshake ({reason}); check {_PREFIX}CERTIFICATE_FILE: it "
+            "must be set, the broker must trust its authority, and it must not have expired"
+        )
     if "ALERT" in reason:
         return (
-            f"the broker ended the TLS handshake ({reason}); check {_PREFIX}CERTIFICATE_FILE: the "
-            "broker must trust its authority, and it must not have expired"
+            f"the broker ended the TLS handshake ({reason}); read the broker's log, and compare "
+            "the versions of TLS and the ciphers (ssl.enabled.protocols, ssl.cipher.suites)"
         )
     return f"the TLS handshake failed ({reason}); check {_PROTOCOL} (it is {login.protocol})"
 
@@ -139,7 +146,15 @@ def _of_tls(error: BaseException, login: Login) -> str:
 def _of_verification(error: ssl.SSLCertVerificationError) -> str:
     reason = printable(error.verify_message, MESSAGE_CHARACTERS_MAX)
     if error.verify_code == _EXPIRED:
-        return "the broker's certificate has expired; renew it at the broker"
+        return (
+            "the broker's certificate, or one of the authorities that signed it, has expired; "
+            f"renew it at the broker, or in {_PREFIX}CA_FILE"
+        )
+    if error.verify_code == _NOT_YET_VALID:
+        return (
+            "the broker's certificate, or one of the authorities that signed it, is not valid yet; "
+            "check the clock of this machine"
+        )
     if error.verify_code in _OTHER_NAMES:
         return (
             f"the broker's certificate is for another name ({reason}); use a name of the "
@@ -166,7 +181,8 @@ def _of_sasl(error: BaseException, login: Login) -> str:
         case SaslAuthenticationFailed():
             message = printable(str(error.args[0] if error.args else ""), MESSAGE_CHARACTERS_MAX)
             return f'the broker rejects the credentials ("{message}"); {_credentials(login)}'
-        case NotAccepted() if login.uses_sasl:
+        # Other mechanisms are refused earlier, by an error.
+        case NotAccepted() if login.uses_sasl and login.mechanism == "OAUTHBEARER":
             return f"the broker rejects the credentials; {_credentials(login)}"
     return ""
 

@@ -10,12 +10,17 @@ from typing import Any
 
 from aiokafka.client import AIOKafkaClient
 from aiokafka.conn import AIOKafkaConnection, create_conn
-from aiokafka.errors import KafkaError, UnsupportedSaslMechanismError
+from aiokafka.errors import (
+    KafkaError,
+    SaslAuthenticationFailed,
+    UnsupportedSaslMechanismError,
+)
 from aiokafka.protocol.admin import SaslHandShakeRequest
 from aiokafka.protocol.metadata import MetadataRequest
 
 from schemas import client_parts
 from schemas.kafka_causes import Login, MechanismNotOffered, NotAccepted, cause_of
+from schemas.token_command import TokenCommand
 
 # A broker has this time to accept a connection and to answer.
 ADDRESS_S_MAX = 5.0
@@ -78,10 +83,12 @@ class _Probe:
 
     async def _check(self, host: str, port: int) -> tuple[str, set[Address]]:
         stage = "accept a connection: it is down, or a firewall drops the packets"
+        provider: TokenCommand | None = self._options["sasl_oauth_token_provider"]
+        token = ""
         try:
             # The command that prints a token has a longer time-out of its own.
-            if provider := self._options["sasl_oauth_token_provider"]:
-                await provider.token()
+            if provider:
+                token = await provider.token()
             async with asyncio.timeout(ADDRESS_S_MAX):
                 await _connect(host, port)
                 stage = "answer, but accepts connections: it hangs, or is no broker"
@@ -89,6 +96,8 @@ class _Probe:
         except TimeoutError:
             return f"within {ADDRESS_S_MAX:g} s it does not {stage}", set()
         except Exception as error:  # noqa: BLE001 - each of them is a reason to report
+            if provider and isinstance(error, NotAccepted | SaslAuthenticationFailed):
+                provider.forget(token)
             return cause_of(error, self._login), set()
 
     async def _ask(self, host: str, port: int) -> set[Address]:

@@ -13,6 +13,7 @@ from schemas.settings import Settings
 from schemas.token_command import is_command, token_provider
 
 KAFKA_PREFIX = "HOOKLINE_KAFKA_"
+_USES_NO_TLS = "uses no TLS; set it to SSL or SASL_SSL"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +60,8 @@ class KafkaSecurity(Settings):
         bool,
         "Whether the brokers' certificates must be for the names under which they are reached. "
         "Set it to false only if they are for other names and you cannot change that: any holder "
-        "of a certificate by these authorities could pose as a broker.",
+        "of a certificate by these authorities could pose as a broker. So false needs the file "
+        "with the authorities.",
     ] = True
 
     @property
@@ -92,10 +94,21 @@ class KafkaSecurity(Settings):
         if not self.uses_tls:
             yield from self._superfluous(
                 ("ca_file", "certificate_file", "key_file"),
-                "uses no TLS; set it to SSL or SASL_SSL",
+                _USES_NO_TLS,
             )
-        elif self.key_file and not self.certificate_file:
-            yield f"{KAFKA_PREFIX}KEY_FILE is set, but not {KAFKA_PREFIX}CERTIFICATE_FILE"
+            if not self.check_hostname:
+                yield (
+                    f"{KAFKA_PREFIX}CHECK_HOSTNAME is false, but {KAFKA_PREFIX}SECURITY_PROTOCOL "
+                    f"{self.security_protocol} {_USES_NO_TLS}"
+                )
+        else:
+            if self.key_file and not self.certificate_file:
+                yield f"{KAFKA_PREFIX}KEY_FILE is set, but not {KAFKA_PREFIX}CERTIFICATE_FILE"
+            if not self.check_hostname and not self.ca_file:
+                yield (
+                    f"{KAFKA_PREFIX}CHECK_HOSTNAME is false, but {KAFKA_PREFIX}CA_FILE is not set: "
+                    "any holder of a certificate that the system trusts could pose as a broker"
+                )
         for read in (self._user, self._password, self._context):
             try:
                 read()

@@ -11,7 +11,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.client import AIOKafkaClient
 from support.kafka.broker import LONG_SESSION_MS, running_broker
-from support.kafka.secured import OAUTH, PASSWORD, SCRAM, SecuredBroker
+from support.kafka.secured import OAUTH, PASSWORD, SCRAM, SecuredBroker, unsecured_token
 from support.kafka.wrong_settings import KAFKA, SERVERS, wrong_addresses, wrong_logins
 
 from ops.demo.embedded import child
@@ -98,6 +98,19 @@ async def test_a_token_command_that_hangs_is_the_cause(
     env = secured_broker.env(OAUTH) | {f"{KAFKA}TOKEN_COMMAND": "sleep 1000"}
     text = await failure(env)
     assert "the client has no token: HOOKLINE_KAFKA_TOKEN_COMMAND did not end within 0.6 s" in text
+
+
+async def test_a_token_that_the_broker_rejects_is_not_used_again(
+    secured_broker: SecuredBroker,
+) -> None:
+    """It may have been revoked long before it expires."""
+    day_s = 86_400
+    token = secured_broker.secret_file("revoked", unsecured_token("", valid_s=day_s))
+    env = secured_broker.env(OAUTH) | {f"{KAFKA}TOKEN_COMMAND": f"cat {token}"}
+    assert "the broker rejects the credentials" in await failure(env)
+    token.write_text(unsecured_token("hookline", valid_s=day_s))
+    async with started(AIOKafkaClient(**options(env)), 180) as client:
+        assert client.cluster.brokers()
 
 
 async def test_an_address_that_a_broker_advertises_is_named_too(tmp_path: Path) -> None:

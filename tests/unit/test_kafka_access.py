@@ -95,6 +95,19 @@ def test_options_are_read_again_from_the_files(files: dict[str, str]) -> None:
             ],
         ),
         (
+            {"SECURITY_PROTOCOL": "SSL", "CHECK_HOSTNAME": "false"},
+            [
+                (
+                    "CHECK_HOSTNAME is false, but CA_FILE is not set: any holder of a certificate "
+                    "that the system trusts could pose as a broker"
+                )
+            ],
+        ),
+        (
+            {"CHECK_HOSTNAME": "false"},
+            [f"CHECK_HOSTNAME is false, but {PLAINTEXT} uses no TLS; set it to SSL or SASL_SSL"],
+        ),
+        (
             {
                 "SECURITY_PROTOCOL": "SASL_PLAINTEXT",
                 "SASL_MECHANISM": "SCRAM-SHA-256",

@@ -18,7 +18,12 @@ from schemas.token_command import TokenCommand, TokenUnavailable
 
 def a_token(valid_s: float) -> str:
     """Return a JWT that expires in so many seconds."""
-    claims = json.dumps({"exp": time.time() + valid_s}).encode()
+    return a_token_with(time.time() + valid_s)
+
+
+def a_token_with(exp: float) -> str:
+    """Return a JWT with a claim "exp"."""
+    claims = json.dumps({"exp": exp}).encode()
     return f"e30.{base64.urlsafe_b64encode(claims).decode().rstrip('=')}.c2ln"
 
 
@@ -42,7 +47,13 @@ async def test_a_token_is_kept_until_shortly_before_it_expires(tmp_path: Path) -
     assert [await command.token() for _ in range(3)] == [soon, late, late]
 
 
-@pytest.mark.parametrize("token", ["opaque", "a.b.c", "e30.e30.", "e30.W10.", "..", "a.!.c"])
+@pytest.mark.parametrize(
+    "token",
+    [
+        *("opaque", "a.b.c", "e30.e30.", "e30.W10.", "..", "a.!.c"),
+        *(a_token_with(10**400), a_token_with(float("nan"))),
+    ],
+)
 async def test_a_token_that_does_not_say_when_it_expires_is_kept_for_a_while(
     tmp_path: Path, token: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -52,6 +63,45 @@ async def test_a_token_that_does_not_say_when_it_expires_is_kept_for_a_while(
     at = time.time() + token_command.OPAQUE_TOKEN_S
     monkeypatch.setattr(time, "time", lambda: at)
     assert await command.token() == "second"
+
+
+async def test_a_token_is_kept_for_a_limited_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its time may be in milliseconds, or its issuer may revoke it."""
+    long = a_token_with(time.time() * 1000)
+    command = printing(tmp_path, long, "second")
+    assert [await command.token() for _ in range(2)] == [long, long]
+    at = time.time() + token_command.TOKEN_S_MAX
+    monkeypatch.setattr(time, "time", lambda: at)
+    assert await command.token() == "second"
+
+
+async def test_a_token_that_may_be_rejected_is_forgotten(tmp_path: Path) -> None:
+    """An older token that was rejected does not end the use of the current one."""
+    first, second = a_token(3600), a_token(3601)
+    command = printing(tmp_path, first, second)
+    command.forget(await command.token())
+    assert await command.token() == second
+    command.forget(first)
+    assert await command.token() == second
+
+
+async def test_a_command_that_fails_does_not_run_again_immediately(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last failure is raised again for a while."""
+    runs = tmp_path / "runs"
+    command = TokenCommand(shlex.join(["sh", "-c", 'echo >> "$0"; false', str(runs)]))
+    for _ in range(5):
+        with pytest.raises(TokenUnavailable, match="ended with code 1 and printed nothing"):
+            await command.token()
+    assert runs.read_text() == "\n"
+    at = time.monotonic() + token_command.FAILURE_S
+    monkeypatch.setattr(time, "monotonic", lambda: at)
+    with pytest.raises(TokenUnavailable):
+        await command.token()
+    assert runs.read_text() == "\n\n"
 
 
 async def test_connections_that_open_together_share_one_run(tmp_path: Path) -> None:
@@ -100,3 +150,31 @@ async def test_a_command_that_does_not_end_is_killed(monkeypatch: pytest.MonkeyP
     with pytest.raises(TokenUnavailable, match="did not end within"):
         await TokenCommand(f"sh -c 'sleep {argument} & wait'").token()
     assert not running(argument)
+
+
+async def test_a_child_in_the_background_does_not_delay_the_token() -> None:
+    """It keeps the output open; it is killed, and no file stays open."""
+    argument = f"1000.{secrets.randbelow(10**12)}"
+    command = TokenCommand(f"sh -c 'sleep {argument} & echo token'")
+    # The event loop opens files of its own for the first process.
+    await TokenCommand("echo token").token()
+    files = open_files()
+    assert await command.token() == "token"
+    assert not running(argument)
+    assert open_files() == files
+
+
+async def test_a_child_in_a_session_of_its_own_does_not_delay_the_token() -> None:
+    """It cannot be found, so it runs on, without a file of ours."""
+    argument = f"3.{secrets.randbelow(10**12)}"
+    files = open_files()
+    assert (
+        await TokenCommand(f"sh -c 'setsid sleep {argument} & sleep 0.5; echo token'").token()
+        == "token"
+    )
+    assert open_files() == files
+
+
+def open_files() -> int:
+    """Return how many files this process has open."""
+    return len(list(Path("/proc/self/fd").iterdir()))

@@ -71,7 +71,10 @@ def wrong_addresses(broker: SecuredBroker) -> dict[str, Wrong]:
             "set HOOKLINE_KAFKA_CA_FILE to the certificates of the authority that signed it",
         ),
         "expired": Wrong(
-            EXPIRED, {}, "the broker's certificate has expired; renew it at the broker"
+            EXPIRED,
+            {},
+            "the broker's certificate, or one of the authorities that signed it, has expired; "
+            "renew it at the broker, or in HOOKLINE_KAFKA_CA_FILE",
         ),
         "other name": Wrong(
             SCRAM,
@@ -100,8 +103,8 @@ def wrong_logins(broker: SecuredBroker) -> dict[str, Wrong]:
             MUTUAL,
             foreign,
             "the broker ended the TLS handshake (SSLV3_ALERT_CERTIFICATE_UNKNOWN); check "
-            "HOOKLINE_KAFKA_CERTIFICATE_FILE: the broker must trust its authority, and it must "
-            "not have expired",
+            "HOOKLINE_KAFKA_CERTIFICATE_FILE: it must be set, the broker must trust its authority, "
+            "and it must not have expired",
         ),
         "mechanism": Wrong(
             SCRAM,
