@@ -24,7 +24,7 @@ _PROTOCOL = f"{_PREFIX}SECURITY_PROTOCOL"
 _NOT_YET_VALID, _EXPIRED, _OTHER_NAMES = 9, 10, {62, 64}
 # The parts of alerts of TLS that are about the client's certificate.
 _ABOUT_CERTIFICATES = ("CERTIFICATE", "UNKNOWN_CA", "ACCESS_DENIED")
-# What servers of other protocols send where Kafka sends the length of an answer, as a number.
+# The first four bytes of answers of other protocols, where Kafka sends the length, as numbers.
 _TLS_ALERT, _HTTP = b"\x15\x03", b"HTTP"
 
 

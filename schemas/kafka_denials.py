@@ -1,4 +1,4 @@
-"""What Kafka does not authorize a client to use, as a text that names both."""
+"""Write errors of authorization as texts that name the resource and the principal."""
 
 from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import (

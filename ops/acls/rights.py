@@ -22,7 +22,7 @@ _ORIGIN_DIGITS = "0123456789abcdef"
 
 
 class Right(NamedTuple):
-    """What may be done to a resource, or to all whose names begin with `name`."""
+    """The operations that are allowed on a resource, or to all whose names begin with `name`."""
 
     kind: ResourceType
     name: str
@@ -64,7 +64,7 @@ def _consumer(group: str) -> tuple[Right, ...]:
     )
 
 
-# What `hookline status` and the statistics ask for.
+# The rights to what `hookline status` and the statistics ask for.
 _STATISTICS = (
     _topic(CALLBACKS.name, _READ, _DESCRIBE_CONFIGS),
     _topic(DEAD_LETTERS.name, _READ),

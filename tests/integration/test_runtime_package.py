@@ -22,7 +22,7 @@ from schemas.topics import CALLBACKS
 
 ROOT = Path(__file__).parents[2]
 OURS = ("schemas", "ops", "consumers", "ingress")
-# What each of the team's packages contains, and how its program finds out whose package it got.
+# The content of each of the team's packages, by which its program knows whose package it got.
 THE_TEAMS = 'OWNER: str = "the team"\n'
 CHECK_OWNERS = "".join(
     f"import {name}\nassert {name}.OWNER == 'the team'\n{name}_owner: str = {name}.OWNER\n"

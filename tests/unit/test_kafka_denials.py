@@ -1,4 +1,4 @@
-"""What Kafka does not authorize is named, if the error has a name."""
+"""A text names the resource that Kafka does not authorize, if the error has its name."""
 
 import pytest
 from aiokafka.client import AIOKafkaClient

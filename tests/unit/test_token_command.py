@@ -57,7 +57,7 @@ async def test_a_token_is_kept_until_shortly_before_it_expires(tmp_path: Path) -
 async def test_a_token_that_does_not_say_when_it_expires_is_kept_for_a_while(
     tmp_path: Path, token: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whatever its form is."""
+    """This holds for each form of the output."""
     command = printing(tmp_path, token, "second")
     assert [await command.token() for _ in range(2)] == [token, token]
     at = time.time() + token_command.OPAQUE_TOKEN_S

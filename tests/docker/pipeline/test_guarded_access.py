@@ -1,4 +1,4 @@
-"""Who reaches what in docker compose: users, networks, passwords, and Kafka for other machines."""
+"""Access in docker compose: users, networks, passwords, and Kafka for other machines."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""What tests of ACLs do: apply tables, list and add ACLs, and try to read, write and commit."""
+"""Acts of tests of ACLs: apply tables, list and add ACLs, try to read, write and commit."""
 
 import asyncio
 import contextlib

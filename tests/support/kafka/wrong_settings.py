@@ -30,7 +30,7 @@ CHECK_CREDENTIALS = (
 
 
 class Wrong(NamedTuple):
-    """What is wrong: variables that are changed, "" to remove one; and the cause without it."""
+    """A fault: the variables that it changes, "" to remove one; and the cause without it."""
 
     listener: str
     changes: Mapping[str, str]
