@@ -20,8 +20,8 @@ from ops.demo.embedded.jars import jars
 FOLDER = Path(__file__).parents[3] / "examples" / "subscribers"
 # The group that the README names. Each test has a broker without groups.
 GROUP = "my-team"
-# The tools that the programs of a language need on this machine, and their packages. Three processes test
-# two languages each, first those that take long to install or compile.
+# The tools that the programs of a language need on this machine, and their packages. Three
+# processes test two languages each, first those that take long to install or compile.
 TOOLS = {
     "go": {"go": "Go 1.26 or newer"},
     "python": {},
