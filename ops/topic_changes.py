@@ -158,9 +158,9 @@ async def _create(admin: AIOKafkaAdminClient, wanted: WantedTopic, replicas: int
         wanted.topic.name, wanted.new_partitions, replicas, topic_configs=wanted.new_configs()
     )
     response = await admin.create_topics([new])
-    if _already_there(response):
+    if already_there(response):
         return False
-    _check(response)
+    check_answer(response)
     return True
 
 
@@ -175,7 +175,7 @@ async def _existing(admin: AIOKafkaAdminClient, wanted: WantedTopic) -> Existing
             f"Kafka cannot describe {name} yet: {for_code(description['error_code'])}"
         )
     (response,) = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, name)])
-    _check(response)
+    check_answer(response)
     entries = [
         entry
         for resource in response.to_object()["resources"]
@@ -196,13 +196,13 @@ async def _existing(admin: AIOKafkaAdminClient, wanted: WantedTopic) -> Existing
 async def _change(admin: AIOKafkaAdminClient, topic: ExistingTopic) -> None:
     if topic.added_partitions:
         total = topic.partitions + topic.added_partitions
-        _check(await admin.create_partitions({topic.name: NewPartitions(total)}))
+        check_answer(await admin.create_partitions({topic.name: NewPartitions(total)}))
     if topic.changes:
         # AlterConfigs resets every configuration that the request lacks, also an operator's.
         configs = {**topic.own_configs, **topic.changes}
         resource = ConfigResource(ConfigResourceType.TOPIC, topic.name, configs)
         for response in await admin.alter_configs([resource]):
-            _check(response)
+            check_answer(response)
 
 
 @asynccontextmanager
@@ -217,7 +217,14 @@ async def _admin(kafka: KafkaAccess) -> AsyncIterator[AIOKafkaAdminClient]:
         raise ClusterNotReady(outage_text(kafka, error)) from error
 
 
-def _check(response: Any) -> None:
+def check_answer(response: Any) -> None:
+    """
+    Return if Kafka has done what an admin client has asked for.
+
+    Raises:
+        ClusterRefused: Kafka refused it; the text has the reason.
+        KafkaError: Kafka does not authorize it.
+    """
     for code, subject, message in _errors(response):
         if code:
             error = for_code(code)
@@ -231,7 +238,8 @@ def _check(response: Any) -> None:
             raise kind(f"Kafka refused: {error.__name__}: {message}")
 
 
-def _already_there(response: Any) -> bool:
+def already_there(response: Any) -> bool:
+    """Return whether the topic to create exists."""
     return [code for code, *_ in _errors(response)] == [TopicAlreadyExistsError.errno]
 
 

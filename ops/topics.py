@@ -7,7 +7,7 @@ import click
 from click.core import ParameterSource
 
 from ops.acls.apply import apply_acls, planned_acls
-from ops.acls.table import read_table
+from ops.acls.table import UnusableTable, read_table
 from ops.options import bounded
 from ops.terminal import echo, run, waiting
 from ops.topic_changes import Mode, apply_wanted
@@ -76,6 +76,11 @@ def _apply(
         raise click.UsageError("--allow-delete needs --acls, and excludes --create-only")
     # Read the file first: a fault in it must not leave half of the work done.
     acls = None if acls_file is None else read_table(acls_file).entries()
+    if allow_delete and not acls:
+        raise UnusableTable(
+            f"{acls_file} names no principal, so --allow-delete would remove every ACL that was"
+            " made, and stop every service: check the file, or remove them by kafka-acls.sh"
+        )
     wanted = _wanted(**of_topics)
     mode = Mode(
         creates_only=create_only, is_dry_run=dry_run, allows_record_deletion=allow_record_deletion

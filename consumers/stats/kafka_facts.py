@@ -5,24 +5,32 @@ Only committed records count. Nothing is written, and no group is joined.
 """
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, TopicAuthorizationFailedError, for_code
 from aiokafka.structs import OffsetAndMetadata
 
 from consumers.stats.dead_letter_actions import ActionFollower
 from consumers.stats.dead_letter_counts import DeadLetters, count_dead_letters
 from consumers.stats.process_statuses import SilentProcess
+from schemas.client_parts import inner_client
 from schemas.clients import kafka_failures, started
 from schemas.kafka_access import KafkaAccess
+from schemas.kafka_denials import DENIALS, denial_of
+from schemas.kafka_outage import NotAuthorized
 from schemas.topic_ids import topic_id_of
 from schemas.topics import ACTIONS, CALLBACKS, DEAD_LETTERS
+
+log = logging.getLogger(__name__)
 
 # Kafka must answer all questions in this time.
 KAFKA_S_MAX = 2.5
@@ -63,8 +71,17 @@ async def ask_kafka(
         async with asyncio.timeout(KAFKA_S_MAX), _clients(kafka) as (reader, admin):
             with kafka_failures():
                 return await _facts(reader, admin, groups, follower)
+    except NotAuthorized as error:
+        _warn(str(error))
+        return SilentProcess()
     except (KafkaError, TimeoutError):
         return SilentProcess()
+
+
+# Kafka is asked again and again: each missing right is logged once.
+@lru_cache(maxsize=100)
+def _warn(denial: str) -> None:
+    log.warning("the statistics lack a right, so a part of them is missing: %s", denial)
 
 
 @asynccontextmanager
@@ -135,6 +152,9 @@ async def _committed(
         offsets: dict[TopicPartition, OffsetAndMetadata] = await admin.list_consumer_group_offsets(
             group
         )
+    except DENIALS as error:
+        _warn(str(denial_of(error, inner_client(admin))))
+        return {}
     except KafkaError:
         return {}
     return offsets
@@ -143,6 +163,8 @@ async def _committed(
 async def _retention_s(admin: AIOKafkaAdminClient, topic: str) -> float:
     (response,) = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, topic)])
     for resource in response.to_object()["resources"]:
+        if for_code(resource["error_code"]) in DENIALS:
+            raise for_code(resource["error_code"])(topic)
         for entry in resource["config_entries"]:
             if entry["config_names"] == "retention.ms" and int(entry["config_value"]) >= 0:
                 return int(entry["config_value"]) / 1000
@@ -153,7 +175,10 @@ async def _partitions(reader: AIOKafkaConsumer, topic: str) -> list[TopicPartiti
     """Return the partitions of a topic, none if it does not exist."""
     # aiokafka asks Kafka for a topic's partitions when it is assigned one of them.
     reader.assign([TopicPartition(topic, 0)])
-    await reader._client.force_metadata_update()  # noqa: SLF001
+    client: Any = inner_client(reader)
+    await client.force_metadata_update()
+    if topic in client.cluster.unauthorized_topics:
+        raise TopicAuthorizationFailedError(topic)
     numbers = reader.partitions_for_topic(topic) or ()
     return [TopicPartition(topic, number) for number in sorted(numbers)]
 

@@ -2,17 +2,25 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.client import AIOKafkaClient
-from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+from aiokafka.errors import KafkaError
 
 from ops.acls.entry import AclEntry
 from ops.acls.plan import AclPlan, plan_acls
-from ops.acls.record import RECORD_CONFIGS, RECORD_TOPIC, read_notes, recording
-from ops.acls.requests import AclsRefused, create_acls, delete_acls, list_acls
+from ops.acls.record import RECORD_TOPIC, AclRecord, Notes, read_notes, recording
+from ops.acls.record_topic import ensure_record_topic
+from ops.acls.requests import (
+    AclsRefused,
+    ChangesRefused,
+    cluster_id,
+    create_acls,
+    delete_acls,
+    list_acls,
+)
 from ops.failure import Failure
 from schemas.clients import kafka_failures, started
 from schemas.kafka_access import KafkaAccess
@@ -37,10 +45,11 @@ async def planned_acls(kafka: KafkaAccess, wanted: Collection[AclEntry]) -> AclP
         AclsUnfinished: Kafka does not answer.
     """
     async with _client(kafka) as client:
-        present = await list_acls(client)
+        listed = await list_acls(client)
         known = {topic["topic"] for topic in await _topics(kafka)}
-        made = (await read_notes(kafka)).made if RECORD_TOPIC in known else set[AclEntry]()
-        return plan_acls(wanted, made, present)
+        notes = await read_notes(kafka) if RECORD_TOPIC in known else Notes()
+        notes.check_cluster(await cluster_id(client))
+        return plan_acls(wanted, notes.made, listed.by_any, uncertain=notes.uncertain)
 
 
 async def apply_acls(
@@ -59,18 +68,39 @@ async def apply_acls(
     async with _client(kafka) as client:
         # List first: without an authorizer, not even the record is made.
         await list_acls(client)
-        await _create_record_topic(kafka, replicas)
-        async with recording(kafka) as record:
-            plan = plan_acls(wanted, record.made, await list_acls(client))
-            await record.note(plan.added)
-            await create_acls(client, plan.added)
+        await ensure_record_topic(kafka, replicas)
+        async with recording(kafka, await cluster_id(client)) as record:
+            present = (await list_acls(client)).by_any
+            plan = plan_acls(wanted, record.made, present, uncertain=record.uncertain)
+            await _create(client, record, plan.added)
             # A service may need the new ACLs to go on without the old ones.
-            await _until_listed(client, lambda present: present.issuperset(plan.added))
+            await _until_listed(client, record, wanted)
             deleted = plan.unwanted if allows_deletion else []
-            await delete_acls(client, deleted)
-            await _until_listed(client, lambda present: present.isdisjoint(deleted))
+            await _delete(client, record, deleted)
+            await _until_listed(client, record, wanted, without=deleted)
             await record.finish(deleted=deleted, gone=plan.gone)
     return plan
+
+
+async def _create(client: AIOKafkaClient, record: AclRecord, entries: list[AclEntry]) -> None:
+    await record.note_changing(entries)
+    try:
+        await create_acls(client, entries)
+    except ChangesRefused as error:
+        await record.note_made(error.done)
+        await record.forget(error.untouched)
+        raise
+    await record.note_made(entries)
+
+
+async def _delete(client: AIOKafkaClient, record: AclRecord, entries: list[AclEntry]) -> None:
+    # The note also checks, directly before the deletion, that no other command has begun.
+    await record.note_changing(entries)
+    try:
+        await delete_acls(client, entries)
+    except ChangesRefused as error:
+        await record.note_made(error.untouched)
+        raise
 
 
 @asynccontextmanager
@@ -98,18 +128,20 @@ async def _topics(kafka: KafkaAccess) -> list[dict[str, object]]:
         return topics
 
 
-async def _create_record_topic(kafka: KafkaAccess, replicas: int) -> None:
-    new = NewTopic(RECORD_TOPIC, 1, replicas, topic_configs=RECORD_CONFIGS)
-    async with started(AIOKafkaAdminClient(**kafka.options()), TIMEOUT_S, kafka) as admin:
-        answer = (await admin.create_topics([new])).to_object()
-    for result in answer["topic_errors"]:
-        if result["error_code"] not in (0, TopicAlreadyExistsError.errno):
-            raise for_code(result["error_code"])(RECORD_TOPIC)
-
-
-async def _until_listed(client: AIOKafkaClient, shows: Callable[[set[AclEntry]], bool]) -> None:
+async def _until_listed(
+    client: AIOKafkaClient,
+    record: AclRecord,
+    wanted: Collection[AclEntry],
+    *,
+    without: Collection[AclEntry] = (),
+) -> None:
     deadline = time.monotonic() + VISIBLE_S_MAX
-    while not shows(await list_acls(client)):
+    while True:
+        listed = await list_acls(client)
+        if listed.by_all.issuperset(wanted) and listed.by_any.isdisjoint(without):
+            return
         if time.monotonic() > deadline:
-            raise TimeoutError(f"the brokers do not list the change within {VISIBLE_S_MAX:g} s")
+            # Another command may have undone the change.
+            await record.check()
+            raise TimeoutError(f"not all brokers list the change within {VISIBLE_S_MAX:g} s")
         await asyncio.sleep(VISIBLE_INTERVAL_S)

@@ -1,9 +1,11 @@
 """
 The record of the ACLs that the command has made: a compacted topic, with a key for each of them.
 
-An entry is noted before it is created, and forgotten after it was deleted, so at any kill the
-record has all that was made. The transactional id is fixed: the start of a command fences one that
-runs, and the new one has everything that the former has noted (docs/decisions/0044-acls.md).
+An entry is noted as one that changes before it is created or deleted, as made once Kafka has
+acknowledged its creation, and is forgotten after it was deleted. So at any kill the record has all
+that was made, and no entry counts as made that may be of others. The transactional id is fixed: the
+start of a command fences one that runs, and each note fails if that has happened
+(docs/decisions/0044-acls.md).
 """
 
 import asyncio
@@ -11,6 +13,7 @@ import contextlib
 import secrets
 from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import ProducerFenced
@@ -28,9 +31,17 @@ RECORD_CONFIGS = {"cleanup.policy": "compact"}
 TRANSACTIONAL_ID = "hookline-acls"
 TIMEOUT_S = 30.0
 _MADE = b"made"
+# A command is about to create or to delete it; if the command was ended there, it is not known
+# whose an ACL with these parts is.
+_CHANGING = b"changing"
+# The id of the cluster whose ACLs these are: tools copy topics from one cluster to another.
+_CLUSTER = b"cluster "
 # A command writes a claim before it reads, and removes it at its end. Its transaction ends what an
 # earlier one left open, and a reader who has seen the claim has seen all earlier records.
-_CLAIM = b"claim "
+_CLAIM, _BEGUN = b"claim ", b"begun"
+
+
+Key = TypeVar("Key")
 
 
 class TakenOver(Failure):
@@ -38,77 +49,133 @@ class TakenOver(Failure):
 
 
 class NotARecord(Failure):
-    """The topic has a record that the command did not write."""
+    """The topic has a record that the command did not write for this cluster."""
 
 
 @dataclass(frozen=True, slots=True)
 class Notes:
-    """The record's content: the ACLs that were made, and the claims of commands without an end."""
+    """
+    The record's content: the ACLs that were made, and the claims of commands without an end.
+
+    A command was ended while it created or deleted those of `uncertain`.
+    """
 
     made: set[AclEntry] = field(default_factory=set)
+    uncertain: set[AclEntry] = field(default_factory=set)
     claims: set[bytes] = field(default_factory=set)
+    clusters: set[str] = field(default_factory=set)
+
+    def check_cluster(self, cluster: str) -> None:
+        """
+        Return if the notes are about the ACLs of `cluster`.
+
+        Raises:
+            NotARecord: they are a copy from another one.
+        """
+        if others := sorted(self.clusters - {cluster}):
+            raise NotARecord(
+                f"{RECORD_TOPIC} has the notes of the cluster {others[0]}, and this is the cluster"
+                f" {cluster}; no ACL was changed. Do not copy that topic between clusters, and"
+                " delete it in this one: ACLs that exist then are not removed by hookline any more"
+            )
 
 
 class AclRecord:
-    """Use `recording`."""
+    """Use `recording`. Each method raises TakenOver if another command has begun."""
 
     def __init__(self, producer: AIOKafkaProducer, notes: Notes, claim: bytes) -> None:
         self._producer = producer
         self._notes = notes
+        self._claim = claim
         # A command that was killed, or that this one has fenced, may still have a request under
         # way that creates what it has noted.
         self.has_unfinished = notes.claims != {claim}
 
     @property
     def made(self) -> frozenset[AclEntry]:
-        """The entries that were noted as made by a command."""
+        """The entries that were made by a command."""
         return frozenset(self._notes.made)
 
-    async def note(self, entries: Iterable[AclEntry]) -> None:
+    @property
+    def uncertain(self) -> frozenset[AclEntry]:
+        """The entries of which it is not known whether a command made them."""
+        return frozenset(self._notes.uncertain)
+
+    async def check(self) -> None:
         """
-        Return once Kafka has the note that `entries` are made by this command.
+        Return if no other command has begun.
+
+        Raises:
+            TakenOver: another command has begun.
+            KafkaError, TimeoutError: that is not known.
+        """
+        await _write(self._producer, {self._claim: _BEGUN})
+
+    async def note_changing(self, entries: Iterable[AclEntry]) -> None:
+        """
+        Return once Kafka has the note that this command is about to create or delete `entries`.
 
         Raises:
             TakenOver: another command has begun; nothing was noted.
             KafkaError, TimeoutError: they may or may not have been noted.
         """
-        new = set(entries) - self.made
-        if new:
-            await _write(self._producer, {encoded(entry): _MADE for entry in new})
-        self._notes.made.update(new)
+        await _write(self._producer, {encoded(entry): _CHANGING for entry in entries})
 
-    async def finish(self, *, deleted: Iterable[AclEntry], gone: Iterable[AclEntry]) -> None:
+    async def note_made(self, entries: Iterable[AclEntry]) -> None:
         """
-        Return once Kafka has the note that this command has ended, and that these ACLs are gone.
+        Return once Kafka has the note that a command has made `entries`.
 
-        `deleted` were deleted by this command, `gone` were not there when it began. The latter are
-        kept noted if an unfinished command may still create them.
+        Raises:
+            TakenOver: another command has begun; nothing was noted.
+            KafkaError, TimeoutError: they may or may not have been noted.
+        """
+        await _write(self._producer, {encoded(entry): _MADE for entry in entries})
+
+    async def forget(self, entries: Iterable[AclEntry]) -> None:
+        """
+        Return once Kafka has the note that no command has made `entries`, which do not exist.
+
+        They are uncertain instead if an unfinished command may still create them.
 
         Raises:
             TakenOver: another command has begun; nothing was noted.
             KafkaError, TimeoutError: it may or may not have been noted.
         """
-        forgotten = {*deleted, *(() if self.has_unfinished else gone)}
-        keys = [*map(encoded, forgotten), *self._notes.claims]
-        await _write(self._producer, dict.fromkeys(keys))
+        value = _CHANGING if self.has_unfinished else None
+        await _write(self._producer, dict.fromkeys(map(encoded, entries), value))
+
+    async def finish(self, *, deleted: Iterable[AclEntry], gone: Iterable[AclEntry]) -> None:
+        """
+        Return once Kafka has the note that this command has ended, and that these ACLs are gone.
+
+        `deleted` were deleted by this command, `gone` were not there when it began; see `forget`.
+
+        Raises:
+            TakenOver: another command has begun; nothing was noted.
+            KafkaError, TimeoutError: it may or may not have been noted.
+        """
+        await self.forget(gone)
+        await _write(self._producer, dict.fromkeys([*map(encoded, deleted), *self._notes.claims]))
 
 
 @contextlib.asynccontextmanager
-async def recording(kafka: KafkaAccess) -> AsyncIterator[AclRecord]:
+async def recording(kafka: KafkaAccess, cluster: str) -> AsyncIterator[AclRecord]:
     """
-    Yield the record, and end every other command that has it.
+    Yield the record of `cluster`, and end every other command that has it.
 
     Raises:
         KafkaError, TimeoutError: Kafka does not answer, or the topic does not exist.
-        NotARecord: the topic has records that the command did not write.
+        NotARecord: the topic has records that the command did not write for this cluster.
     """
     producer = AIOKafkaProducer(
         **kafka.options(), transactional_id=TRANSACTIONAL_ID, request_timeout_ms=5000
     )
     claim = _CLAIM + secrets.token_hex(16).encode()
     async with started(producer, TIMEOUT_S, kafka):
-        await _write(producer, {claim: b"begun"})
-        yield AclRecord(producer, await read_notes(kafka), claim)
+        await _write(producer, {claim: _BEGUN, _CLUSTER + cluster.encode(): b""})
+        notes = await read_notes(kafka)
+        notes.check_cluster(cluster)
+        yield AclRecord(producer, notes, claim)
 
 
 async def read_notes(kafka: KafkaAccess) -> Notes:
@@ -132,20 +199,36 @@ async def read_notes(kafka: KafkaAccess) -> Notes:
 
 def _apply(record: ConsumerRecord[bytes, bytes], notes: Notes) -> None:
     key = record.key or b""
-    change = set.discard if record.value is None else set.add
     if key.startswith(_CLAIM):
-        change(notes.claims, key)
-        return
+        _set(notes.claims, key, record)
+    elif key.startswith(_CLUSTER):
+        _set(notes.clusters, key.removeprefix(_CLUSTER).decode(errors="replace"), record)
+    else:
+        _apply_entry(key, record, notes)
+
+
+def _set(values: set[Key], key: Key, record: ConsumerRecord[bytes, bytes]) -> None:
+    (set.discard if record.value is None else set.add)(values, key)
+
+
+def _apply_entry(key: bytes, record: ConsumerRecord[bytes, bytes], notes: Notes) -> None:
     try:
-        change(notes.made, decoded(key))
-    except ValueError:
+        entry = decoded(key)
+        kind = {_MADE: notes.made, _CHANGING: notes.uncertain, None: None}[record.value]
+    except (ValueError, KeyError):
         raise NotARecord(
             f"{RECORD_TOPIC} has a record at offset {record.offset} that hookline did not write, so"
             " it is not known which ACLs are its own; no ACL was changed"
         ) from None
+    notes.made.discard(entry)
+    notes.uncertain.discard(entry)
+    if kind is not None:
+        kind.add(entry)
 
 
 async def _write(producer: AIOKafkaProducer, values: Mapping[bytes, bytes | None]) -> None:
+    if not values:
+        return
     try:
         async with producer.transaction():
             sent = [

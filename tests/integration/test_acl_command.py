@@ -17,6 +17,7 @@ from ops.acls.apply import AclsUnfinished, apply_acls, planned_acls
 from ops.acls.requests import AclsRefused
 from ops.acls.table import AclTable
 from ops.demo.embedded.kafka import EmbeddedKafka
+from ops.failure import ExitCode
 from schemas.kafka_access import KafkaAccess
 from schemas.topics import CALLBACKS
 
@@ -45,6 +46,9 @@ async def test_the_command_plans_and_applies(
     assert f"{line}created\n" in output
     assert "ACLs: 2 new, 0 unchanged, " in output
     file.write_text("")
+    output = await hookline(env, "topics", "apply", "--allow-delete", code=ExitCode.UNREADABLE)
+    assert "acls.toml names no principal, so --allow-delete would remove every ACL" in output
+    file.write_text(f'[services]\narchive = ["User:{user}-other"]\n')
     output = await hookline(env, "topics", "apply")
     assert f"{line}not wanted any more (to remove it: --allow-delete)\n" in output
     output = await hookline(env, "topics", "apply", "--dry-run", "--allow-delete")
@@ -52,6 +56,7 @@ async def test_the_command_plans_and_applies(
     assert subscribing(user).entries() <= await listed(secured_broker)
     assert f"{line}removed\n" in await hookline(env, "topics", "apply", "--allow-delete")
     assert not subscribing(user).entries() & await listed(secured_broker)
+    await apply_table(secured_broker, AclTable())
 
 
 async def test_the_commands_of_the_docs_work(secured_broker: SecuredBroker, tmp_path: Path) -> None:

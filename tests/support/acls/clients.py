@@ -16,7 +16,8 @@ from support.kafka.secured import SecuredBroker
 from ops.acls.apply import apply_acls
 from ops.acls.entry import AclEntry
 from ops.acls.plan import AclPlan
-from ops.acls.requests import create_acls, list_acls
+from ops.acls.record import AclRecord, recording
+from ops.acls.requests import cluster_id, create_acls, delete_acls, list_acls
 from ops.acls.table import AclTable, Subscriber
 from schemas.clients import started
 from schemas.kafka_access import KafkaAccess
@@ -34,14 +35,31 @@ async def admin(broker: SecuredBroker) -> AsyncIterator[AIOKafkaClient]:
 async def listed(broker: SecuredBroker) -> set[AclEntry]:
     """Return all ACLs."""
     async with admin(broker) as client:
-        return await list_acls(client)
+        return (await list_acls(client)).by_all
+
+
+@contextlib.asynccontextmanager
+async def record_of(broker: SecuredBroker) -> AsyncIterator[AclRecord]:
+    """Yield the record, as a command does that begins."""
+    async with admin(broker) as client:
+        cluster = await cluster_id(client)
+    async with recording(access_of(broker), cluster) as record:
+        yield record
+
+
+async def remove(broker: SecuredBroker, entries: set[AclEntry]) -> None:
+    """Delete ACLs as others do, and return when the broker does not list them."""
+    async with admin(broker) as client:
+        await delete_acls(client, entries)
+        while entries & (await list_acls(client)).by_any:  # noqa: ASYNC110 - the broker says it
+            await asyncio.sleep(0.02)
 
 
 async def add_foreign(broker: SecuredBroker, entries: set[AclEntry]) -> None:
     """Create ACLs as others do, and return when the broker lists them."""
     async with admin(broker) as client:
         await create_acls(client, entries)
-        while not entries <= await list_acls(client):  # noqa: ASYNC110 - the broker says it
+        while not entries <= (await list_acls(client)).by_all:  # noqa: ASYNC110 - the broker says it
             await asyncio.sleep(0.02)
 
 
