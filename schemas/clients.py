@@ -33,6 +33,8 @@ log = logging.getLogger(__name__)
 STOP_TIMEOUT_S = 5.0
 CLOSE_TIMEOUT_S = 2.0
 CLOSE_RETRY_INTERVAL_S = 0.02
+# A client that has run for so long has used the brokers' addresses, so they are no wrong settings.
+SETTINGS_PROVEN_S = 60.0
 # Exceptions that aiokafka raises, besides KafkaError, when a connection breaks: a transport that
 # uvloop has closed (aiokafka#1038), a connection or a broker that is no longer in a table, an
 # answer that is cut off. docs/decisions/0008-group-client.md has the places.
@@ -98,12 +100,13 @@ def known_connections(producer: AIOKafkaProducer) -> list[AIOKafkaConnection]:
 
 @contextlib.asynccontextmanager
 async def started(
-    client: SomeClient, seconds: float, kafka: KafkaAccess | None = None
+    client: SomeClient, seconds: float, kafka: KafkaAccess | None = None, *, probes: bool = True
 ) -> AsyncIterator[SomeClient]:
     """
     Start `client` and yield it; nothing of it is left on exit.
 
     If `kafka` is given, the client uses the current content of its files for new connections.
+    Without `probes` no cause is looked for, which takes longer than the start.
 
     Raises:
         KafkaUnreachable: it cannot be used with its settings; the text has the cause.
@@ -112,15 +115,18 @@ async def started(
         TimeoutError: it did not start within `seconds`.
     """
     inner = client_parts.inner_client(client)
-    has_started = False
+    clock = asyncio.get_running_loop().time
+    started_at: float | None = None
     try:
         async with _running(client, seconds, kafka):
-            has_started = True
+            started_at = clock()
             yield client
     except (KafkaConnectionError, NodeNotReadyError, TimeoutError) as error:
         # The addresses of brokers are used only after the start.
-        is_cause_unknown = not has_started or isinstance(error, NodeNotReadyError)
-        if is_cause_unknown and (cause := await why_unreachable(inner)):
+        is_cause_unknown = started_at is None or (
+            isinstance(error, NodeNotReadyError) and clock() - started_at < SETTINGS_PROVEN_S
+        )
+        if probes and is_cause_unknown and (cause := await why_unreachable(inner, error)):
             raise KafkaUnreachable(cause) from error
         raise
     except ExplainedFailure:

@@ -19,7 +19,14 @@ from aiokafka.protocol.admin import SaslHandShakeRequest
 from aiokafka.protocol.metadata import MetadataRequest
 
 from schemas import client_parts
-from schemas.kafka_causes import Login, MechanismNotOffered, NotAccepted, cause_of
+from schemas.kafka_causes import (
+    MESSAGE_CHARACTERS_MAX,
+    Login,
+    MechanismNotOffered,
+    NotAccepted,
+    cause_of,
+)
+from schemas.printable import printable
 from schemas.token_command import TokenCommand
 
 # A broker has this time to accept a connection and to answer.
@@ -30,9 +37,11 @@ ADDRESSES_MAX = 8
 Address = tuple[str, int]
 
 
-async def why_unreachable(client: AIOKafkaClient) -> str:
+async def why_unreachable(client: AIOKafkaClient, error: Exception) -> str:
     """
     Return why `client` cannot use Kafka; "" if each of the brokers can be used now.
+
+    The text has `error`, with which the client failed, if only some addresses cannot be used.
 
     Takes at most twice ADDRESS_S_MAX: for the addresses of the settings and for those that the
     brokers advertise; more only if a command prints the token.
@@ -42,7 +51,7 @@ async def why_unreachable(client: AIOKafkaClient) -> str:
     advertised = await probe.check(servers)
     if advertised:
         await probe.check(advertised - {*servers})
-    return probe.report()
+    return probe.report(error)
 
 
 def login_of(client: AIOKafkaClient) -> Login:
@@ -62,6 +71,7 @@ class _Probe:
         self._options = client_parts.connection_options(client)
         self._login = login_of(client)
         self._causes: dict[str, list[str]] = {}
+        self._has_usable_address = False
 
     async def check(self, addresses: Iterable[Address]) -> set[Address]:
         """Connect to `addresses`, all at once; return those that the brokers advertise."""
@@ -72,14 +82,20 @@ class _Probe:
             advertised |= brokers
             if cause:
                 self._causes.setdefault(cause, []).append(f"{host}:{port}")
+            else:
+                self._has_usable_address = True
         return advertised
 
-    def report(self) -> str:
-        """Return a sentence for each cause."""
-        return ". ".join(
+    def report(self, error: Exception) -> str:
+        """Return a sentence for each cause, and `error` if it may have another cause."""
+        sentences = [
             f"Kafka at {', '.join(addresses)} cannot be used: {cause}"
             for cause, addresses in self._causes.items()
-        )
+        ]
+        if sentences and self._has_usable_address:
+            failure = printable(repr(error), MESSAGE_CHARACTERS_MAX)
+            sentences.append(f"Other addresses can be used; the client failed with: {failure}")
+        return ". ".join(sentences)
 
     async def _check(self, host: str, port: int) -> tuple[str, set[Address]]:
         stage = "accept a connection: it is down, or a firewall drops the packets"

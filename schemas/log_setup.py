@@ -28,6 +28,7 @@ def log_to_stderr(form: Literal["json", "text"]) -> None:
     sys.unraisablehook = _log_unraisable
     threading.excepthook = _log_exception_of_thread
     # The callers of aiokafka report its errors themselves; its own log would repeat them.
+    # At DEBUG it would also contain passwords.
     logging.getLogger("aiokafka").setLevel("CRITICAL")
 
 

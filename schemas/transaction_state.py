@@ -9,7 +9,7 @@ from enum import Enum
 from typing import Any
 
 from aiokafka.client import AIOKafkaClient, ConnectionGroup, CoordinationType
-from aiokafka.errors import KafkaError, for_code
+from aiokafka.errors import KafkaError, TransactionalIdAuthorizationFailed, for_code
 from aiokafka.protocol.api import Request, RequestStruct, Response
 from aiokafka.protocol.types import (
     CompactArray,
@@ -57,15 +57,24 @@ async def last_transaction_outcome(kafka: KafkaAccess, transactional_id: str) ->
     client = AIOKafkaClient(**kafka.options())
     async with started(client, REQUEST_TIMEOUT_S, kafka), asyncio.timeout(REQUEST_TIMEOUT_S):
         with kafka_failures():
-            coordinator = await client.coordinator_lookup(
-                CoordinationType.TRANSACTION, transactional_id
-            )
+            coordinator = await _coordinator(client, transactional_id)
             state = await transaction_state(client, coordinator, transactional_id)
     if state in _ABORTED_STATES:
         return TransactionOutcome.ABORTED
     if state in _COMMITTED_STATES:
         return TransactionOutcome.COMMITTED
     return TransactionOutcome.FORGOTTEN
+
+
+async def _coordinator(client: AIOKafkaClient, transactional_id: str) -> int:
+    try:
+        coordinator: int = await client.coordinator_lookup(
+            CoordinationType.TRANSACTION, transactional_id
+        )
+    except TransactionalIdAuthorizationFailed as denied:
+        # aiokafka raises the error without the id.
+        raise TransactionalIdAuthorizationFailed(transactional_id) from denied
+    return coordinator
 
 
 async def transaction_state(client: AIOKafkaClient, coordinator: int, transactional_id: str) -> str:

@@ -147,8 +147,12 @@ class KafkaDeadLetters:
             max_request_size=EXTENDED_RECORD_BYTES_LIMIT,
         )
         deadline = asyncio.get_running_loop().time() + SEND_TIMEOUT_S
-        # The time-out excludes the producer's shutdown: by then the record is acknowledged.
-        async with started(producer, SEND_TIMEOUT_S, self._kafka), asyncio.timeout_at(deadline):
+        # The time-out excludes the producer's shutdown: by then the record is acknowledged. A probe
+        # would take longer than a rebalance waits for this; the member itself reports the cause.
+        async with (
+            started(producer, SEND_TIMEOUT_S, self._kafka, probes=False),
+            asyncio.timeout_at(deadline),
+        ):
             with kafka_failures():
                 await producer.send_and_wait(
                     self._topic,

@@ -8,12 +8,17 @@ from aiokafka.errors import KafkaError, TopicAuthorizationFailedError
 
 from consumers.runtime.batch import Partition
 from consumers.runtime.kafka_availability import KafkaAvailability
+from consumers.runtime.outage_cause import OutageCause
 from consumers.runtime.source import CALL_TIMEOUT_S
 from schemas.client_parts import inner_client
 from schemas.clients import kafka_failures
-from schemas.kafka_denials import denial_of
+from schemas.kafka_outage import ExplainedFailure
 
 MEASURE_INTERVAL_S = 5.0
+
+
+class TopicMissing(ExplainedFailure):
+    """Kafka answers, but a topic of the subscription does not exist."""
 
 
 class PartitionEnds:
@@ -22,6 +27,7 @@ class PartitionEnds:
     def __init__(self, client: AIOKafkaConsumer, kafka_availability: KafkaAvailability) -> None:
         self._client = client
         self._kafka_availability = kafka_availability
+        self._outage_cause = OutageCause(client)
         self._ends: Mapping[TopicPartition, int] = {}
         # Whether the client is a member of its group.
         self.is_member = False
@@ -38,10 +44,10 @@ class PartitionEnds:
                     async with asyncio.timeout(CALL_TIMEOUT_S):
                         was_asked = await self._ask()
             except (KafkaError, TimeoutError) as error:
-                denial = denial_of(error, inner_client(self._client))
-                self._kafka_availability.failed(denial or error)
+                self._kafka_availability.failed(await self._outage_cause.explained(error))
             else:
                 if was_asked:
+                    self._outage_cause.forget()
                     self._kafka_availability.answered()
             await asyncio.sleep(MEASURE_INTERVAL_S)
 
@@ -56,7 +62,7 @@ class PartitionEnds:
             self._ends = await self._client.end_offsets(assigned)
             return True
         if missing := self._missing_topics():
-            raise KafkaError(missing)
+            raise TopicMissing(missing)
         # A member without partitions has no end to ask for, and would not notice an outage.
         if self.is_member and not await inner_client(self._client).force_metadata_update():
             raise KafkaError("Kafka does not answer")

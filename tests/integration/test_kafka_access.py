@@ -68,6 +68,11 @@ class Services:
         status, metrics = await self.ingress.status(), await self.archive.measure()
         return not status["forwarding"] and metrics["kafka_up"] == 0
 
+    async def archive_knows_the_cause(self) -> bool:
+        """Return whether /status of the archive says why its running member is cut off."""
+        answer = await self.archive.get("/status")
+        return answer is not None and b"the broker rejects the credentials" in answer.body
+
     def logs(self) -> list[str]:
         """Return the log of each service."""
         return [log.read_text() for log in (self.ingress.log, self.archive.log)]
@@ -95,6 +100,7 @@ async def test_a_password_changes_without_a_restart(
         broker.kill()
         await broker.start_again()
         await until(services.are_cut_off, "neither service reaches Kafka")
+        await until(services.archive_knows_the_cause, "the archive has the cause")
         broker.env(secured.SCRAM, user=ADMIN, password=CHANGED)
         await services.archive_one_more()
     assert not any(secret in log for secret in (PASSWORD, CHANGED) for log in services.logs())

@@ -10,16 +10,18 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.client import AIOKafkaClient
+from aiokafka.errors import NodeNotReadyError
 from support.kafka.broker import LONG_SESSION_MS, running_broker
 from support.kafka.secured import OAUTH, PASSWORD, SCRAM, SecuredBroker, unsecured_token
 from support.kafka.wrong_settings import KAFKA, SERVERS, wrong_addresses, wrong_logins
 
 from ops.demo.embedded import child
-from schemas import kafka_probe, token_command
+from schemas import clients, kafka_probe, token_command
 from schemas.clients import started
 from schemas.kafka_access import kafka_access
 from schemas.kafka_outage import KafkaUnreachable, NotAuthorized
 from schemas.topics import CALLBACKS
+from schemas.transaction_state import last_transaction_outcome
 
 
 def options(env: Mapping[str, str]) -> dict[str, Any]:
@@ -113,8 +115,10 @@ async def test_a_token_that_the_broker_rejects_is_not_used_again(
         assert client.cluster.brokers()
 
 
-async def test_an_address_that_a_broker_advertises_is_named_too(tmp_path: Path) -> None:
-    """The address in the settings is right; the other one is used only after the start."""
+async def test_an_address_that_a_broker_advertises_is_named_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is used only after the start, and is no cause any more after it was used for long."""
     advertised = "advertised.listeners=PLAINTEXT://kafka.invalid:9092\n"
     cause = r"^Kafka at kafka\.invalid:9092 cannot be used: the name cannot be resolved"
     with running_broker(tmp_path, session_ms=LONG_SESSION_MS, properties=advertised) as broker:
@@ -123,9 +127,28 @@ async def test_an_address_that_a_broker_advertises_is_named_too(tmp_path: Path) 
             async with started(admin, 180):
                 await admin.list_topics()
         producer = AIOKafkaProducer(bootstrap_servers=broker.address, transactional_id="causes")
-        with pytest.raises(KafkaUnreachable, match=cause):
+        # The address in the settings works, so this need not be the cause.
+        others = r".*\. Other addresses can be used; the client failed with: TimeoutError\("
+        with pytest.raises(KafkaUnreachable, match=cause + others):
             async with started(producer, 1):
                 pass
+        monkeypatch.setattr(clients, "SETTINGS_PROVEN_S", 0.0)
+        admin = AIOKafkaAdminClient(bootstrap_servers=broker.address)
+        with pytest.raises(NodeNotReadyError):
+            async with started(admin, 180):
+                await admin.list_topics()
+
+
+async def test_the_first_request_of_a_forwarder_names_its_transactional_id(
+    secured_broker: SecuredBroker,
+) -> None:
+    """The error of aiokafka has no id."""
+    user = "without-transactions"
+    await secured_broker.set_password(user, PASSWORD)
+    env = secured_broker.env(SCRAM, user=user)
+    kafka = kafka_access(env[SERVERS], env)
+    with pytest.raises(NotAuthorized, match='for the transactional id "forwarder-1"; give it'):
+        await last_transaction_outcome(kafka, "forwarder-1")
 
 
 async def transact(access: Mapping[str, Any], group: str) -> None:
