@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import Collection
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -183,6 +184,22 @@ async def test_each_broker_is_asked(secured_broker: SecuredBroker) -> None:
         assert broker.nodeId != 99
         answered = await list_acls(client)
         assert answered.by_any == answered.by_all
+
+
+async def test_the_lists_of_all_brokers_count(
+    secured_broker: SecuredBroker, user: str, tmp_path: Path
+) -> None:
+    """An ACL that one of two brokers lists is there, but not everywhere."""
+    ours = subscribing(user).entries()
+    with child.running(SecuredBroker(tmp_path)) as other:
+        await add_foreign(secured_broker, ours)
+        async with admin(secured_broker) as client:
+            host, port = other.address.split(":")
+            client.cluster._brokers[99] = BrokerMetadata(99, host, int(port), None)  # noqa: SLF001
+            answered = await list_acls(client)
+    assert ours <= answered.by_any
+    assert not ours & answered.by_all
+    await remove(secured_broker, ours)
 
 
 async def test_a_record_that_kafka_would_delete_is_refused(secured_broker: SecuredBroker) -> None:
