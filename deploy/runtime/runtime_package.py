@@ -38,6 +38,13 @@ class CannotRewrite(Exception):
         super().__init__(f"{file}:{line}: this import cannot be copied to the wheel; {remedy}")
 
 
+class CannotCopy(Exception):
+    """A module needs more than its own file, and the wheel would lack that."""
+
+    def __init__(self, file: Path, reason: str) -> None:
+        super().__init__(f"{file}: this module cannot be copied to the wheel; {reason}")
+
+
 class OnlyWheels(Exception):
     """Something else than a wheel was to be built."""
 
@@ -83,11 +90,29 @@ def runtime_modules(root: Path) -> dict[str, Path]:
     while waiting:
         module = waiting.pop()
         found[module] = module_file(root, module)
+        require_complete_copy(root, module, found[module])
         for imported in our_imports(found[module]):
             names = {f"{imported.module}.{name}" for name in imported.names}
             submodules = {name for name in names if module_file(root, name).exists()}
             waiting |= (submodules | {imported.module}) - found.keys()
     return dict(sorted(found.items()))
+
+
+def require_complete_copy(root: Path, module: str, file: Path) -> None:
+    """
+    Return if the copy of a module is complete without any other file.
+
+    Raises:
+        CannotCopy: the module is in a nested package, or there are data files in its folder.
+    """
+    package = module if file.name == "__init__.py" else module.rpartition(".")[0]
+    if package in OURS | NEW_NAMES.keys() and file.parent == root.joinpath(*package.split(".")):
+        data = (path.name for path in file.parent.iterdir() if path.is_file())
+        others = sorted(name for name in data if not name.endswith((".py", ".pyc", "py.typed")))
+        if others:
+            raise CannotCopy(file, f"the wheel would lack {', '.join(others)} of its folder")
+    elif file.exists():
+        raise CannotCopy(file, f"the wheel would lack the __init__ and the data files of {package}")
 
 
 def module_file(root: Path, module: str) -> Path:

@@ -7,7 +7,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from runtime_package import OURS, PACKAGE, CannotRewrite, rewritten, runtime_modules
+from runtime_package import (
+    OURS,
+    PACKAGE,
+    CannotCopy,
+    CannotRewrite,
+    rewritten,
+    runtime_modules,
+)
 from support.processes.runtime_copy import ROOT, runtime_folder
 
 PROJECT = ROOT / "deploy" / "runtime" / "pyproject.toml"
@@ -48,10 +55,39 @@ def test_a_copy_differs_from_its_source_in_the_names_of_modules_alone() -> None:
 def test_the_package_imports_itself_and_the_packages_that_it_depends_on() -> None:
     """Cramjam is not imported by us: aiokafka needs it to read the topic."""
     project = tomllib.loads(PROJECT.read_text())["project"]
-    required = {name.replace("-", "_") for name in project["dependencies"]}
+    names = (name.partition(">=")[0] for name in project["dependencies"])
+    required = {name.replace("-", "_") for name in names}
     seen = {package for copy in copies() for package in imported(copy)}
     assert seen.isdisjoint(OURS)
     assert seen - sys.stdlib_module_names == required - {"cramjam"} | {PACKAGE}
+
+
+def test_the_package_needs_the_aiokafka_that_hookline_is_tested_with() -> None:
+    """An older one has not the internals that the modules use."""
+    project = tomllib.loads(PROJECT.read_text())["project"]
+    pins = (ROOT / "requirements" / "run.txt").read_text().split()
+    (pinned,) = (pin.removeprefix("aiokafka==") for pin in pins if pin.startswith("aiokafka=="))
+    assert f"aiokafka>={pinned}" in project["dependencies"]
+
+
+@pytest.mark.parametrize(
+    ("files", "imported_name", "missing"),
+    [
+        (["contract/__init__.py", "contract/tables.py"], "schemas.contract.tables", "__init__"),
+        (["tables.py", "tables.txt"], "schemas.tables", "tables.txt"),
+    ],
+)
+def test_a_module_that_needs_more_than_its_file_fails_the_build(
+    tmp_path: Path, files: list[str], imported_name: str, missing: str
+) -> None:
+    """Data files, and packages in packages, would be left out of the wheel."""
+    module = tmp_path / "consumers" / "runtime" / "__init__.py"
+    for file in (module, *(tmp_path / "schemas" / name for name in ("__init__.py", *files))):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
+    module.write_text(f"from {imported_name} import TYPES\n")
+    with pytest.raises(CannotCopy, match=missing):
+        runtime_modules(tmp_path)
 
 
 def test_the_package_is_typed() -> None:
