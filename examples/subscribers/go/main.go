@@ -14,20 +14,20 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
+var messages = map[string]bool{"C2C.CallbackAfterSendMsg": true, "Group.CallbackAfterSendMsg": true}
+
 func must(err error) {
-	if err != nil && !os.IsExist(err) {
+	if err != nil && !os.IsExist(err) && !errors.Is(err, context.Canceled) {
 		log.Fatal(err)
 	}
 }
 
 func keep(path string, body []byte) {
-	part, err := os.CreateTemp("effects", "*.part")
-	must(err)
-	_, err = part.Write(body)
-	must(errors.Join(err, part.Sync(), part.Close()))
+	part, failed := os.CreateTemp("effects", "*.part")
+	_, err := part.Write(body)
+	must(errors.Join(failed, err, part.Sync(), part.Close()))
 	// The name drops repeats. A map in memory is empty after a restart, and lacks what others keep.
-	must(os.Link(part.Name(), path))
-	must(os.Remove(part.Name()))
+	must(cmp.Or(os.Link(part.Name(), path), os.Remove(part.Name())))
 }
 
 func main() {
@@ -36,19 +36,20 @@ func main() {
 	client, err := kgo.NewClient(kgo.SeedBrokers(cmp.Or(os.Getenv("KAFKA"), "127.0.0.1:9094")),
 		kgo.ConsumerGroup(cmp.Or(os.Getenv("GROUP"), "my-team")), kgo.ConsumeTopics("tim.callbacks.v1"),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()), // the default also reads aborted transactions
-		kgo.DisableAutoCommit(), kgo.BlockRebalanceOnPoll(), kgo.SessionTimeout(10*time.Second),
-		kgo.WithLogger(kgo.BasicLogger(os.Stderr, kgo.LogLevelWarn, nil)))
+		kgo.DisableAutoCommit(), kgo.BlockRebalanceOnPoll(), kgo.SessionTimeout(10*time.Second), kgo.WithLogger(kgo.BasicLogger(os.Stderr, kgo.LogLevelWarn, nil)))
 	must(err)
 	defer client.CloseAllowingRebalance()
 	for ; stop.Err() == nil; client.AllowRebalance() {
-		client.PollFetches(stop).EachRecord(func(record *kgo.Record) {
+		fetches := client.PollRecords(stop, 500) // so few take less than the RebalanceTimeout of 60 s
+		must(fetches.Err())                      // for example, the right to read the topic is missing
+		fetches.EachRecord(func(record *kgo.Record) {
 			headers := map[string]string{}
 			for _, header := range record.Headers {
 				headers[header.Key] = string(header.Value)
 			}
-			switch headers["ce_type"] {
-			case "C2C.CallbackAfterSendMsg", "Group.CallbackAfterSendMsg":
-				keep("effects/"+headers["ce_id"], record.Value)
+			path := "effects/" + headers["ce_id"]
+			if _, missing := os.Stat(path); missing != nil && messages[headers["ce_type"]] {
+				keep(path, record.Value)
 			}
 		})
 		_ = client.CommitUncommittedOffsets(context.Background()) // a failure is logged; the records come again

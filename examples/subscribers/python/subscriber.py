@@ -2,9 +2,9 @@
 
 import asyncio
 import contextlib
-import os
 import signal
 import sqlite3
+from os import getenv
 
 from aiokafka import AIOKafkaConsumer, errors
 
@@ -17,24 +17,24 @@ async def main() -> None:
     """Read until SIGTERM."""
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-    db = sqlite3.connect(os.environ.get("EFFECTS", "messages.db"), timeout=60)
+    db = sqlite3.connect(getenv("EFFECTS", "messages.db"), timeout=60, check_same_thread=False)
+    db.isolation_level = None  # each statement is a transaction
     db.execute("create table if not exists messages (ce_id primary key, body)")
     async with AIOKafkaConsumer(
         "tim.callbacks.v1",
-        bootstrap_servers=os.environ.get("KAFKA", "127.0.0.1:9094"),
-        group_id=os.environ.get("GROUP", "my-team"),
+        bootstrap_servers=getenv("KAFKA", "127.0.0.1:9094"),
+        group_id=getenv("GROUP", "my-team"),
         isolation_level="read_committed",  # the default also reads aborted transactions
         auto_offset_reset="earliest",
         enable_auto_commit=False,
     ) as consumer:
         while not stop.is_set():
-            for partition, records in (await consumer.getmany(timeout_ms=500)).items():
-                for record, headers in ((record, dict(record.headers)) for record in records):
-                    if headers["ce_type"] in MESSAGES:
-                        with db:
-                            db.execute(KEEP, (headers["ce_id"].decode(), record.value))
+            for place, records in (await consumer.getmany(timeout_ms=500, max_records=500)).items():
+                for headers, body in ((dict(record.headers), record.value) for record in records):
+                    if headers["ce_type"] in MESSAGES:  # in a thread, so that heartbeats continue
+                        await asyncio.to_thread(db.execute, KEEP, (headers["ce_id"].decode(), body))
                 with contextlib.suppress(errors.CommitFailedError, errors.IllegalStateError):
-                    await consumer.commit({partition: records[-1].offset + 1})
+                    await consumer.commit({place: records[-1].offset + 1})
 
 
 asyncio.run(main())

@@ -23,18 +23,18 @@ async function keep({ headers, value }: KafkaMessage) {
 await mkdir(EFFECTS, { recursive: true });
 const consumer = new Kafka({ clientId: GROUP, brokers: KAFKA.split(",") })
   .consumer({ groupId: GROUP, sessionTimeout: 10_000, readUncommitted: false });
-process.once("SIGTERM", () => consumer.disconnect());
 consumer.on("consumer.crash", ({ payload }) => { if (!payload.restart) process.exit(1); });
-await consumer.connect();
-await consumer.subscribe({ topic: "tim.callbacks.v1", fromBeginning: true });
-await consumer.run({
-  autoCommit: false,
-  eachBatch: async ({ batch: { topic, partition, messages }, heartbeat, isRunning, isStale }) => {
-    for (const message of messages) {
-      if (!isRunning() || isStale()) return;
-      await keep(message);
-      await heartbeat();
-    }
-    await consumer.commitOffsets([{ topic, partition, offset: `${BigInt(messages.at(-1)!.offset) + 1n}` }]);
-  },
-});
+const running = consumer.connect()
+  .then(() => consumer.subscribe({ topic: "tim.callbacks.v1", fromBeginning: true }))
+  .then(() => consumer.run({
+    autoCommit: false,
+    eachBatch: async ({ batch: { topic, partition, messages }, heartbeat, isRunning, isStale }) => {
+      for (const message of messages) {
+        if (!isRunning() || isStale()) return;
+        await keep(message);
+        await heartbeat();
+      }
+      await consumer.commitOffsets([{ topic, partition, offset: `${BigInt(messages.at(-1)!.offset) + 1n}` }]);
+    },
+  }));
+process.once("SIGTERM", () => running.then(() => consumer.disconnect()));

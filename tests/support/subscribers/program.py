@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 from support.processes.ingress import until
 from support.processes.runtime_copy import with_runtime
@@ -47,7 +48,7 @@ class Program:
     """A copy of a language's folder in which members of one group run."""
 
     def __init__(self, language: str, folder: Path, bootstrap_servers: str) -> None:
-        self.language, self._folder = language, folder
+        self.language, self.folder = language, folder
         self._bootstrap_servers = bootstrap_servers
         self.log = folder.with_suffix(".log")
         shutil.copytree(FOLDER / language, folder)
@@ -56,9 +57,9 @@ class Program:
     async def install(self) -> None:
         """Run the README's commands that install packages and compile."""
         if self.language == "java":
-            (self._folder / "lib").mkdir()
-            for jar in jars(self._folder / "clients.jars"):
-                (self._folder / "lib" / jar.name).symlink_to(jar)
+            (self.folder / "lib").mkdir()
+            for jar in jars(self.folder / "clients.jars"):
+                (self.folder / "lib" / jar.name).symlink_to(jar)
         for block in self._installs:
             process = await self._start(f"set -e\n{block}")
             assert await asyncio.wait_for(process.wait(), 600) == 0, self.log.read_text()
@@ -72,10 +73,11 @@ class Program:
         finally:
             members.kill_all()
 
-    async def start(self) -> asyncio.subprocess.Process:
-        """Start a member by the README's command."""
+    async def start(self, script: str = "exec COMMAND") -> asyncio.subprocess.Process:
+        """Start a member by the README's command, in a script."""
         command = self._run.replace("127.0.0.1:9094", self._bootstrap_servers)
-        return await self._start(f"exec env {command.replace('8094', str(free_port()))}")
+        command = f"env {command.replace('8094', str(free_port()))}".rstrip()
+        return await self._start(script.replace("COMMAND", command))
 
     async def _start(self, script: str) -> asyncio.subprocess.Process:
         path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
@@ -83,7 +85,7 @@ class Program:
         with self.log.open("ab") as log:
             return await asyncio.create_subprocess_exec(
                 *("bash", "-c", script),
-                cwd=self._folder,
+                cwd=self.folder,
                 env=env,
                 stdout=log,
                 stderr=log,
@@ -100,19 +102,38 @@ class Program:
         """Whether Kafka shares the partitions; the program for kcat does it by locks of its own."""
         return self.language != "kcat"
 
-    def effects(self) -> dict[str, bytes]:
-        """Return the messages that were kept, by their ce_id."""
+    def effects(self) -> list[tuple[str, bytes]]:
+        """Return each kept message with its ce_id, in a list: it also has double rows."""
         if self.language.startswith("python"):
-            return _rows(self._folder / "messages.db")
-        return {
-            path.name: path.read_bytes()
-            for path in (self._folder / "effects").glob("*")
-            if path.suffix != ".part"
-        }
+            return sorted(self._rows("ce_id, body", timeout_s=180))
+        return sorted((path.name, path.read_bytes()) for path in self._files())
+
+    def kept(self) -> set[str]:
+        """Return the ce_id of each kept message; nothing if a stopped member locks the database."""
+        if not self.language.startswith("python"):
+            return {path.name for path in self._files()}
+        try:
+            return {ce_id for (ce_id,) in self._rows("ce_id", timeout_s=0)}
+        except sqlite3.OperationalError:
+            return set()
+
+    def _files(self) -> list[Path]:
+        effects = (self.folder / "effects").glob("*")
+        return [path for path in effects if path.suffix != ".part"]
+
+    def _rows(self, columns: str, timeout_s: float) -> list[Any]:
+        file = self.folder / "messages.db"
+        if not file.exists():
+            return []
+        with closing(sqlite3.connect(file, timeout=timeout_s)) as connection:
+            has_table = "select 1 from sqlite_master where name = 'messages'"
+            if not connection.execute(has_table).fetchone():
+                return []
+            return connection.execute(f"select {columns} from messages").fetchall()  # noqa: S608
 
     def positions(self) -> dict[int, int]:
         """Return the positions by partition that the program for kcat keeps."""
-        files = (self._folder / "positions").glob("[0-9]")
+        files = (self.folder / "positions").glob("[0-9]")
         return {int(path.name): int(path.read_text()) for path in files}
 
 
@@ -123,11 +144,30 @@ class Members:
         self._program = program
         self._processes: list[asyncio.subprocess.Process] = []
 
-    async def add(self) -> asyncio.subprocess.Process:
+    async def add(self, script: str = "exec COMMAND") -> asyncio.subprocess.Process:
         """Start one more."""
-        process = await self._program.start()
+        process = await self._program.start(script)
         self._processes.append(process)
         return process
+
+    async def until_amid(self, process: asyncio.subprocess.Process, messages: set[str]) -> bool:
+        """
+        Run a member in steps of milliseconds until it has kept some of these messages.
+
+        Return whether it has messages left. It is stopped then, so that it cannot keep more of them
+        before it is killed; a member that has none left runs.
+        """
+        kept: set[str] = set()
+
+        def stopped_after_some() -> bool:
+            os.killpg(process.pid, signal.SIGSTOP)
+            kept.update(messages & self._program.kept())
+            if not kept or kept == messages:
+                os.killpg(process.pid, signal.SIGCONT)
+            return bool(kept)
+
+        await until(stopped_after_some, f"{self._program.language} begins the batch")
+        return kept != messages
 
     def kill(self, process: asyncio.subprocess.Process) -> None:
         """Kill a process and its children by SIGKILL."""
@@ -152,13 +192,25 @@ class Members:
             f"{codes}\n{self._program.log.read_text()[-3000:]}"
         )
 
+    async def until_gone(self, process: asyncio.subprocess.Process) -> None:
+        """Return when no process of an ended member's process group is left."""
+
+        def gone() -> bool:
+            try:
+                os.killpg(process.pid, 0)
+            except ProcessLookupError:
+                return True
+            return False
+
+        await until(gone, f"the processes of {self._program.language} have ended")
+
     async def until_kept(self, expected: set[str]) -> None:
         """Return when all of these messages are kept."""
 
         def kept() -> bool:
             codes = [process.returncode for process in self._processes]
             assert codes == [None] * len(codes), f"exit codes {codes}"
-            return expected <= self._program.effects().keys()
+            return expected <= self._program.kept()
 
         await until(kept, f"{self._program.language} keeps {len(expected)} messages")
 
@@ -168,12 +220,3 @@ def _blocks(language: str) -> list[str]:
     sections = re.split("^## ", (FOLDER / "README.md").read_text(), flags=re.MULTILINE)
     (section,) = (text for text in sections if f"]({language}/" in text)
     return re.findall(r"^```sh\n(.*?)^```$", section, re.DOTALL | re.MULTILINE)
-
-
-def _rows(file: Path) -> dict[str, bytes]:
-    if not file.exists():
-        return {}
-    with closing(sqlite3.connect(file, timeout=180)) as connection:
-        if not connection.execute("select 1 from sqlite_master where name = 'messages'").fetchone():
-            return {}
-        return dict(connection.execute("select ce_id, body from messages"))

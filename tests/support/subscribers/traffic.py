@@ -31,6 +31,7 @@ class Traffic:
         # The body of the first committed record of each message, and its partition.
         self.kept: dict[str, bytes] = {}
         self.partitions: dict[str, int] = {}
+        self._repeatable: dict[str, OutgoingRecord] = {}
         # The offset of the last committed record of each partition.
         self.last_offsets: dict[int, int] = {}
 
@@ -49,6 +50,11 @@ class Traffic:
     async def send_at_once(self, count: int) -> None:
         """Commit one transaction of `count` messages."""
         await self._transaction(self._one, [self._message() for _ in range(count)])
+
+    async def send_again(self, messages: Iterable[str]) -> None:
+        """Commit one transaction of those that are not unusual, in other callbacks."""
+        again = self._repeatable.keys() & messages
+        await self._transaction(self._other, [repeated(self._repeatable[ce_id]) for ce_id in again])
 
     def kept_of(self, partitions: Iterable[int]) -> set[str]:
         """Return the ce_id of the messages in these partitions."""
@@ -109,7 +115,9 @@ class Traffic:
         )
 
     def _message(self) -> OutgoingRecord:
-        return main_topic_record(a_callback(self._body()))
+        record = main_topic_record(a_callback(self._body()))
+        self._repeatable[dict(record.headers)[ID].decode()] = record
+        return record
 
     def _unusual_messages(self) -> list[OutgoingRecord]:
         digits = random.Random(self._number).randbytes(450_000).hex()  # noqa: S311 - no secret
