@@ -61,7 +61,12 @@ _OPTIONS = (
         " existing topic's becomes smaller only if this is given.",
     ),
     click.option(
-        "--replicas", default=1, show_default=True, help="Replication factor of new topics."
+        "--replicas",
+        default=1,
+        show_default=True,
+        envvar="TOPICS_REPLICAS",
+        show_envvar=True,
+        help="Replication factor of new topics.",
     ),
     _topic_options("callbacks", CALLBACKS),
     _topic_options("dead-letters", DEAD_LETTERS),

@@ -79,10 +79,41 @@ def test_no_store_has_a_default_password(project: Project) -> None:
     connect(project, "hookline", after.strip()).close()
     password = project.run(the_block("show hookline_reader")).strip()
     connect(project, "hookline_reader", password).close()
+    environment = project.compose("exec", "-T", "postgres", "cat", "/proc/1/environ")
+    assert after.strip() not in environment
     # Sync and the counters have the passwords.
     assert "NOAUTH" in project.compose("exec", "-T", "valkey", "valkey-cli", "dbsize")
     project.hookline("simulate", "--count", "10")
     project.prove()
+
+
+# As in a container of a volume whose first start was interrupted: the server was initialised, and
+# has no database. Then the server recovers without an end, and gets the signal of `docker stop`.
+FIRST_STAGE = """
+initdb --username hookline > /tmp/said
+start postgres || echo "ended with $?"
+echo "restore_command = 'touch /tmp/asked; sleep 600'" >> $PGDATA/postgresql.conf
+touch $PGDATA/recovery.signal
+set -m
+start postgres > /tmp/log &
+until test -e /tmp/asked; do sleep 0.1; done
+kill -INT $!
+wait $! || echo "ended with $?"
+test ! -e $PGDATA/postmaster.pid
+"""
+
+
+def test_the_start_of_postgresql_names_the_remedy_and_can_be_stopped(project: Project) -> None:
+    """It ends instead of a server without its database, and in the middle of a recovery."""
+    said = project.compose(
+        *("run", "--rm", "-T", "--no-deps", "-e", "PGDATA=/tmp/data", "--entrypoint", "bash"),
+        *("postgres", "-euc", f"exec 2>&1\n{FIRST_STAGE}"),
+    )
+    assert "the database hookline in the volume postgres cannot be used" in said
+    assert "docker volume rm hookline_postgres" in said
+    assert said.count("ended with") == 2
+    assert "ended with 1\n" in said
+    assert "ended with 143\n" in said
 
 
 async def read(project: Project, ca: Path, password: str, **options: Any) -> str:
