@@ -17,6 +17,7 @@ from ops.acls.apply import apply_acls
 from ops.acls.entry import AclEntry
 from ops.acls.plan import AclPlan
 from ops.acls.record import AclRecord, recording
+from ops.acls.record_topic import ensure_record_topic
 from ops.acls.requests import cluster_id, create_acls, delete_acls, list_acls
 from ops.acls.table import AclTable, Subscriber
 from schemas.clients import started
@@ -41,9 +42,11 @@ async def listed(broker: SecuredBroker) -> set[AclEntry]:
 @contextlib.asynccontextmanager
 async def record_of(broker: SecuredBroker) -> AsyncIterator[AclRecord]:
     """Yield the record, as a command does that begins."""
+    kafka = access_of(broker)
+    await ensure_record_topic(kafka, 1)
     async with admin(broker) as client:
         cluster = await cluster_id(client)
-    async with recording(access_of(broker), cluster) as record:
+    async with recording(kafka, cluster) as record:
         yield record
 
 
