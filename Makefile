@@ -39,11 +39,11 @@ $(VENV)/ready: $(REQUIREMENTS) pyproject.toml consumers/stats/page/vendor.txt
 demo: setup  ## run everything on this machine, kill parts of it, prove that nothing is lost
 	@$(BIN)/hookline demo $(DEMO)
 
-test: check  ## all tests once: logic, real servers, killed processes (about 9 min on two quiet cores)
+test: check  ## all tests once: logic, real servers, killed processes (about 10 min on two quiet cores)
 	$(BIN)/pytest $(AT_ONCE) tests/e2e tests/integration tests/contract
 
 # mypy uses one core while the tests use the others.
-check: setup  ## format, lint, types, unit and property tests (about 20 s on two quiet cores, 60 s the first time)
+check: setup  ## format, lint, types, unit and property tests (about 32 s on two quiet cores, 60 s the first time)
 	@$(MAKE) --no-print-directory --jobs=2 lint types unit
 
 lint: setup  ## format and lint alone
