@@ -14,7 +14,6 @@ from aiokafka.errors import (
     InvalidReplicationFactorError,
     KafkaError,
     TopicAlreadyExistsError,
-    TopicAuthorizationFailedError,
     for_code,
 )
 
@@ -22,7 +21,7 @@ from ops.failure import Failure
 from ops.topic_plan import ExistingTopic, WantedTopic
 from schemas.clients import started
 from schemas.kafka_access import KafkaAccess
-from schemas.kafka_denials import DENIALS
+from schemas.kafka_denials import check_denial
 from schemas.kafka_outage import NotAuthorized, outage_text
 from schemas.topics import TOPICS
 
@@ -167,8 +166,7 @@ async def _create(admin: AIOKafkaAdminClient, wanted: WantedTopic, replicas: int
 async def _existing(admin: AIOKafkaAdminClient, wanted: WantedTopic) -> ExistingTopic:
     name = wanted.topic.name
     (description,) = await admin.describe_topics([name])
-    if description["error_code"] == TopicAuthorizationFailedError.errno:
-        raise TopicAuthorizationFailedError(name)
+    check_denial(description["error_code"], name)
     if description["error_code"]:
         # A broker may report a topic as existing before it can describe it.
         raise ClusterNotReady(
@@ -227,9 +225,8 @@ def check_answer(response: Any) -> None:
     """
     for code, subject, message in _errors(response):
         if code:
+            check_denial(code, subject)
             error = for_code(code)
-            if error in DENIALS:
-                raise error(subject)
             kind = (
                 ClusterNotReady
                 if error.retriable or error is InvalidReplicationFactorError

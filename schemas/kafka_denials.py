@@ -7,6 +7,7 @@ from aiokafka.errors import (
     KafkaError,
     TopicAuthorizationFailedError,
     TransactionalIdAuthorizationFailed,
+    for_code,
 )
 
 from schemas.kafka_outage import NotAuthorized
@@ -37,6 +38,17 @@ _RESOURCES: dict[type[KafkaError], tuple[str, type[NotAuthorized]]] = {
     ClusterAuthorizationFailedError: ("cluster", ClusterDenied),
 }
 DENIALS = tuple(_RESOURCES)
+
+
+def check_denial(code: int, name: str) -> None:
+    """
+    Return if the error code of an answer about the resource `name` is not of authorization.
+
+    Raises:
+        KafkaError: one of DENIALS, with the name.
+    """
+    if (error := for_code(code)) in DENIALS:
+        raise error(name)
 
 
 def denial_of(error: BaseException | None, client: AIOKafkaClient) -> NotAuthorized | None:

@@ -16,7 +16,7 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import KafkaError, TopicAuthorizationFailedError, for_code
+from aiokafka.errors import KafkaError, TopicAuthorizationFailedError
 from aiokafka.structs import OffsetAndMetadata
 
 from consumers.stats.dead_letter_actions import ActionFollower
@@ -25,7 +25,7 @@ from consumers.stats.process_statuses import SilentProcess
 from schemas.client_parts import inner_client
 from schemas.clients import kafka_failures, started
 from schemas.kafka_access import KafkaAccess
-from schemas.kafka_denials import DENIALS, denial_of
+from schemas.kafka_denials import DENIALS, check_denial, denial_of
 from schemas.kafka_outage import NotAuthorized
 from schemas.topic_ids import topic_id_of
 from schemas.topics import ACTIONS, CALLBACKS, DEAD_LETTERS
@@ -163,8 +163,7 @@ async def _committed(
 async def _retention_s(admin: AIOKafkaAdminClient, topic: str) -> float:
     (response,) = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, topic)])
     for resource in response.to_object()["resources"]:
-        if for_code(resource["error_code"]) in DENIALS:
-            raise for_code(resource["error_code"])(topic)
+        check_denial(resource["error_code"], topic)
         for entry in resource["config_entries"]:
             if entry["config_names"] == "retention.ms" and int(entry["config_value"]) >= 0:
                 return int(entry["config_value"]) / 1000

@@ -15,7 +15,7 @@ from aiokafka.errors import (
 from consumers.runtime.handler import Stopped
 from schemas.clients import kafka_failures, started
 from schemas.kafka_access import KafkaAccess
-from schemas.kafka_denials import DENIALS
+from schemas.kafka_denials import check_denial
 from schemas.topics import CALLBACKS, EXTENDED_RECORD_BYTES_LIMIT
 
 SETUP_TIMEOUT_S = 15.0
@@ -75,7 +75,7 @@ async def _partitions_of_new(admin: AIOKafkaAdminClient, topic: str) -> list[Any
 async def _partitions(admin: AIOKafkaAdminClient, topic: str) -> list[Any]:
     (described,) = await admin.describe_topics([topic])
     if described["error_code"]:
-        _check_denial(described["error_code"], topic)
+        check_denial(described["error_code"], topic)
         raise for_code(described["error_code"])(
             f"the topic {topic} cannot be described; hookline topics apply creates the main topic"
         )
@@ -88,7 +88,7 @@ async def _cleanup_policy(admin: AIOKafkaAdminClient, topic: str) -> str:
         [ConfigResource(ConfigResourceType.TOPIC, topic, {"cleanup.policy": ""})]
     )
     (resource,) = response.to_object()["resources"]
-    _check_denial(resource["error_code"], topic)
+    check_denial(resource["error_code"], topic)
     for retry_record in resource["config_entries"]:
         if retry_record["config_names"] == "cleanup.policy":
             return str(retry_record["config_value"])
@@ -98,15 +98,10 @@ async def _cleanup_policy(admin: AIOKafkaAdminClient, topic: str) -> str:
 def _check(errors: list[Any], topic: str) -> None:
     for each in errors:
         code = each["error_code"]
-        _check_denial(code, topic)
+        check_denial(code, topic)
         if code and code != TopicAlreadyExistsError.errno:
             raise KafkaError(
                 f"Kafka refuses to create the topic {topic}: {for_code(code).__name__}: "
                 f"{each.get('error_message')}. Create it with the partitions of {CALLBACKS.name} "
                 "and cleanup.policy=compact"
             )
-
-
-def _check_denial(code: int, topic: str) -> None:
-    if for_code(code) in DENIALS:
-        raise for_code(code)(topic)
