@@ -5,7 +5,6 @@ import time
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 
-from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaError
 
@@ -22,6 +21,7 @@ from ops.acls.requests import (
     list_acls,
 )
 from ops.failure import Failure
+from ops.records.committed_records import reader_of
 from schemas.clients import kafka_failures, started
 from schemas.kafka_access import KafkaAccess
 from schemas.kafka_outage import KafkaUnreachable, NotAuthorized, outage_text
@@ -46,8 +46,9 @@ async def planned_acls(kafka: KafkaAccess, wanted: Collection[AclEntry]) -> AclP
     """
     async with _client(kafka) as client:
         listed = await list_acls(client)
-        known = {topic["topic"] for topic in await _topics(kafka)}
-        notes = await read_notes(kafka) if RECORD_TOPIC in known else Notes()
+        async with reader_of(kafka) as reader:
+            has_record = RECORD_TOPIC in await reader.topics()
+        notes = await read_notes(kafka) if has_record else Notes()
         notes.check_cluster(await cluster_id(client))
         return plan_acls(wanted, notes.made, listed.by_any, uncertain=notes.uncertain)
 
@@ -120,12 +121,6 @@ async def _client(kafka: KafkaAccess) -> AsyncIterator[AIOKafkaClient]:
         raise AclsUnfinished(
             f"{outage_text(kafka, error)}; run the command again to complete it"
         ) from error
-
-
-async def _topics(kafka: KafkaAccess) -> list[dict[str, object]]:
-    async with started(AIOKafkaAdminClient(**kafka.options()), TIMEOUT_S, kafka) as admin:
-        topics: list[dict[str, object]] = await admin.describe_topics()
-        return topics
 
 
 async def _until_listed(
