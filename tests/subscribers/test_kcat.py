@@ -4,15 +4,21 @@ import asyncio
 import shutil
 from pathlib import Path
 
+import pytest
 from support.subscribers.program import Program
 from support.subscribers.traffic import traffic
 
 
+@pytest.fixture
+def program(kafka: str, tmp_path: Path) -> Program:
+    """Return the program, in a folder of its own."""
+    return Program("kcat", tmp_path / "kcat", kafka)
+
+
 async def test_it_ends_when_an_effect_fails_though_no_record_follows(
-    kafka: str, tmp_path: Path
+    kafka: str, program: Program
 ) -> None:
     """Nothing is written to the pipe of the loop that has died, so nothing else would notice."""
-    program = Program("kcat", tmp_path / "kcat", kafka)
     async with traffic(kafka) as sent:
         await sent.send_at_once(12)
         with program.members() as group:
@@ -24,10 +30,9 @@ async def test_it_ends_when_an_effect_fails_though_no_record_follows(
 
 
 async def test_sigterm_ends_its_processes_and_no_other_of_its_process_group(
-    kafka: str, tmp_path: Path
+    kafka: str, program: Program
 ) -> None:
     """A script that calls the program shares its process group."""
-    program = Program("kcat", tmp_path / "kcat", kafka)
     async with traffic(kafka) as sent:
         await sent.send_at_once(12)
         with program.members() as group:
