@@ -18,7 +18,8 @@ async def watch_credentials(client: Client, kafka: KafkaAccess) -> None:
     Read the files of `kafka` again and again, and have `client` use them, until cancelled.
 
     aiokafka authenticates each new connection with what the client was made with, and after a
-    rotation it would try that for ever. While a file cannot be used, the client keeps what it has.
+    rotation it would never try anything else. While a file cannot be used, the client keeps what it
+    has.
     """
     fault = ""
     while kafka.security.has_files:

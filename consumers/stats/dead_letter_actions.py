@@ -1,4 +1,4 @@
-"""The actions on dead letters: those that were sent again or dropped do not wait any more."""
+"""Read the actions on dead letters: a dead letter that was sent again or dropped is closed."""
 
 from contextlib import aclosing
 

@@ -31,8 +31,6 @@ from schemas.clients import kafka_failures
 _ANY = 1
 # The controller refuses requests of 10,000 changes.
 REQUEST_ENTRIES_MAX = 500
-
-
 # So many ACLs are named in an error.
 _NAMED_MAX = 20
 
