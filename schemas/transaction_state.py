@@ -33,12 +33,12 @@ _NO_ERROR, _NOT_FOUND = 0, 105
 
 class TransactionOutcome(Enum):
     """
-    The outcome of the last transaction; UNKNOWN until the coordinator is asked.
+    The outcome of the last transaction; NOT_ASKED until the coordinator is asked.
 
     FORGOTTEN counts as committed, unless it is known from elsewhere that it was aborted.
     """
 
-    UNKNOWN = "not asked yet"
+    NOT_ASKED = "not asked yet"
     COMMITTED = "committed"
     ABORTED = "aborted"
     FORGOTTEN = "a producer has started since, or there was no transaction"

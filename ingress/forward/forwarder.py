@@ -137,7 +137,7 @@ class Forwarder:
             abort = self._last_outcome.must_abort
             settling = settle(producer, cursor_group(self._origin), abort=abort)
             await end_transaction(producer, self._marker_check, settling)
-        self._last_outcome.settled()
+        await self._last_outcome.end_settling()
         return await read_cursor(self._kafka, self._origin)
 
     async def _continue_from(self, producer: AIOKafkaProducer, cursor: Cursor) -> None:
@@ -190,7 +190,6 @@ class Forwarder:
 
     async def _send(self, producer: AIOKafkaProducer, batches: TransactionBatches) -> None:
         """Commit the rows and the cursor, or find out which row the broker always refuses."""
-        await self._last_outcome.forget_note()
         try:
             async with asyncio.timeout(SEND_TIMEOUT_S):
                 await self._send_transaction(producer, batches)

@@ -36,7 +36,7 @@ class Carried(Forwarder):
     ending = 0
     # The names of spools whose rows it does not accept.
     stuck: frozenset[str] = frozenset()
-    outcome = TransactionOutcome.UNKNOWN
+    outcome = TransactionOutcome.NOT_ASKED
     has_begun_settling = False
 
     async def run(self) -> None:
@@ -329,7 +329,7 @@ class Stuck:
 
     moves_on: bool
     own_fault: str = ""
-    outcome: TransactionOutcome = TransactionOutcome.UNKNOWN
+    outcome: TransactionOutcome = TransactionOutcome.NOT_ASKED
     has_begun_settling: bool = False
 
 
@@ -342,7 +342,8 @@ class Stuck:
         Stuck(moves_on=True, outcome=TransactionOutcome.COMMITTED),
         # A new forwarder could not find out any more how it ended.
         Stuck(moves_on=False, outcome=TransactionOutcome.COMMITTED, has_begun_settling=True),
-        Stuck(moves_on=False, outcome=TransactionOutcome.ABORTED),
+        # The spool's file says how it ended.
+        Stuck(moves_on=True, outcome=TransactionOutcome.ABORTED, has_begun_settling=True),
     ],
 )
 async def test_a_spool_that_cannot_be_forwarded_does_not_block_the_others(

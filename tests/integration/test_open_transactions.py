@@ -22,6 +22,7 @@ from support.kafka.parts import Pipe, in_topic, many, sequences
 from ingress.forward import forwarder
 from ingress.forward.cursor import cursor_group
 from ingress.forward.settle import settle
+from ingress.spool.disk import DiskFailed
 from schemas.clients import known_connections
 from schemas.marker_check import MarkerCheck
 from schemas.topics import CALLBACKS, DEAD_LETTERS
@@ -93,6 +94,33 @@ async def test_a_forwarder_that_dies_before_it_has_settled_forgets_no_decision(
         found = await in_topic(careless_kafka, pipe.spool.origin)
         assert pipe.spool.writer.aborted_origin == ""
     assert sorted(sequences(found)) == list(range(1, 2 * ROWS + 1))
+
+
+async def test_a_forwarder_that_dies_after_the_disk_refused_the_decision_forgets_none(
+    careless_kafka: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has started no producer, so the coordinator still knows that the rows were aborted."""
+    settlings = 0
+
+    def fail(_: str) -> None:
+        raise DiskFailed("injected by the test")
+
+    async def nothing_ends(*_: Any, **__: Any) -> None:
+        nonlocal settlings
+        settlings += 1
+        await asyncio.Event().wait()
+
+    with contextlib.closing(Pipe(careless_kafka, tmp_path / "spool")) as pipe:
+        await pipe.store(many(ROWS))
+        await leave_open(pipe, RECORDS, abort=True)
+        with monkeypatch.context() as dying:
+            dying.setattr(pipe.spool.writer, "note_abort", fail)
+            dying.setattr(forwarder, "settle", nothing_ends)
+            await pipe.forward(until=lambda: settlings > 0 or "injected" in pipe.fault())
+    with contextlib.closing(Pipe(careless_kafka, tmp_path / "spool")) as pipe:
+        await pipe.forward()
+        found = await in_topic(careless_kafka, pipe.spool.origin)
+    assert sorted(sequences(found)) == list(range(1, ROWS + 1))
 
 
 async def test_a_forwarder_that_dies_while_it_aborts_forgets_no_decision(

@@ -1,6 +1,6 @@
 """An abort is noted in the spool's file until it is settled; tested without Kafka."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -47,21 +47,19 @@ async def opened(directory: Path) -> AsyncIterator[tuple[Spool, LastOutcome]]:
         async_spool.close()
 
 
-def failing(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
-    """Let the disk fail for notes, until the returned function is called."""
+def failing(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the disk fail for notes, until `monkeypatch` is undone."""
 
     def fail(_: str) -> None:
         raise DiskFailed("injected by the test")
 
-    note = spool.writer.note_abort
     monkeypatch.setattr(spool.writer, "note_abort", fail)
-    return lambda: monkeypatch.setattr(spool.writer, "note_abort", note)
 
 
 async def test_another_process_aborts_although_the_coordinator_has_forgotten(
     tmp_path: Path, coordinator: list[TransactionOutcome]
 ) -> None:
-    """Until the next transaction begins; then the coordinator knows again."""
+    """Until the abort is settled."""
     for answers_left in (2, 1):
         async with opened(tmp_path) as (spool, outcome):
             await outcome.find(spool.origin)
@@ -71,8 +69,7 @@ async def test_another_process_aborts_although_the_coordinator_has_forgotten(
         await outcome.find(spool.origin)
         outcome.begin_settling()
         assert outcome.must_abort
-        outcome.settled()
-        await outcome.forget_note()
+        await outcome.end_settling()
         coordinator.append(TransactionOutcome.FORGOTTEN)
         await outcome.find(spool.origin)
         outcome.begin_settling()
@@ -87,64 +84,85 @@ async def test_an_abort_of_a_former_origin_is_not_one_of_the_new_origin(
     """A spool that was restored from an older copy has a new transactional id."""
     async with opened(tmp_path) as (spool, outcome):
         await outcome.find(spool.origin)
-        outcome.begin_settling()
-        outcome.settled()
         spool.writer.start_new_origin()
+    async with opened(tmp_path) as (spool, outcome):
         await outcome.find(spool.origin)
         outcome.begin_settling()
         assert not outcome.must_abort
         assert len(coordinator) == 1
 
 
-async def test_a_disk_that_fails_does_not_stop_the_forwarder(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+async def test_no_producer_starts_while_the_disk_does_not_take_the_note(
+    tmp_path: Path, coordinator: list[TransactionOutcome]
 ) -> None:
-    """It may not be dropped then, and it removes the note as soon as the disk works again."""
+    """Its start would erase the only other record of the abort. The coordinator is asked once."""
     async with opened(tmp_path) as (spool, outcome):
-        repair = failing(spool, monkeypatch)
+        with pytest.MonkeyPatch.context() as broken_disk:
+            failing(spool, broken_disk)
+            for _ in range(2):
+                with pytest.raises(DiskFailed, match=r"cannot be written to the spool: injected"):
+                    await outcome.find(spool.origin)
+        # The coordinator still knows.
+        assert outcome.can_be_dropped
         await outcome.find(spool.origin)
-        assert "how its last transaction ended cannot be written: injected" in caplog.text
-        assert not outcome.can_be_dropped
+        assert spool.writer.aborted_origin == spool.origin
         outcome.begin_settling()
         assert outcome.must_abort
-        outcome.settled()
-        repair()
-        # The failed write may have left the note on the disk.
-        spool.writer.note_abort(spool.origin)
-        repair_again = failing(spool, monkeypatch)
-        await outcome.forget_note()
-        assert spool.writer.aborted_origin == spool.origin
-        repair_again()
-        await outcome.forget_note()
+        # The note is on the disk.
+        assert outcome.can_be_dropped
+        assert len(coordinator) == 2
+
+
+async def test_no_transaction_begins_before_the_note_is_removed(
+    tmp_path: Path, coordinator: list[TransactionOutcome]
+) -> None:
+    """A later commit would count as an abort, once a producer's start has erased it."""
+    async with opened(tmp_path) as (spool, outcome):
+        await outcome.find(spool.origin)
+        outcome.begin_settling()
+        with pytest.MonkeyPatch.context() as broken_disk:
+            failing(spool, broken_disk)
+            with pytest.raises(DiskFailed):
+                await outcome.end_settling()
+        # The next producer settles again, in the same way.
+        await outcome.find(spool.origin)
+        outcome.begin_settling()
+        assert outcome.must_abort
+        await outcome.end_settling()
         assert spool.writer.aborted_origin == ""
+        assert len(coordinator) == 2
+
+
+async def test_a_hanging_disk_is_named_as_the_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The text of a TimeoutError would say that Kafka does not answer."""
+    monkeypatch.setattr(last_outcome, "NOTE_TIMEOUT_S", 0.0)
+    async with opened(tmp_path) as (spool, outcome):
+        with pytest.raises(DiskFailed, match="the disk takes longer than 0 s"):
+            await outcome.find(spool.origin)
 
 
 @pytest.mark.parametrize("dies", [False, True], ids=["goes on", "dies"])
-async def test_a_note_that_the_disk_has_kept_does_not_undo_a_commit(
-    tmp_path: Path,
-    coordinator: list[TransactionOutcome],
-    monkeypatch: pytest.MonkeyPatch,
-    *,
-    dies: bool,
+async def test_a_note_that_is_older_than_a_commit_does_not_undo_it(
+    tmp_path: Path, coordinator: list[TransactionOutcome], *, dies: bool
 ) -> None:
-    """The rows of the commit have left the spool, so an abort would lose them."""
+    """
+    The rows of the commit have left the spool, so an abort would lose them.
+
+    A spool that was restored from an older copy may have such a note.
+    """
     async with opened(tmp_path) as (spool, outcome):
-        await outcome.find(spool.origin)
-        outcome.begin_settling()
-        assert outcome.must_abort
-        outcome.settled()
-        failing(spool, monkeypatch)
-        await outcome.forget_note()
-        assert spool.writer.aborted_origin == spool.origin
+        spool.writer.note_abort(spool.origin)
         coordinator.append(TransactionOutcome.COMMITTED)
+        await outcome.find(spool.origin)
+        assert spool.writer.aborted_origin == ""
         if not dies:
-            await outcome.find(spool.origin)
             outcome.begin_settling()
             assert not outcome.must_abort
     if dies:
+        coordinator.append(TransactionOutcome.FORGOTTEN)
         async with opened(tmp_path) as (spool, outcome):
             await outcome.find(spool.origin)
             outcome.begin_settling()
             assert not outcome.must_abort
-            await outcome.forget_note()
-            assert spool.writer.aborted_origin == ""
