@@ -19,7 +19,7 @@ from ingress.spool.async_spool import AsyncSpool
 from ingress.spool.directory import SpoolSummary, corrupt_files, spool_names
 from ingress.spool.disk import Corrupt, DiskFailed, LimitReached
 from ingress.spool.spool import Spool
-from ingress.spool.spool_lock import SUFFIX, SpoolInUse, lock_kept_on_success, rename_corrupt
+from ingress.spool.spool_lock import FILE_SUFFIX, SpoolInUse, hold_file, rename_corrupt
 from ingress.spool.verification import NotVerified, verify
 
 log = logging.getLogger(__name__)
@@ -112,7 +112,7 @@ class Adopter:
 
     def _modified_at_ns(self, name: str) -> int:
         with contextlib.suppress(OSError):
-            return (self._directory / f"{name}{SUFFIX}").stat().st_mtime_ns
+            return (self._directory / f"{name}{FILE_SUFFIX}").stat().st_mtime_ns
         return 0
 
     async def _adopt(self, name: str) -> None:
@@ -153,7 +153,7 @@ class Adopter:
     @asynccontextmanager
     async def _hold(self, name: str) -> AsyncIterator[AsyncSpool]:
         """Hold the spool `name`; it takes no callbacks, its rows can only leave."""
-        with lock_kept_on_success(self._directory, name) as (path, lock):
+        with hold_file(self._directory, name) as (path, lock):
             await verify(path)
             # In a thread: a large file is read for a while.
             opened = await asyncio.to_thread(Spool, path, lock, self._bytes_max)
@@ -197,5 +197,5 @@ class Adopter:
             await spool.stop()
         if spool.corruption.done():
             corrupt = Corrupt(spool.corruption.result())
-            rename_corrupt(self._directory / f"{spool.name}{SUFFIX}", corrupt)
+            rename_corrupt(self._directory / f"{spool.name}{FILE_SUFFIX}", corrupt)
             raise corrupt

@@ -44,7 +44,7 @@ class CompressedBatch:
         return self._bytes
 
 
-async def compressed(
+async def compress(
     producer: AIOKafkaProducer, batches: Mapping[TopicPartition, BatchBuilder]
 ) -> dict[TopicPartition, CompressedBatch]:
     """

@@ -42,9 +42,9 @@ async def settle(
             for number in await producer.partitions_for(topic)
         ]
         await producer.begin_transaction()
-        # A group can be added only with an offset; nothing reads the offset of this partition. If
-        # the broker times out half-way, it aborts what was added so far. An aborted cursor only
-        # repeats rows; aborted records would be lost. So the cursor goes first.
+        # The group goes first: if the broker times out half-way, it aborts what was added so far.
+        # An aborted cursor repeats rows; aborted records would lose them. A group can be added only
+        # with an offset; nothing reads the offset of this partition.
         any_offset = {TopicPartition(DEAD_LETTERS.name, 0): OffsetAndMetadata(0, "")}
         await producer.send_offsets_to_transaction(any_offset, group)
         for partition in partitions:

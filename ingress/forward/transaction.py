@@ -7,7 +7,7 @@ from contextlib import AbstractAsyncContextManager
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError, RecordListTooLargeError
 
-from ingress.forward.compressed_batch import compressed
+from ingress.forward.compressed_batch import compress
 from ingress.forward.transaction_batches import BATCH_BYTES_MAX, TransactionBatches
 from schemas.client_parts import mark_retrieved
 from schemas.clients import known_connections, started
@@ -51,7 +51,7 @@ async def send_batches(producer: AIOKafkaProducer, batches: TransactionBatches) 
     waves = max(map(len, batches.by_partition.values()), default=0)
     # A partition's next batch can be compressed when the one before it is acknowledged.
     for wave in range(waves):
-        next_batches = await compressed(
+        next_batches = await compress(
             producer,
             {
                 TopicPartition(*partition): partition_batches[wave]

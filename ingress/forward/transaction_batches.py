@@ -24,7 +24,7 @@ BATCH_BYTES_MAX = 384 << 10
 ROWS_PER_STEP = 50
 BYTES_PER_STEP = 256 << 10
 # Rows in memory that are freed in one step, which takes 0.2 ms.
-ROWS_FREED_PER_STEP = 200
+ROWS_FORGOTTEN_PER_STEP = 200
 
 
 @dataclass(slots=True)
@@ -88,9 +88,9 @@ async def build_batches(
     return batches
 
 
-async def free_rows_in_memory(spool: AsyncSpool, first_sequence: int, last_sequence: int) -> None:
-    """Free the memory of these rows, which Kafka has, in several steps."""
-    for sequence in range(first_sequence, last_sequence, ROWS_FREED_PER_STEP):
+async def forget_rows_in_steps(spool: AsyncSpool, first_sequence: int, last_sequence: int) -> None:
+    """Drop these rows, which Kafka has, from memory, in several steps."""
+    for sequence in range(first_sequence, last_sequence, ROWS_FORGOTTEN_PER_STEP):
         spool.forget_rows_in_memory(sequence)
         await asyncio.sleep(0)
     spool.forget_rows_in_memory(last_sequence)

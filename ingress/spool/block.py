@@ -18,7 +18,7 @@ BLOCK_ROWS_MAX = 256
 _U32 = 4
 
 
-def split(contents: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
+def split_into_blocks(contents: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
     """Yield the contents in order, as many at a time as fit into a block, at least one."""
     begin = size = 0
     for index, content in enumerate(contents):

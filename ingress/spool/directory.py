@@ -14,10 +14,10 @@ from ingress.spool.disk import Corrupt, DiskFailed, LimitReached
 from ingress.spool.spool import Spool
 from ingress.spool.spool_lock import (
     CORRUPT_SUFFIX,
+    FILE_SUFFIX,
     FORMER_CORRUPT_SUFFIX,
-    SUFFIX,
     SpoolInUse,
-    lock_kept_on_success,
+    hold_file,
 )
 from ingress.spool.state import SpoolState
 from ingress.spool.unheld import open_unheld
@@ -97,7 +97,7 @@ def hold(
         DiskFailed, LimitReached: the file cannot be written.
         OSError: the lock file cannot be made.
     """
-    with lock_kept_on_success(directory, name) as (path, lock):
+    with hold_file(directory, name) as (path, lock):
         verify_blocking(path, verify_timeout_s)
         return Spool(path, lock, bytes_max)
 
@@ -109,7 +109,9 @@ def spool_names(directory: Path) -> list[str]:
     Raises:
         OSError: the directory cannot be read; it may have spools.
     """
-    stems = (name.removesuffix(SUFFIX) for name in _files(directory) if name.endswith(SUFFIX))
+    stems = (
+        name.removesuffix(FILE_SUFFIX) for name in _files(directory) if name.endswith(FILE_SUFFIX)
+    )
     return [stem for stem in stems if _NAME.fullmatch(stem)]
 
 
@@ -121,7 +123,7 @@ def corrupt_files(directory: Path) -> Iterator[SpoolSummary]:
         OSError: the directory cannot be read; it may have some.
     """
     for file in _files(directory):
-        name, _, suffix = file.partition(SUFFIX)
+        name, _, suffix = file.partition(FILE_SUFFIX)
         if suffix.startswith((CORRUPT_SUFFIX, FORMER_CORRUPT_SUFFIX)):
             yield SpoolSummary(name, name, None, f"its file was corrupt and was renamed to {file}")
 
@@ -166,6 +168,7 @@ def summaries(directory: Path) -> Iterator[SpoolSummary]:
 def corrupt_text(name: str, corrupt: Corrupt) -> str:
     """Return what is wrong with a file that was only read, and what becomes of it."""
     return (
-        f"its file {name}{SUFFIX} is corrupt: {corrupt}. It was not changed; copy it now. The next "
-        f"ingress that starts in this directory renames it to {name}{SUFFIX}{CORRUPT_SUFFIX}TIME"
+        f"its file {name}{FILE_SUFFIX} is corrupt: {corrupt}. It was not changed; copy it now. The "
+        "next ingress that starts in this directory renames it to "
+        f"{name}{FILE_SUFFIX}{CORRUPT_SUFFIX}TIME"
     )

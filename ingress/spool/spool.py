@@ -14,7 +14,7 @@ from ingress.spool.disk import Corrupt, DiskFailed, ReopenRequired, disk_faults
 from ingress.spool.recent_rows import RecentRows
 from ingress.spool.row import CHECKSUM_BYTES, DamagedRow, Row, check_and_decode
 from ingress.spool.spool_file import STATE, SpoolFile, open_file
-from ingress.spool.state import SpoolState, check_and_decode_state, check_remains
+from ingress.spool.state import SpoolState, check_and_decode_state, strip_number_checksum
 from ingress.spool.stored_rows import key, rows_from
 from ingress.spool.writer import SpoolWriter
 from schemas.outgoing_record import OutgoingRecord
@@ -29,7 +29,8 @@ class Spool:
     """
     One open spool. Call its methods from one thread; those of `writer` may run in another one.
 
-    The two threads share `state`, a value that the writer replaces as a whole.
+    The two threads share `state` and `writer.aborted_origin`, values that the writer replaces as a
+    whole.
     """
 
     def __init__(self, path: Path, lock: BinaryIO, bytes_max: int) -> None:
@@ -199,7 +200,7 @@ class Spool:
         file = self._opened()
         with disk_faults(), file.env.begin() as txn:
             stored = txn.get(key(number), db=file.quarantine)
-        return b"" if stored is None else check_remains(bytes(stored), self.name, number)
+        return b"" if stored is None else strip_number_checksum(bytes(stored), self.name, number)
 
     def _opened(self) -> SpoolFile:
         if self._file is None:

@@ -17,7 +17,7 @@ from ingress.spool.disk import Corrupt, disk_faults
 
 log = logging.getLogger(__name__)
 
-SUFFIX = ".lmdb"
+FILE_SUFFIX = ".lmdb"
 # A corrupt file is renamed to its name, this, and a time in ns.
 CORRUPT_SUFFIX = ".corrupt-"
 # 0.1.0 renamed corrupt files with this in its place.
@@ -29,19 +29,19 @@ class SpoolInUse(Exception):
 
 
 @contextlib.contextmanager
-def lock_kept_on_success(directory: Path, name: str) -> Iterator[tuple[Path, BinaryIO]]:
+def hold_file(directory: Path, name: str) -> Iterator[tuple[Path, BinaryIO]]:
     """
     Lock the spool `name`; yield its file and the lock, which is released only on an exception.
 
     LMDB's own lock file is removed: it is that of a process which does not hold the spool any more.
-    On Corrupt the file is renamed first.
+    The errors of LMDB become those of disk.py; on Corrupt the file is renamed first.
 
     Raises:
         SpoolInUse: another process holds it.
         OSError: the lock file cannot be made.
     """
     lock = (directory / f"{name}.lock").open("ab")
-    path = directory / f"{name}{SUFFIX}"
+    path = directory / f"{name}{FILE_SUFFIX}"
     try:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

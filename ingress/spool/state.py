@@ -1,8 +1,9 @@
 """
 The state of a spool: a value that a write transaction builds from the one before.
 
-The writer replaces the state in one assignment after the commit has succeeded. It is all that the
-writer's thread and the event loop's thread share in memory.
+The writer replaces the state in one assignment after the commit has succeeded. The state and
+`SpoolWriter.aborted_origin` are all that the writer's thread and the event loop's thread share in
+memory.
 """
 
 from typing import NamedTuple
@@ -101,7 +102,7 @@ def check_and_decode_state(stored: bytes, spool_name: str) -> SpoolState:
         raise Corrupt(f"the state of spool {spool_name} cannot be read: {error}") from error
 
 
-def with_key_checksum(remains: bytes, spool_name: str, number: int) -> bytes:
+def with_number_checksum(remains: bytes, spool_name: str, number: int) -> bytes:
     """
     Return the remains of the row `number` with a checksum of the spool's name and the number.
 
@@ -110,7 +111,7 @@ def with_key_checksum(remains: bytes, spool_name: str, number: int) -> bytes:
     return _number_checksum(spool_name, number) + remains
 
 
-def check_remains(stored: bytes, spool_name: str, number: int) -> bytes:
+def strip_number_checksum(stored: bytes, spool_name: str, number: int) -> bytes:
     """
     Return the remains of the row `number` in quarantine.
 

@@ -11,8 +11,8 @@ import lmdb
 from ingress.spool.disk import disk_faults
 from ingress.spool.row import DamagedRow, Row, check_and_decode
 from ingress.spool.spool_file import SpoolFile
-from ingress.spool.spool_lock import SUFFIX, SpoolInUse
-from ingress.spool.state import SpoolState, check_remains
+from ingress.spool.spool_lock import FILE_SUFFIX, SpoolInUse
+from ingress.spool.state import SpoolState, strip_number_checksum
 from ingress.spool.stored_rows import key, rows_from
 from ingress.spool.verification import VERIFY_TIMEOUT_S, verify_blocking
 from ingress.spool.write_transaction import read_state
@@ -57,7 +57,7 @@ class UnheldSpool(NamedTuple):
             return b""
         with disk_faults(), self.file.env.begin() as txn:
             stored = txn.get(key(number), db=self.file.quarantine)
-        return b"" if stored is None else check_remains(bytes(stored), self.name, number)
+        return b"" if stored is None else strip_number_checksum(bytes(stored), self.name, number)
 
 
 @contextlib.contextmanager
@@ -72,7 +72,7 @@ def open_unheld(directory: Path, name: str) -> Iterator[UnheldSpool]:
         DiskFailed: the file cannot be read now.
         OSError: the lock file cannot be opened.
     """
-    path = directory / f"{name}{SUFFIX}"
+    path = directory / f"{name}{FILE_SUFFIX}"
     with _not_held(directory, name):
         if not path.stat().st_size:
             yield UnheldSpool.new(name)

@@ -1,5 +1,5 @@
 """
-Verify a spool's file in a process of its own (ingress/spool/verify.py) before LMDB opens it.
+Verify a spool's file in a process of its own (ingress/spool/verifier.py) before LMDB opens it.
 
 A new or empty file has nothing to verify.
 """
@@ -11,10 +11,10 @@ import sys
 from pathlib import Path
 
 from ingress.spool.disk import Corrupt
-from ingress.spool.verify import EXIT_DAMAGED
+from ingress.spool.verifier import EXIT_DAMAGED
 
 VERIFY_TIMEOUT_S = 600.0
-VERIFY_COMMAND = (sys.executable, "-m", "ingress.spool.verify")
+VERIFY_COMMAND = (sys.executable, "-m", "ingress.spool.verifier")
 
 
 class NotVerified(Exception):

@@ -11,15 +11,15 @@ from collections.abc import Iterable, Sequence
 
 import lmdb
 
-from ingress.spool.block import pack, split
+from ingress.spool.block import pack, split_into_blocks
 from ingress.spool.disk import Corrupt
 from ingress.spool.spool_file import ABORTED_ORIGIN, PROBE, STATE, SpoolFile
 from ingress.spool.state import (
     SpoolState,
     check_and_decode_state,
-    check_remains,
     encode_state,
-    with_key_checksum,
+    strip_number_checksum,
+    with_number_checksum,
 )
 from ingress.spool.stored_rows import key, remains_from
 
@@ -86,7 +86,7 @@ def read_state(
     quarantined_numbers = set()
     for key_bytes, stored in txn.cursor(db=file.quarantine):
         number = int.from_bytes(key_bytes, "big")
-        check_remains(bytes(stored), spool_name, number)
+        strip_number_checksum(bytes(stored), spool_name, number)
         quarantined_numbers.add(number)
     return state._replace(
         first_block_last_number=index.first_block_range(state.last_number)[1],
@@ -139,7 +139,7 @@ class WriteTransaction:
             and self.used_bytes() + incoming > bytes_max
         ):
             return False
-        for block_contents in split(contents):
+        for block_contents in split_into_blocks(contents):
             first = self._last_number + 1
             block = pack(block_contents, self._spool_name, first)
             if not self._txn.put(key(first), block, db=self._file.blocks, append=True):
@@ -175,7 +175,7 @@ class WriteTransaction:
         moved_numbers = set()
         for lost_number, row_remains in remains_from(cursor, before, self._spool_name, number):
             if lost_number not in before.quarantined_numbers:
-                stored = with_key_checksum(row_remains, self._spool_name, lost_number)
+                stored = with_number_checksum(row_remains, self._spool_name, lost_number)
                 self._txn.put(key(lost_number), stored, db=self._file.quarantine)
                 moved_numbers.add(lost_number)
         self._quarantined_numbers = before.quarantined_numbers | moved_numbers

@@ -21,8 +21,9 @@ class SpoolWriter:
     """
     Writes to one spool, from one thread at a time.
 
-    Other threads may read `state`, which is replaced as a whole after a commit that succeeded, and
-    nothing else. `use` is for the thread that opens the file, while no write runs.
+    Other threads may read `state` and `aborted_origin`, which are replaced as a whole after a
+    commit that succeeded, and nothing else. `use` is for the thread that opens the file, while no
+    write runs.
     """
 
     def __init__(self, path: Path, file: SpoolFile, bytes_max: int) -> None:

@@ -12,7 +12,7 @@ from support.processes.ingress import Ingress, until
 
 from ingress.spool.directory import hold
 from ingress.spool.row import encode
-from ingress.spool.spool_lock import SUFFIX
+from ingress.spool.spool_lock import FILE_SUFFIX
 from ops.audit import ends_reader
 from ops.audit.ends_reader import read_ends
 from ops.audit.spool_ends import SpoolEnds
@@ -44,7 +44,7 @@ class Replica:
             await self._ingress.start()
             self.spool = (await self._ingress.status())["spools"][0]["name"]
             # As if it had stored a row: an end that another process read before is then outdated.
-            (self._directory / f"{self.spool}{SUFFIX}").touch()
+            (self._directory / f"{self.spool}{FILE_SUFFIX}").touch()
         if state == STOPPED:
             self._ingress.freeze()
         self.state = state

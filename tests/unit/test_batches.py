@@ -11,8 +11,8 @@ from aiokafka.producer.transaction_manager import TransactionManager
 from support.builders import a_wire_record, store
 
 from ingress.forward import compressed_batch, transaction_batches
-from ingress.forward.compressed_batch import CompressedBatch, compressed
-from ingress.forward.transaction_batches import build_batches, free_rows_in_memory
+from ingress.forward.compressed_batch import CompressedBatch, compress
+from ingress.forward.transaction_batches import build_batches, forget_rows_in_steps
 from ingress.spool.async_spool import AsyncSpool
 from ingress.spool.directory import hold_any
 
@@ -60,7 +60,7 @@ async def an_async_spool_of_three(directory: Path) -> AsyncSpool:
 async def test_a_compressed_batch_has_the_bytes_that_aiokafka_would_send() -> None:
     """They include the producer's state."""
     producer: Any = Producer()
-    made = await compressed(producer, {each: a_builder() for each in PARTITIONS})
+    made = await compress(producer, {each: a_builder() for each in PARTITIONS})
     assert list(made) == PARTITIONS
     for number, batch in enumerate(made.values()):
         expected = a_builder()
@@ -89,7 +89,7 @@ async def test_the_event_loop_turns_between_two_batches(monkeypatch: pytest.Monk
             await asyncio.sleep(0)
 
     answering = asyncio.create_task(answer())
-    await compressed(producer, {each: a_builder() for each in PARTITIONS})
+    await compress(producer, {each: a_builder() for each in PARTITIONS})
     answering.cancel()
     assert events == ["batch", "answer", "batch", "answer", "batch", "answer"]
 
@@ -134,7 +134,7 @@ async def test_rows_that_are_freed_from_memory_stay_in_the_file(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """The memory is freed over several turns; rows leave the file only by a commit."""
-    monkeypatch.setattr(transaction_batches, "ROWS_FREED_PER_STEP", 1)
+    monkeypatch.setattr(transaction_batches, "ROWS_FORGOTTEN_PER_STEP", 1)
     async_spool = await an_async_spool_of_three(tmp_path)
     freed: list[int] = []
     forget = async_spool.forget_rows_in_memory
@@ -144,7 +144,7 @@ async def test_rows_that_are_freed_from_memory_stay_in_the_file(
         forget(sequence)
 
     monkeypatch.setattr(async_spool, "forget_rows_in_memory", noted)
-    freeing = asyncio.create_task(free_rows_in_memory(async_spool, 1, 3))
+    freeing = asyncio.create_task(forget_rows_in_steps(async_spool, 1, 3))
     await asyncio.sleep(0)
     assert freed == [1]
     await freeing

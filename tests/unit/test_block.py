@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingress.spool import block
-from ingress.spool.block import pack, split, unpack
+from ingress.spool.block import pack, split_into_blocks, unpack
 from ingress.spool.row import CHECKSUM_BYTES, DamagedRow
 
 rows = st.lists(st.binary(max_size=300), min_size=1, max_size=20)
@@ -21,7 +21,7 @@ def test_a_packed_block_unpacks_to_the_same_rows(contents: list[bytes], first: i
 @given(contents=st.lists(st.binary(max_size=50_000), max_size=30))
 def test_blocks_are_bounded_and_lose_nothing(contents: list[bytes]) -> None:
     """Only a row that is larger than the bound makes a larger block."""
-    parts = list(split(contents))
+    parts = list(split_into_blocks(contents))
     assert [content for part in parts for content in part] == contents
     for part in parts:
         assert 1 <= len(part) <= block.BLOCK_ROWS_MAX

@@ -73,7 +73,7 @@ async def test_a_forwarder_that_ends_while_it_frees_memory_removes_the_rows(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """The removal is noted in the turn in which the commit is known."""
-    monkeypatch.setattr(transaction_batches, "ROWS_FREED_PER_STEP", 1)
+    monkeypatch.setattr(transaction_batches, "ROWS_FORGOTTEN_PER_STEP", 1)
     async_spool = AsyncSpool(
         hold_any(tmp_path, bytes_max=BYTES_MAX), pending_rows_max=10, pending_bytes_max=BYTES_MAX
     )

@@ -158,11 +158,11 @@ def test_nothing_is_written_before_the_meta_pages_are_known_to_be_on_the_disk(
     spool.close()
 
 
-def test_threads_share_nothing_but_the_state(
+def test_threads_share_nothing_but_the_state_and_the_aborted_origin(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scaled: Callable[..., int]
 ) -> None:
     """
-    The writer's thread never touches the Spool; another thread reads of the writer only the state.
+    The writer's thread never touches the Spool; another thread reads only these two of the writer.
 
     Every read and assignment of an attribute is recorded while both run.
     """
@@ -192,6 +192,7 @@ def test_threads_share_nothing_but_the_state(
             spool_writer.quarantine(spool_writer.state.last_sequence)
             with pytest.raises(LimitReached):
                 spool_writer.commit([b"x" * BYTES_MAX], 0, probe=True)
+            spool_writer.note_abort(spool_writer.state.origin)
         spool_writer.start_new_origin()
 
     def read() -> None:
@@ -204,6 +205,8 @@ def test_threads_share_nothing_but_the_state(
             spool.forget_rows_in_memory(spool.state.first_sequence + spool.row_count)
             spool.remember([], 0)
             spool.should_reopen()
+            # As AsyncSpool does, on the event loop.
+            assert len(spool.writer.aborted_origin) in {0, len(spool.origin)}
 
     writer = threading.Thread(target=write, name="writer")
     reader = threading.Thread(target=read, name="reader")
@@ -213,7 +216,7 @@ def test_threads_share_nothing_but_the_state(
     reader.join()
     assert "state =" in touched["writer", "SpoolWriter"]
     assert touched["writer", "Spool"] == set()
-    assert touched["reader", "SpoolWriter"] == {"state"}
+    assert touched["reader", "SpoolWriter"] == {"state", "aborted_origin"}
     spool.close()
 
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from ingress.spool.block import split
+from ingress.spool.block import split_into_blocks
 from ingress.spool.write_transaction import REMOVED_BLOCKS_MAX
 
 # The name of the spool, which is also its first origin.
@@ -46,7 +46,7 @@ class Model:
     def append(self, bodies: list[bytes], contents: list[bytes]) -> None:
         """Store rows."""
         self.bodies |= dict(enumerate(bodies, self.last + 1))
-        for part in split(contents):
+        for part in split_into_blocks(contents):
             self.blocks.append((self.last + 1, self.last + len(part)))
             self.last += len(part)
 

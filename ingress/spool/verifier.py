@@ -1,5 +1,5 @@
 """
-`python -m ingress.spool.verify FILE` checks whether LMDB may open a spool's file.
+`python -m ingress.spool.verifier FILE` checks whether LMDB may open a spool's file.
 
 Exit code 3 means that it may not, and stderr has the reason.
 

@@ -20,8 +20,12 @@ log = logging.getLogger(__name__)
 TRANSACTION_ROWS_MAX = 2000
 
 
-class NextTransaction:
-    """The largest number of its rows, and the dead letters in place of rows that Kafka refuses."""
+class TransactionSizing:
+    """
+    The size of the next transaction, and the dead letters in place of rows that Kafka refuses.
+
+    `rows_max` is the largest number of its rows.
+    """
 
     def __init__(self, spool: AsyncSpool) -> None:
         self._spool = spool
@@ -40,12 +44,12 @@ class NextTransaction:
         for sequence in [sequence for sequence in self.dead_letters if sequence <= last_sequence]:
             del self.dead_letters[sequence]
 
-    def halve_or_replace(self, batches: TransactionBatches, refusal: KafkaError) -> str:
+    def note_refusal(self, batches: TransactionBatches, refusal: KafkaError) -> str:
         """
-        Decide what the next transaction has in place of `batches`, which Kafka refuses.
+        Note that Kafka refuses `batches`: the next transaction has half of the rows.
 
-        It has half of the rows; if the row is alone, a dead letter in place of the row. Return "",
-        or, if Kafka refuses the dead letter as well, why the row must go into quarantine.
+        If the row is alone, a dead letter replaces it. Return "", or, if Kafka refuses the dead
+        letter as well, why the row must go into quarantine.
         """
         if batches.row_count > 1:
             self.rows_max = batches.row_count // 2
