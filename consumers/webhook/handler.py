@@ -17,10 +17,9 @@ from consumers.runtime.kafka_availability import OngoingFailure
 from consumers.runtime.pending_batch import offset_and_place
 from consumers.webhook.batch_delivery import BatchDelivery, BatchResult
 from consumers.webhook.gauges import set_circuit_gauge, set_parked_gauges
-from consumers.webhook.outcome import OutcomeKind
+from consumers.webhook.outcome import OutcomeKind, target_is_gone
 from consumers.webhook.parked_bounds import ParkedBounds
 from consumers.webhook.parking import parked
-from consumers.webhook.problems import gone
 from consumers.webhook.remembered_outcomes import RememberedOutcomes
 from consumers.webhook.retries import Retries
 from consumers.webhook.retry_partition import OwnershipLost, RetryPartition
@@ -219,13 +218,13 @@ def _check_answers(result: BatchResult) -> None:
     Check the answers after which the batch cannot be applied.
 
     Raises:
-        Braked: the target is gone.
+        Stopped: the target wants no more callbacks.
         Unavailable: a refused callback is not in the dead-letter topic yet.
     """
     outcomes = [each.outcome for each in result.undelivered if each.outcome]
     for outcome in outcomes:
         if outcome.kind is OutcomeKind.GONE:
-            raise gone(outcome.reason)
+            raise target_is_gone(outcome)
     if any(outcome.kind is OutcomeKind.REFUSED for outcome in outcomes):
         raise Unavailable("refused callbacks wait for the dead-letter topic")
 

@@ -5,6 +5,8 @@ from email.utils import parsedate_to_datetime
 from enum import Enum
 from typing import NamedTuple
 
+from consumers.runtime.handler import Stopped
+
 # The longest time that a target may ask to be left alone by Retry-After.
 RETRY_AFTER_S_MAX = 3600.0
 _TRY_AGAIN = frozenset({408, 425, 429})
@@ -35,6 +37,15 @@ class Outcome(NamedTuple):
     def is_unreachable(self) -> bool:
         """True if no connection could be made, which cannot be due to the callback."""
         return self.kind is OutcomeKind.FAILED and not self.is_sent
+
+
+def target_is_gone(outcome: Outcome) -> Stopped:
+    """Return the exception after `outcome`, by which the target wants no more callbacks."""
+    return Stopped(
+        f"The target does not want any more callbacks: {outcome.reason}. Nothing is delivered "
+        "until the process is started again. Remove the target, or correct WEBHOOK_URL; see 'A "
+        "webhook stops' in docs/runbook.md."
+    )
 
 
 def by_answer(status: int, retry_after: str | None, excerpt: str, now: datetime) -> Outcome:

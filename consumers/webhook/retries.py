@@ -17,8 +17,7 @@ from consumers.runtime.handler import Unavailable
 from consumers.runtime.pending_batch import offset_and_place
 from consumers.webhook.batch_delivery import PROBES_MAX, CallbackSender
 from consumers.webhook.circuit import Circuit
-from consumers.webhook.outcome import Outcome, OutcomeKind
-from consumers.webhook.problems import gone
+from consumers.webhook.outcome import Outcome, OutcomeKind, target_is_gone
 from consumers.webhook.rejections import Rejections
 from consumers.webhook.retry_partition import RetryPartition
 from consumers.webhook.retry_record import Change, FinishedCallback, ParkedCallback
@@ -85,7 +84,7 @@ class Retries:
         Deliver until cancelled, or until the partition is lost.
 
         Raises:
-            Braked: the target is gone, or refuses too many callbacks.
+            Stopped: the target wants no more callbacks, or refuses too many.
         """
         try:
             async with asyncio.TaskGroup() as group:
@@ -182,7 +181,7 @@ class Retries:
         attempts, at_ms = parked.attempts + 1, self.clock_ms()
         self.circuit.note_connection(outcome)
         if outcome.kind is OutcomeKind.GONE:
-            raise gone(outcome.reason)
+            raise target_is_gone(outcome)
         if outcome.is_sent and outcome.kind is not OutcomeKind.FAILED and self.circuit.is_open:
             self.circuit.answered(b"")
         if outcome.kind is OutcomeKind.REFUSED and not await self._reject(owned, parked, outcome):

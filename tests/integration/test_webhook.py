@@ -175,13 +175,14 @@ async def test_reading_what_waits_may_take_longer_than_one_call(
 
 
 async def test_a_target_that_is_gone_stops_the_consumer(world: World) -> None:
-    """410: it waits for a person; no record is rejected."""
+    """410: it waits for a person; no record is rejected, so this is not the brake."""
     world.receiver.answer = refusing("user3", 410)
     await world.send(100)
     with pytest.raises(ExceptionGroup) as raised:
         async with world.handler() as handler:
             await world.run(handler, 100)
-    assert raised.group_contains(Braked, match="does not want any more callbacks")
+    assert raised.group_contains(Stopped, match="does not want any more callbacks")
+    assert not raised.group_contains(Braked)
     assert await dead_letters(world) == []
 
 
