@@ -7,12 +7,12 @@ with many entries is not read with its bucket, but in parts (large_group.py).
 
 from array import array
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from pyroaring import BitMap64
 
-from ops.audit.bucket_file import BUCKETS, COLUMNS, BucketFile
+from ops.audit.bucket_file import COLUMNS, BucketFile
 from ops.audit.difference import Location
 from ops.audit.entries import CHECK, KEY, SEQUENCE, Entry, EntryRows, Kind, rows_without
 from ops.audit.group import Group, Pair
@@ -72,7 +72,7 @@ class Grouping:
 
         An equal entry has the same id, origin, sequence and body.
         """
-        for bucket in range(BUCKETS):
+        for bucket in _buckets_with_rows(self._files.values()):
             large = self._keys_of_many_rows(bucket)
             callback_rows = self._rows_of(Kind.CALLBACK, bucket, large)
             checks = set(callback_rows[CHECK::COLUMNS])
@@ -155,7 +155,7 @@ def locations(
     """Return the records in which callbacks were seen first, by origin and sequence."""
     found: dict[tuple[str, int], Location] = {}
     sequences = {sequence for _, sequence in places}
-    for bucket in range(BUCKETS if places else 0):
+    for bucket in _buckets_with_rows(files.values()) if places else ():
         for kind in (Kind.CALLBACK, Kind.DEAD_LETTER):
             for rows in files[kind].pieces(bucket):
                 for index, sequence in enumerate(rows[SEQUENCE::COLUMNS]):
@@ -164,6 +164,10 @@ def locations(
                         if entry.place in places:
                             found.setdefault(entry.place, entry.location)
     return found
+
+
+def _buckets_with_rows(files: Iterable[BucketFile]) -> list[int]:
+    return sorted({bucket for file in files for bucket in file.buckets()})
 
 
 def _repeated(keys: "array[int]") -> set[int]:
