@@ -64,6 +64,12 @@ def _grows(item: pytest.Item) -> bool:
     return _is_long(item) or "scaled" in names or item.get_closest_marker("hypothesis") is not None
 
 
+def pytest_collection_finish() -> None:
+    """Keep garbage collections short: they never search modules and collected tests again."""
+    gc.collect()
+    gc.freeze()
+
+
 def pytest_assertrepr_compare(op: str, left: object, right: object) -> list[str] | None:
     """Explain the difference of long collections in place of printing both."""
     return failures.explain_comparison(op, left, right)
