@@ -1,6 +1,7 @@
 """Imports between packages: ingress and consumers import only schemas, ops and bench all."""
 
 import ast
+import functools
 from pathlib import Path
 
 from support.parsed import parsed
@@ -26,6 +27,7 @@ MAY_SEE = {
 PACKAGES = {*MAY_SEE, "tests"}
 
 
+@functools.cache
 def modules(path: Path) -> set[str]:
     """Return the modules that a file imports."""
     names: set[str] = set()
