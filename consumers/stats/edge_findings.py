@@ -1,7 +1,7 @@
 """Find out what is wrong with the gateway, the dead letters and the statistics API. No I/O."""
 
 from consumers.stats.dead_letter_counts import DeadLetters
-from consumers.stats.findings import Amount, Case, Finding, Values, first_true
+from consumers.stats.findings import Amount, Case, Finding, Values, first_reason, first_true
 from consumers.stats.process_statuses import ProcessStatuses, SilentProcess
 
 # Causes of dead letters that a text names.
@@ -27,8 +27,9 @@ def edges_after(measured: ProcessStatuses) -> list[Finding]:
     """Return the state of the dead letters and of the statistics API, if they are watched."""
     found = []
     if measured.kafka is not None:
-        facts = measured.kafka_facts
-        found.append(dead_letters(facts.dead_letters if facts else None, measured))
+        facts = measured.kafka
+        counted = facts.because if isinstance(facts, SilentProcess) else facts.dead_letters
+        found.append(dead_letters(counted, measured))
     statistics = measured.statistics
     if isinstance(statistics, SilentProcess):
         cases = [Case(statistics, "warning", "statistics_silent", since=statistics.since)]
@@ -42,10 +43,15 @@ def edges_after(measured: ProcessStatuses) -> list[Finding]:
     return found
 
 
-def dead_letters(counted: DeadLetters | None, measured: ProcessStatuses) -> Finding:
-    """Return whether dead letters wait for a person."""
-    if counted is None:
-        return Finding(stage="dead_letters", state="unknown", text="dead_letters_unknown")
+def dead_letters(counted: DeadLetters | str, measured: ProcessStatuses) -> Finding:
+    """Return whether dead letters wait for a person; a text is why they could not be counted."""
+    if isinstance(counted, str):
+        return Finding(
+            stage="dead_letters",
+            state="unknown",
+            text="dead_letters_unknown",
+            values=first_reason([counted]),
+        )
     age_s = (measured.now - counted.newest_at).total_seconds() if counted.newest_at else 0.0
     values: Values = {
         "total": _total(counted),

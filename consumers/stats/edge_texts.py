@@ -49,12 +49,11 @@ EDGE_TEXTS: Mapping[str, Text] = {
         "runbook.md#dead-letters",
     ),
     "dead_letters_unknown": Text(
-        "Dead letters cannot be counted{since}, because Kafka does not answer, or lacks their "
-        "topic. Nothing that was answered OK is lost.",
-        "Fix Kafka, or correct HOOKLINE_BOOTSTRAP_SERVERS; create topics with: hookline topics "
-        "apply.",
-        "{since}Kafka 无应答或没有死信主题，因此无法统计死信。已回复 OK 的回调没有丢失。",
-        "请修复 Kafka，或更正 HOOKLINE_BOOTSTRAP_SERVERS；创建主题的命令：hookline topics apply。",
+        "This process cannot count dead letters{since}. Nothing that was answered OK is lost. The "
+        "reason: {reason}.",
+        "Fix what the reason names: Kafka, or this process's access to it.",
+        "{since}本进程无法统计死信。已回复 OK 的回调没有丢失。原因：{reason}。",
+        "请按原因修复 Kafka，或本进程对 Kafka 的访问。",
         "runbook.md#kafka-is-down",
     ),
     "statistics_ok": Text(

@@ -14,6 +14,7 @@ from consumers.stats.health_answers import StageName, State, Unit
 from consumers.stats.process_statuses import IngressStatus, ProcessStatuses, Replicas
 from consumers.stats.sizes import size_text
 from schemas.ingress_status import STOPPING
+from schemas.printable import printable
 
 # A value of a text: a text, a whole number, or seconds as a float.
 Values: TypeAlias = Mapping[str, str | int | float]
@@ -23,6 +24,8 @@ FILLING_PERCENT = 50
 FILLING_S = 3600.0
 # A replica that refuses callbacks has a full spool from this share of its bound on, else a fault.
 FULL_PERCENT = 90
+# Of the reason that a process reports, so many characters are shown.
+REASON_CHARACTERS_MAX = 500
 # A disk with less free space than this is a warning, unless the spool will not use it.
 DISK_FREE_BYTES_MIN = 1 << 30
 
@@ -171,6 +174,12 @@ def faulty_since(now: datetime, faults: Iterable[Fault | None]) -> datetime | No
     """Return since when the fault has lasted that has lasted longest, None if there is none."""
     ages = [fault.for_s for fault in faults if fault]
     return now - timedelta(seconds=max(ages)) if ages else None
+
+
+def first_reason(reasons: Iterable[str]) -> Values:
+    """Return the first of the reasons that processes report, as the value of a text."""
+    reason = next((reason for reason in reasons if reason), "not known")
+    return {"reason": printable(reason, REASON_CHARACTERS_MAX).rstrip(".")}
 
 
 def _refusal(status: IngressStatus) -> Literal["stops", "full", "fails"] | None:

@@ -1,10 +1,10 @@
 """
 A text about the state of the pipeline, in English and Chinese, and the phrases that texts share.
 
-All texts are in ingress_texts.py, sink_texts.py and edge_texts.py.
+All texts are in ingress_texts.py, kafka_texts.py, sink_texts.py and edge_texts.py.
 
-{since} is a time or nothing, {room} and {kept} are durations, {consumer} is the consumer and {sink}
-the system that it writes to.
+{since} is a time or nothing, {room} and {kept} are durations, {reason} is a text of a process,
+{consumer} is the consumer and {sink} the system that it writes to.
 """
 
 from typing import NamedTuple
@@ -32,5 +32,7 @@ IN_KAFKA = (
     f"Nothing is lost; callbacks wait in Kafka, which keeps them for {{room}} more ({RETENTION})"
 )
 IN_KAFKA_ZH = f"没有丢失；回调在 Kafka 中等待（{RETENTION_ZH}，还可保留 {{room}}）"
+REASON = "The reason: {reason}."
+REASON_ZH = "原因：{reason}。"
 THEN_RECOVERS = "the rest recovers by itself."
 THEN_RECOVERS_ZH = "之后会自动恢复。"

@@ -10,9 +10,10 @@ from consumers.stats.findings import Finding
 from consumers.stats.health_answers import Words
 from consumers.stats.health_text import Text
 from consumers.stats.ingress_texts import INGRESS_TEXTS
+from consumers.stats.kafka_texts import KAFKA_TEXTS
 from consumers.stats.sink_texts import SINK_TEXTS
 
-TEXTS: Mapping[str, Text] = {**INGRESS_TEXTS, **SINK_TEXTS, **EDGE_TEXTS}
+TEXTS: Mapping[str, Text] = {**INGRESS_TEXTS, **KAFKA_TEXTS, **SINK_TEXTS, **EDGE_TEXTS}
 # A room of at least two days is given in days, one of at least two hours in hours.
 _UNITS = ((86400.0, "days", "天"), (3600.0, "hours", "小时"), (60.0, "minutes", "分钟"))
 # The consumer of a stage and the system that it writes to.

@@ -1,4 +1,4 @@
-"""The texts about the ingress: receiving, the spool on disk, and writing to Kafka."""
+"""The texts about the ingress: receiving, and the spool on disk."""
 
 from collections.abc import Mapping
 
@@ -8,8 +8,6 @@ from consumers.stats.health_text import (
     REFUSED_ZH,
     SAFE_ON_DISK,
     SAFE_ON_DISK_ZH,
-    THEN_RECOVERS,
-    THEN_RECOVERS_ZH,
     Text,
 )
 
@@ -159,88 +157,5 @@ INGRESS_TEXTS: Mapping[str, Text] = {
         "没有丢失：稍后会转发。",
         "请重新启动这些副本。",
         "runbook.md#a-process-does-not-answer",
-    ),
-    "kafka_ok": Text(
-        "Callbacks get to Kafka without delay.", NOTHING[0], "回调及时写入 Kafka。", NOTHING[1]
-    ),
-    "kafka_away": Text(
-        "Kafka does not answer{since}. Nothing is lost; callbacks are answered OK and wait on disk "
-        "({percent} % of the room is used).",
-        f"Fix Kafka; {THEN_RECOVERS}",
-        "{since}Kafka 无应答。没有丢失；回调照常回复 OK，并在磁盘上等待（空间已用 {percent}%）。",
-        f"请修复 Kafka，{THEN_RECOVERS_ZH}",
-        "runbook.md#kafka-is-down",
-    ),
-    "kafka_away_fills": Text(
-        "Kafka does not answer{since}. Nothing is lost; callbacks are answered OK and wait on disk "
-        "(room for {room} at the present rate).",
-        f"Fix Kafka; {THEN_RECOVERS}",
-        "{since}Kafka 无应答。没有丢失；回调照常回复 OK，"
-        "并在磁盘上等待（按当前速度还可容纳 {room}）。",
-        f"请修复 Kafka，{THEN_RECOVERS_ZH}",
-        "runbook.md#kafka-is-down",
-    ),
-    "kafka_not_written": Text(
-        "Callbacks do not get to Kafka{since}. Nothing is lost; they are answered OK and wait on "
-        "disk ({percent} % of the room is used).",
-        f"Read forward_fault in /status of an ingress: it says why. Fix it; {THEN_RECOVERS}",
-        "{since}回调未能写入 Kafka。没有丢失；回调照常回复 OK，"
-        "并在磁盘上等待（空间已用 {percent}%）。",
-        f"请查看接入服务 /status 中的 forward_fault，其中说明了原因；修复{THEN_RECOVERS_ZH}",
-        "runbook.md#kafka-is-down",
-    ),
-    "kafka_some_stuck": Text(
-        "{affected} of {all} replicas cannot write to Kafka{since}. Nothing is lost; their "
-        "callbacks wait on disk.",
-        "Read forward_fault in /status of these replicas: it says why.",
-        "{since}{all} 个副本中有 {affected} 个无法写入 Kafka。没有丢失；其回调在磁盘上等待。",
-        "请查看这些副本 /status 中的 forward_fault，其中说明了原因。",
-        "runbook.md#kafka-is-down",
-    ),
-    "kafka_connects": Text(
-        "The ingress connects to Kafka. Nothing is lost; callbacks wait on disk.",
-        "Wait a moment.",
-        "接入服务正在连接 Kafka。没有丢失；回调在磁盘上等待。",
-        "请稍候。",
-        "runbook.md#kafka-is-down",
-    ),
-    "kafka_unreadable": Text(
-        "No consumer can read from Kafka{since}, and no ingress replica answers. Nothing that was "
-        "answered OK is lost.",
-        f"Fix Kafka and start the ingress; {THEN_RECOVERS}",
-        "{since}所有消费者都无法从 Kafka 读取，且没有接入副本应答。已回复 OK 的回调没有丢失。",
-        f"请修复 Kafka 并启动接入服务，{THEN_RECOVERS_ZH}",
-        "runbook.md#kafka-is-down",
-    ),
-    "kafka_some_unreadable": Text(
-        "{affected} of {all} consumer processes cannot read from Kafka{since}. Nothing is lost; "
-        "callbacks wait in Kafka.",
-        "Read kafka_fault in /status of these processes: it says why.",
-        "{since}{all} 个消费者进程中有 {affected} 个无法从 Kafka 读取。没有丢失；"
-        "回调在 Kafka 中等待。",
-        "请查看这些进程 /status 中的 kafka_fault，其中说明了原因。",
-        "runbook.md#kafka-is-down",
-    ),
-    "kafka_only_read": Text(
-        "Consumers can read from Kafka. It is not known whether callbacks get there, because no "
-        "ingress replica answers.",
-        "Start the ingress, or set STATS_INGRESS.",
-        "消费者可以从 Kafka 读取。没有接入副本应答，因此不知道回调能否写入。",
-        "请启动接入服务，或设置 STATS_INGRESS。",
-        "runbook.md#a-process-does-not-answer",
-    ),
-    "kafka_unknown": Text(
-        "It is not known whether Kafka works, because no process that uses it answers.",
-        "Start the ingress and the consumers.",
-        "没有使用 Kafka 的进程应答，因此不知道 Kafka 是否正常。",
-        "请启动接入服务和消费者。",
-        "runbook.md#a-process-does-not-answer",
-    ),
-    "kafka_slow": Text(
-        "Callbacks wait on disk{since}, because Kafka takes them too slowly. Nothing is lost.",
-        "Look at the load of the brokers, and at ingress_spool_full_in_seconds.",
-        "Kafka 写入过慢，{since}回调在磁盘上等待。没有丢失。",
-        "请检查 Kafka 服务器的负载，以及 ingress_spool_full_in_seconds。",
-        "runbook.md#kafka-is-down",
     ),
 }

@@ -6,7 +6,7 @@ Only committed records count. Nothing is written, and no group is joined.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -26,7 +26,7 @@ from schemas.client_parts import inner_client
 from schemas.clients import kafka_failures, started
 from schemas.kafka_access import KafkaAccess
 from schemas.kafka_denials import DENIALS, check_denial, denial_of
-from schemas.kafka_outage import NotAuthorized
+from schemas.kafka_outage import NotAuthorized, outage_text
 from schemas.topic_ids import topic_id_of
 from schemas.topics import ACTIONS, CALLBACKS, DEAD_LETTERS
 
@@ -49,14 +49,16 @@ class KafkaFacts:
     `retention_s` is for how long Kafka keeps a callback, FOR_EVER_S if for ever.
     `callbacks_per_day` includes the ends of transactions, so it is too large where few callbacks
     come. `unread_since` is, for each group that has committed an offset, when its first unread
-    record was written; None if it has read all.
+    record was written; None if it has read all. `dead_letters` is a text if they cannot be counted:
+    it says why. `denials` are the missing rights because of which `unread_since` is not complete.
     """
 
     partitions: int
     retention_s: float
     callbacks_per_day: float
     unread_since: Mapping[str, datetime | None] = field(default_factory=dict)
-    dead_letters: DeadLetters | None = None
+    dead_letters: DeadLetters | str = ""
+    denials: Sequence[str] = ()
 
 
 async def ask_kafka(
@@ -72,16 +74,18 @@ async def ask_kafka(
             with kafka_failures():
                 return await _facts(reader, admin, groups, follower)
     except NotAuthorized as error:
-        _warn(str(error))
-        return SilentProcess()
-    except (KafkaError, TimeoutError):
-        return SilentProcess()
+        return SilentProcess(because=_warn(str(error)))
+    except TimeoutError:
+        return SilentProcess(because=f"Kafka at {kafka} does not answer within {KAFKA_S_MAX:g} s")
+    except KafkaError as error:
+        return SilentProcess(because=outage_text(kafka, error))
 
 
 # Kafka is asked again and again: each missing right is logged once.
 @lru_cache(maxsize=100)
-def _warn(denial: str) -> None:
+def _warn(denial: str) -> str:
     log.warning("the statistics lack a right, so a part of them is missing: %s", denial)
+    return denial
 
 
 @asynccontextmanager
@@ -114,6 +118,8 @@ async def _facts(
     then = await reader.offsets_for_times(dict.fromkeys(partitions, day_ago_ms))
     unread: dict[str, datetime | None] = {}
     for group, offsets in zip(groups, committed, strict=True):
+        if isinstance(offsets, str):
+            continue
         positions = {
             partition: offsets[partition].offset
             for partition in partitions
@@ -129,32 +135,36 @@ async def _facts(
         ),
         unread_since=unread,
         dead_letters=await _dead_letters(reader, follower),
+        denials=[offsets for offsets in committed if isinstance(offsets, str)],
     )
 
 
-async def _dead_letters(reader: AIOKafkaConsumer, follower: ActionFollower) -> DeadLetters | None:
-    """Return the dead letters that wait, None if that is not known."""
+async def _dead_letters(reader: AIOKafkaConsumer, follower: ActionFollower) -> DeadLetters | str:
+    """Return the dead letters that wait, or why they cannot be counted."""
     actions = await _partitions(reader, ACTIONS.name)
     dead = await _partitions(reader, DEAD_LETTERS.name)
     if not dead:
-        return None
+        return f"topic {DEAD_LETTERS.name} does not exist; create it with: hookline topics apply"
     topic_id = await topic_id_of(reader, DEAD_LETTERS.name) or ""
     if not await follower.follow(reader, actions, topic_id):
-        return None
+        return f"the actions in {ACTIONS.name} could not be read in time"
     return await count_dead_letters(reader, dead, follower.actions)
 
 
 async def _committed(
     admin: AIOKafkaAdminClient, group: str
-) -> Mapping[TopicPartition, OffsetAndMetadata]:
-    """Return the offsets of a group, none if Kafka cannot say, as before its first group."""
+) -> Mapping[TopicPartition, OffsetAndMetadata] | str:
+    """
+    Return the offsets of a group, or which right is missing.
+
+    They are empty if Kafka cannot say, as before its first group.
+    """
     try:
         offsets: dict[TopicPartition, OffsetAndMetadata] = await admin.list_consumer_group_offsets(
             group
         )
     except DENIALS as error:
-        _warn(str(denial_of(error, inner_client(admin))))
-        return {}
+        return _warn(str(denial_of(error, inner_client(admin))))
     except KafkaError:
         return {}
     return offsets

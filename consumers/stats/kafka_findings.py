@@ -9,6 +9,7 @@ from consumers.stats.findings import (
     Finding,
     Values,
     faulty_since,
+    first_reason,
     first_true,
     full_in_s,
     seconds,
@@ -49,6 +50,7 @@ def kafka(measured: ProcessStatuses) -> Finding:
         Case(not replicas.statuses and reads, "unknown", "kafka_only_read"),
         Case(not replicas.statuses, "unknown", "kafka_unknown"),
         Case(is_slow, "warning", "kafka_slow", since=waits_since),
+        *_denied(measured),
         Case(True, "ok", "kafka_ok"),  # noqa: FBT003 - always
     )
     return first_true("kafka", cases, seconds(oldest_s))
@@ -62,13 +64,14 @@ def _stuck(
         status for status in replicas.statuses if status.forward_fault not in ("", NOT_CONNECTED)
     ]
     all_stuck = stuck and len(stuck) == len(replicas.statuses)
-    used: Values = {"percent": used_percent(replicas.statuses)}
+    reason = first_reason(status.forward_fault for status in stuck)
+    used: Values = {"percent": used_percent(replicas.statuses), **reason}
     room_s = full_in_s(replicas.statuses)
     if room_s is not None and not can_be_read:
-        yield Case(all_stuck, "wrong", "kafka_away_fills", {"room": room_s}, since)
+        yield Case(all_stuck, "wrong", "kafka_away_fills", {"room": room_s, **reason}, since)
     yield Case(all_stuck and not can_be_read, "wrong", "kafka_away", used, since)
     yield Case(all_stuck, "wrong", "kafka_not_written", used, since)
-    some = {"affected": len(stuck), "all": replicas.count}
+    some: Values = {"affected": len(stuck), "all": replicas.count, **reason}
     yield Case(stuck, "warning", "kafka_some_stuck", some, since)
 
 
@@ -79,6 +82,13 @@ def _unreadable(
     cannot_read = [status for status in consumers if status.kafka_fault]
     since = faulty_since(now, (status.kafka_fault for status in consumers))
     none_reads = cannot_read and len(cannot_read) == len(consumers)
-    yield Case(is_ingress_silent and none_reads, "wrong", "kafka_unreadable", since=since)
-    some = {"affected": len(cannot_read), "all": len(consumers)}
+    reason = first_reason(one.kafka_fault.what for one in cannot_read if one.kafka_fault)
+    yield Case(is_ingress_silent and none_reads, "wrong", "kafka_unreadable", reason, since)
+    some: Values = {"affected": len(cannot_read), "all": len(consumers), **reason}
     yield Case(cannot_read, "warning", "kafka_some_unreadable", some, since)
+
+
+def _denied(measured: ProcessStatuses) -> Iterator[Case]:
+    """Yield the case of a process that asks Kafka for its state, and lacks a right for a part."""
+    if (facts := measured.kafka_facts) and facts.denials:
+        yield Case(facts.denials, "warning", "kafka_not_asked", first_reason(facts.denials))

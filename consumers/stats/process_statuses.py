@@ -52,9 +52,14 @@ class IngressStatus(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True)
 class SilentProcess:
-    """A process that does not answer. `since` is its last answer, None if it never gave one."""
+    """
+    A process that does not answer, or Kafka if this process cannot use it.
+
+    `since` is its last answer, None if it never gave one. `because` is empty if nothing is known.
+    """
 
     since: datetime | None = None
+    because: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,13 +11,13 @@ from consumers.stats.findings import (
     Finding,
     Values,
     faulty_since,
+    first_reason,
     first_true,
     seconds,
 )
 from consumers.stats.health_answers import StageName
 from consumers.stats.process_statuses import ProcessStatuses, Replicas
 from consumers.stats.sizes import size_text
-from schemas.printable import printable
 from schemas.topics import CALLBACKS
 
 # The stage of each consumer.
@@ -35,8 +35,6 @@ JOINS_S = 60.0
 # The retention if Kafka was not asked, and the share of it after which records may soon be deleted.
 KEPT_S = CALLBACKS.retention_days * 86400.0
 LATE_SHARE = 0.8
-# Of the reason why a consumer has stopped, so many characters are shown.
-REASON_CHARACTERS_MAX = 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,7 +142,8 @@ def _without_partitions(of: Sink) -> Iterator[Case]:
     no_kafka = [one for one in statuses if one.kafka_fault]
     is_unread = (no_kafka and not of.members) or len(no_kafka) == len(statuses)
     since = faulty_since(of.now, (one.kafka_fault for one in statuses))
-    yield Case(is_unread, "unknown", "sink_without_kafka", since=since)
+    reason = first_reason(one.kafka_fault.what for one in no_kafka if one.kafka_fault)
+    yield Case(is_unread, "unknown", "sink_without_kafka", reason, since)
     joins = max((one.uptime_s for one in statuses), default=0.0) < JOINS_S
     yield Case(not of.members and joins, "warning", "sink_joins")
     yield Case(not of.members, "wrong", "sink_without_partitions", of.room())
@@ -172,8 +171,7 @@ def _short_disks(statuses: Sequence[ConsumerStatus]) -> Iterator[Case]:
 
 def _reason(stopped: Sequence[ConsumerStatus]) -> Values:
     """Return why the first of these processes has stopped."""
-    what = next((one.stopped.what for one in stopped if one.stopped), "")
-    return {"reason": printable(what, REASON_CHARACTERS_MAX).rstrip(".")}
+    return first_reason(one.stopped.what for one in stopped if one.stopped)
 
 
 def _unread_s(group: str, measured: ProcessStatuses) -> float | None:

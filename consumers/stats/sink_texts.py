@@ -6,6 +6,8 @@ from consumers.stats.health_text import (
     IN_KAFKA,
     IN_KAFKA_ZH,
     NOTHING,
+    REASON,
+    REASON_ZH,
     RETENTION,
     RETENTION_ZH,
     THEN_RECOVERS,
@@ -33,9 +35,9 @@ SINK_TEXTS: Mapping[str, Text] = {
     ),
     "sink_stopped": Text(
         "The consumer {consumer} has stopped{since} and waits for a person. "
-        f"{IN_KAFKA}. The reason: {{reason}}.",
+        f"{IN_KAFKA}. {REASON}",
         "Find the reason in the runbook, fix the cause, then restart the consumer.",
-        f"{{since}}消费者 {{consumer}} 已停止并等待人工处理。{IN_KAFKA_ZH}。原因：{{reason}}。",
+        f"{{since}}消费者 {{consumer}} 已停止并等待人工处理。{IN_KAFKA_ZH}。{REASON_ZH}",
         "请在处理手册中查找该原因，修复后重启消费者。",
         "runbook.md#a-consumer-stops",
     ),
@@ -57,11 +59,11 @@ SINK_TEXTS: Mapping[str, Text] = {
     ),
     "sink_without_kafka": Text(
         "It is not known what waits: the consumer {consumer} cannot read from Kafka{since}. "
-        "Nothing that was answered OK is lost.",
-        f"Fix Kafka; {THEN_RECOVERS}",
+        f"Nothing that was answered OK is lost. {REASON}",
+        f"Fix Kafka, or the access to it; {THEN_RECOVERS}",
         "{since}消费者 {consumer} 无法从 Kafka 读取，因此不知道有多少在等待。"
-        "已回复 OK 的回调没有丢失。",
-        f"请修复 Kafka，{THEN_RECOVERS_ZH}",
+        f"已回复 OK 的回调没有丢失。{REASON_ZH}",
+        f"请修复 Kafka 或对它的访问，{THEN_RECOVERS_ZH}",
         "runbook.md#kafka-is-down",
     ),
     "sink_joins": Text(
@@ -88,10 +90,10 @@ SINK_TEXTS: Mapping[str, Text] = {
     ),
     "sink_some_stopped": Text(
         "{affected} of {all} processes of the consumer {consumer} have stopped{since} and wait for "
-        "a person. The others go on; nothing is lost. The reason: {reason}.",
+        f"a person. The others go on; nothing is lost. {REASON}",
         "Find the reason in the runbook, fix the cause, then restart these processes.",
         "{since}消费者 {consumer} 的 {all} 个进程中有 {affected} 个已停止并等待人工处理。"
-        "其余进程继续；没有丢失。原因：{reason}。",
+        f"其余进程继续；没有丢失。{REASON_ZH}",
         "请在处理手册中查找该原因，修复后重启这些进程。",
         "runbook.md#a-consumer-stops",
     ),

@@ -19,6 +19,7 @@ from ops.status.report import (
     TopicReport,
 )
 from schemas.ingress_status import NOT_CONNECTED
+from schemas.printable import printable
 from schemas.topics import CALLBACKS
 
 EXIT_CODES = {
@@ -31,6 +32,7 @@ EXIT_CODES = {
 def build(health: Health, measured: ProcessStatuses, stores: Sequence[StoreReport]) -> Report:
     """Return the report of what was measured."""
     facts = measured.kafka_facts
+    dead_letters = facts.dead_letters if facts else ""
     consumers = [_consumer(name, measured) for name in STAGES if name in measured.consumers]
     return Report(
         at=measured.now,
@@ -45,7 +47,7 @@ def build(health: Health, measured: ProcessStatuses, stores: Sequence[StoreRepor
         ],
         topic=_topic(measured, consumers),
         consumers=consumers,
-        dead_letters=_dead_letters(facts.dead_letters) if facts and facts.dead_letters else None,
+        dead_letters=None if isinstance(dead_letters, str) else _dead_letters(dead_letters),
         stores=list(stores),
     )
 
@@ -79,9 +81,10 @@ def _ingress(address: str, status: IngressStatus | SilentProcess) -> IngressRepo
 def _topic(measured: ProcessStatuses, consumers: Sequence[ConsumerReport]) -> TopicReport | None:
     if measured.kafka is None:
         return None
-    facts = measured.kafka_facts
-    if facts is None:
-        return TopicReport(name=CALLBACKS.name, answers=False)
+    if isinstance(measured.kafka, SilentProcess):
+        because = printable(measured.kafka.because)
+        return TopicReport(name=CALLBACKS.name, answers=False, not_known_because=because)
+    facts = measured.kafka
     left = [(one.unread_lost_in_s, one.name) for one in consumers if one.unread_lost_in_s]
     lost_in_s, slowest = min(left, default=(None, None))
     return TopicReport(

@@ -10,7 +10,7 @@ from ops.status.texts import counted, duration, size
 
 # Of the text of a process, so many characters are on the screen; JSON has all.
 TEXT_CHARACTERS_MAX = 160
-WAITING_FOR_SINK = Phase.WAITING_FOR_SINK.value
+WAITING = (Phase.WAITING_FOR_KAFKA.value, Phase.WAITING_FOR_SINK.value)
 # A time without retention is not shown as a number of days.
 FOR_EVER_S = 10 * 365 * 86400.0
 
@@ -51,7 +51,8 @@ def _spools(report: Report) -> str:
 def _topic(report: Report) -> str:
     topic = report.topic
     if topic is None or not topic.answers:
-        return "this command gets no answer from Kafka"
+        because = topic.not_known_because[:TEXT_CHARACTERS_MAX] if topic else ""
+        return f"this command gets no answer from Kafka{because and ': '}{because}"
     kept = topic.retention_s or 0.0
     text = f"{counted(topic.partitions or 0, 'partition')}, kept "
     text += "for ever" if kept > FOR_EVER_S else duration(kept)
@@ -113,7 +114,7 @@ def process_details(process: ProcessReport) -> str:
         return ""
     if process.stopped_because:
         return process.stopped_because[:TEXT_CHARACTERS_MAX]
-    if process.phase == WAITING_FOR_SINK:
+    if process.phase in WAITING:
         # After the sentence that says when the process continues.
         return process.phase_because.partition(". ")[2][:TEXT_CHARACTERS_MAX]
     partitions = counted(process.partitions or 0, "partition")

@@ -40,6 +40,7 @@ class TopicReport(Struct, frozen=True, kw_only=True):
 
     `slowest_group` is the group that has the least time left, `unread_lost_in_s`, until Kafka
     deletes a record that it has not read; null while no group has unread records.
+    `not_known_because` says why this process gets no answer.
     """
 
     name: str
@@ -49,6 +50,7 @@ class TopicReport(Struct, frozen=True, kw_only=True):
     callbacks_per_day: float | None = None
     slowest_group: str | None = None
     unread_lost_in_s: float | None = None
+    not_known_because: str = ""
 
 
 class ProcessReport(Struct, frozen=True, kw_only=True):

@@ -4,7 +4,7 @@ from rich.console import Group, RenderableType
 from rich.padding import Padding
 
 from consumers.stats.health_answers import Stage
-from ops.status.details import WAITING_FOR_SINK, process_details, replica_details, stage_details
+from ops.status.details import WAITING, process_details, replica_details, stage_details
 from ops.status.report import ProcessReport, Report, StoreReport
 from ops.status.texts import UNKNOWN, duration, per_second, size
 from ops.terminal import PrintableTable, text_line
@@ -125,13 +125,13 @@ def _add_replicas(table: PrintableTable, report: Report, *, is_short: bool) -> N
 
 
 def _add_processes(table: PrintableTable, stage: Stage, report: Report, *, is_short: bool) -> None:
-    """Add the processes of a consumer that has several, and one whose sink does not answer."""
+    """Add the processes of a consumer that has several, and each that waits."""
     for consumer in report.consumers:
         if consumer.stage != stage.stage:
             continue
         for process in consumer.processes:
             state = _process_state(process)
-            # The text about the sink says all about a single process, but what its sink answers.
+            # The text about the sink says all about a single process, but why it waits.
             is_shown = state == "waits" or len(consumer.processes) > 1
             if not is_shown or (is_short and state == "works"):
                 continue
@@ -149,7 +149,7 @@ def _process_state(process: ProcessReport) -> str:
         return "silent"
     if process.stopped_because is not None:
         return "stopped"
-    return "waits" if process.phase == WAITING_FOR_SINK else "works"
+    return "waits" if process.phase in WAITING else "works"
 
 
 def _place(address: str) -> str:

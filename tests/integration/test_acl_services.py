@@ -17,6 +17,7 @@ from consumers.runtime.batch import Partition, Record
 from consumers.runtime.dead_letters import KafkaDeadLetters
 from consumers.runtime.handler import Rejected
 from consumers.stats.dead_letter_actions import ActionFollower
+from consumers.stats.dead_letter_counts import DeadLetters
 from consumers.stats.kafka_facts import KafkaFacts, ask_kafka
 from ops.acls.apply import apply_acls
 from ops.acls.rights import CONSUMER_GROUPS
@@ -125,7 +126,7 @@ async def the_statistics(broker: SecuredBroker) -> None:
         return (
             isinstance(facts, KafkaFacts)
             and facts.unread_since.keys() == set(groups)
-            and facts.dead_letters is not None
+            and isinstance(facts.dead_letters, DeadLetters)
         )
 
     await until(are_known, "the statistics know the groups and the dead letters")

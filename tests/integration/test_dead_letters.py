@@ -72,8 +72,8 @@ async def waiting(world: RejectedWorld, follower: ActionFollower) -> dict[tuple[
     while True:
         facts = await ask_kafka(plaintext(world.kafka), [], follower)
         # On a busy machine, Kafka may not answer all questions in time.
-        counted = None if isinstance(facts, SilentProcess) else facts.dead_letters
-        if counted is not None and counted.is_complete:
+        counted = "" if isinstance(facts, SilentProcess) else facts.dead_letters
+        if not isinstance(counted, str) and counted.is_complete:
             return {(each.component, each.reason): n for each, n in counted.counts.items()}
 
 

@@ -105,7 +105,8 @@ async def _kafka(world: World) -> None:
     world.broker.kill()
     unknown = dict.fromkeys(("archive", "database", "counts"), "unknown")
     stages = await world.until(kafka="wrong", **unknown)
-    assert "Kafka does not answer (since " in stages["kafka"].what.en
+    assert "Kafka cannot be used (since " in stages["kafka"].what.en
+    assert "The reason: " in stages["kafka"].what.en
     assert "cannot read from Kafka" in stages["archive"].what.en
     assert stages["archive"].number is None
     await world.broker.start_again()

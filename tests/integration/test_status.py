@@ -254,7 +254,7 @@ async def _kafka_frozen(status: Status) -> None:
         assert report.ingress[0].spool_rows == 11
         text = shown(report)
         assert "UTC a person must act: Kafka" in text
-        assert "Kafka does not answer (since" in text
+        assert "Kafka cannot be used (since" in text
         assert "11 callbacks in the spools" in text
     await status.until(0)
 

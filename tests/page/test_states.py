@@ -7,7 +7,7 @@ from playwright.sync_api import Page, expect
 from support.page.browser import READY, Show
 from support.page.fixture_server import FixtureServer
 from support.page.made_up_answers import NOW, Answers
-from support.pipeline_states import SOME_WRONG
+from support.pipeline_states import DENIED, REJECTED, SOME_WRONG, WITHOUT_ACCESS
 
 
 def boxes(page: Page) -> dict[str, object]:
@@ -117,6 +117,21 @@ def test_a_stage_that_is_wrong_says_what_to_do(
     page.wait_for_url("**/runbook#*")
     anchor = page.url.partition("#")[2]
     assert page.locator(f"[id='{anchor}']").count() == 1
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_a_stage_that_cannot_use_kafka_says_why(
+    show: Show, server: FixtureServer, language: str
+) -> None:
+    """The reason of the ingress, of a consumer, and of the statistics process itself."""
+    server.world.answers = Answers(measured=WITHOUT_ACCESS)
+    page = show(f"lang={language}")
+    stages = {stage.stage: stage for stage in server.world.answers.health().stages}
+    texts = dict(zip(stages, page.locator("#pipeline li").all_inner_texts(), strict=True))
+    assert {name for name, text in texts.items() if REJECTED in text} == {"kafka", "database"}
+    assert {name for name, text in texts.items() if DENIED in text} == {"dead_letters"}
+    for name in ("kafka", "database", "dead_letters"):
+        assert getattr(stages[name].what_to_do, language) in texts[name]
 
 
 def test_a_token_is_asked_for_once_and_used_for_everything(

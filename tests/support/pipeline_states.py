@@ -83,6 +83,24 @@ SOME_WRONG = measured(
     [an_ingress(), *[an_ingress(**FULL, spool_rows=24_056)] * 2],
     sync=[a_consumer(sink_fault=Fault(what="by the test", for_s=302.0), oldest_waiting_s=301.4)],
 )
+REJECTED = (
+    "Kafka at kafka-1.example.com:9093, kafka-2.example.com:9093, kafka-3.example.com:9093 cannot "
+    'be used: the broker rejects the credentials ("Authentication failed during authentication due '
+    "to invalid credentials with SASL mechanism SCRAM-SHA-512\"); check the user 'hookline' in "
+    "HOOKLINE_KAFKA_USER_FILE and the password in HOOKLINE_KAFKA_PASSWORD_FILE"
+)
+DENIED = (
+    'Kafka does not authorize "User:hookline-statistics" for the topic "tim.callbacks.dead.v1"; '
+    "give it the rights of its service (docs/acls.md)"
+)
+# The ingress and sync have a wrong password, and the statistics lack a right.
+WITHOUT_ACCESS = replace(
+    measured(
+        [an_ingress(forward_fault=REJECTED, oldest_waiting_s=2400.0)] * 2,
+        sync=[a_consumer(kafka_fault=Fault(what=REJECTED, for_s=2400.0), partitions=None)],
+    ),
+    kafka=SilentProcess(because=DENIED),
+)
 
 
 def stated(what: ProcessStatuses) -> Health:
@@ -158,7 +176,7 @@ CASES: list[tuple[str, str, str, ProcessStatuses]] = [
         "wrong",
         ProcessStatuses(
             now=NOW,
-            ingress=[an_ingress(forward_fault="down", oldest_waiting_s=2400.0)],
+            ingress=[an_ingress(forward_fault=SINCE_14_02.what, oldest_waiting_s=2400.0)],
             consumers={name: [AWAY] for name in CONSUMERS},
         ),
     ),
@@ -169,12 +187,14 @@ CASES: list[tuple[str, str, str, ProcessStatuses]] = [
         ProcessStatuses(
             now=NOW,
             ingress=[
-                an_ingress(forward_fault="down", oldest_waiting_s=2400.0, spool_full_in_s=1e5)
+                an_ingress(
+                    forward_fault=SINCE_14_02.what, oldest_waiting_s=2400.0, spool_full_in_s=1e5
+                )
             ],
         ),
     ),
-    ("kafka_not_written", "kafka", "wrong", with_all(forward_fault="no topic")),
-    ("kafka_some_stuck", "kafka", "warning", with_one(forward_fault="no topic")),
+    ("kafka_not_written", "kafka", "wrong", with_all(forward_fault=SINCE_14_02.what)),
+    ("kafka_some_stuck", "kafka", "warning", with_one(forward_fault=SINCE_14_02.what)),
     ("kafka_connects", "kafka", "warning", with_one(forward_fault=NOT_CONNECTED)),
     (
         "kafka_unreadable",
@@ -185,6 +205,7 @@ CASES: list[tuple[str, str, str, ProcessStatuses]] = [
     ("kafka_some_unreadable", "kafka", "warning", measured(sync=[AWAY])),
     ("kafka_only_read", "kafka", "unknown", measured([SILENT])),
     ("kafka_unknown", "kafka", "unknown", ProcessStatuses(now=NOW, ingress=[SILENT])),
+    ("kafka_not_asked", "kafka", "warning", with_kafka(denials=[DENIED])),
     ("kafka_slow", "kafka", "warning", with_one(oldest_waiting_s=2400.0)),
     ("sink_not_watched", "database", "unknown", ProcessStatuses(now=NOW, ingress=INGRESSES)),
     ("sink_ok", "archive", "ok", measured()),
@@ -217,7 +238,12 @@ CASES: list[tuple[str, str, str, ProcessStatuses]] = [
     ),
     ("dead_letters_ok", "dead_letters", "ok", with_kafka()),
     ("dead_letters_wait", "dead_letters", "warning", with_dead_letters(timedelta(days=3), 0)),
-    ("dead_letters_unknown", "dead_letters", "unknown", replace(WELL, kafka=SILENT)),
+    (
+        "dead_letters_unknown",
+        "dead_letters",
+        "unknown",
+        replace(WELL, kafka=SilentProcess(because=DENIED)),
+    ),
     (
         "statistics_ok",
         "statistics",

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -15,9 +16,12 @@ from click.testing import CliRunner, Result
 from rich.console import Console
 from support.pipeline_states import (
     BRAKED,
+    DENIED,
     NOW,
+    REJECTED,
     SILENT,
     WELL,
+    WITHOUT_ACCESS,
     ZONE,
     a_consumer,
     an_ingress,
@@ -35,7 +39,7 @@ from ops.failure import ExitCode
 from ops.status.build import build
 from ops.status.command import status
 from ops.status.report import Report, StoreReport
-from ops.status.screen import screen
+from ops.status.screen import problems, screen
 from ops.status.texts import duration, per_second
 
 
@@ -60,6 +64,30 @@ def shown(report: Report, *, is_short: bool = False, width: int = 80) -> list[st
     written = io.StringIO()
     Console(file=written, width=width).print(screen(report, is_short=is_short))
     return [line.rstrip() for line in written.getvalue().splitlines()]
+
+
+def test_the_screen_says_why_kafka_cannot_be_used() -> None:
+    """Of each process, and of this command itself; the whole cause is below the table once."""
+    report = report_of(WITHOUT_ACCESS)
+    text = " ".join(" ".join(shown(report)).split())
+    assert f"The reason: {REJECTED}." in text
+    assert report.topic is not None
+    assert report.topic.not_known_because == DENIED
+    assert "this command gets no answer from Kafka: Kafka does not authorize" in text
+    assert problems(report)[0].what.en.startswith("Callbacks do not get to Kafka")
+    waiting = a_consumer(
+        kafka_fault=Fault(what=REJECTED, for_s=41.0),
+        phase=Phase.WAITING_FOR_KAFKA,
+        phase_because=f"The process continues when Kafka answers. For 41 s: {REJECTED}",
+    )
+    text = " ".join(
+        " ".join(
+            shown(
+                report_of(measured(sync=[waiting])),
+            )
+        ).split()
+    )
+    assert re.search(r"sync:8084 waits 0.2 s -? ?For 41 s: Kafka at kafka-1", text), text
 
 
 def test_a_pipeline_that_is_well_fits_on_one_screen() -> None:

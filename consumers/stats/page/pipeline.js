@@ -4,6 +4,7 @@ import { element, find, hidden, shape } from "./dom.js";
 import { integer, rate } from "./numbers.js";
 import { say, translated } from "./words.js";
 
+const LINE_CHARACTERS_MAX = 150;
 const STATES = { ok: "stateOk", warning: "stateWarning", wrong: "stateWrong", unknown: "stateUnknown" };
 
 // `isOld`: the state is not up to date, so the page must not say that all is well.
@@ -32,8 +33,9 @@ function stage(one) {
   return element("li", { class: one.state }, line, more);
 }
 
-// The stage is not watched, or does not answer: a short text leads to what to do.
-const isSilent = (one) => one.state === "unknown" && one.number === null;
+// The stage is not watched, or does not answer: a short text leads to what to do. One with a reason
+// is too long for the line.
+const isSilent = (one) => one.state === "unknown" && one.number === null && one.what.en.length <= LINE_CHARACTERS_MAX;
 const section = (one) => one.runbook.replace(/^docs\/runbook\.md/, "runbook");
 
 // The stage's number. Since when something is wrong is in the text.

@@ -1,0 +1,109 @@
+"""The texts about Kafka: whether callbacks get there, and can be read there."""
+
+from collections.abc import Mapping
+
+from consumers.stats.health_text import (
+    NOTHING,
+    REASON,
+    REASON_ZH,
+    THEN_RECOVERS,
+    THEN_RECOVERS_ZH,
+    Text,
+)
+
+KAFKA_TEXTS: Mapping[str, Text] = {
+    "kafka_ok": Text(
+        "Callbacks get to Kafka without delay.", NOTHING[0], "回调及时写入 Kafka。", NOTHING[1]
+    ),
+    "kafka_away": Text(
+        "Kafka cannot be used{since}. Nothing is lost; callbacks are answered OK and wait on disk "
+        f"({{percent}} % of the room is used). {REASON}",
+        f"Fix Kafka, or the access to it; {THEN_RECOVERS}",
+        "{since}Kafka 无法使用。没有丢失；回调照常回复 OK，"
+        f"并在磁盘上等待（空间已用 {{percent}}%）。{REASON_ZH}",
+        f"请修复 Kafka 或对它的访问，{THEN_RECOVERS_ZH}",
+        "runbook.md#kafka-is-down",
+    ),
+    "kafka_away_fills": Text(
+        "Kafka cannot be used{since}. Nothing is lost; callbacks are answered OK and wait on disk "
+        f"(room for {{room}} at the present rate). {REASON}",
+        f"Fix Kafka, or the access to it; {THEN_RECOVERS}",
+        "{since}Kafka 无法使用。没有丢失；回调照常回复 OK，"
+        f"并在磁盘上等待（按当前速度还可容纳 {{room}}）。{REASON_ZH}",
+        f"请修复 Kafka 或对它的访问，{THEN_RECOVERS_ZH}",
+        "runbook.md#kafka-is-down",
+    ),
+    "kafka_not_written": Text(
+        "Callbacks do not get to Kafka{since}. Nothing is lost; they are answered OK and wait on "
+        f"disk ({{percent}} % of the room is used). {REASON}",
+        f"Fix what the reason names; {THEN_RECOVERS}",
+        "{since}回调未能写入 Kafka。没有丢失；回调照常回复 OK，"
+        f"并在磁盘上等待（空间已用 {{percent}}%）。{REASON_ZH}",
+        f"请按原因修复，{THEN_RECOVERS_ZH}",
+        "runbook.md#kafka-is-down",
+    ),
+    "kafka_some_stuck": Text(
+        "{affected} of {all} replicas cannot write to Kafka{since}. Nothing is lost; their "
+        f"callbacks wait on disk. {REASON}",
+        "Fix what the reason names; forward_fault in /status of each replica has its own.",
+        "{since}{all} 个副本中有 {affected} 个无法写入 Kafka。没有丢失；其回调在磁盘上等待。"
+        f"{REASON_ZH}",
+        "请按原因修复；每个副本 /status 中的 forward_fault 有其各自的原因。",
+        "runbook.md#kafka-is-down",
+    ),
+    "kafka_connects": Text(
+        "The ingress connects to Kafka. Nothing is lost; callbacks wait on disk.",
+        "Wait a moment.",
+        "接入服务正在连接 Kafka。没有丢失；回调在磁盘上等待。",
+        "请稍候。",
+        "runbook.md#kafka-is-down",
+    ),
+    "kafka_unreadable": Text(
+        "No consumer can read from Kafka{since}, and no ingress replica answers. Nothing that was "
+        f"answered OK is lost. {REASON}",
+        f"Fix Kafka and start the ingress; {THEN_RECOVERS}",
+        "{since}所有消费者都无法从 Kafka 读取，且没有接入副本应答。已回复 OK 的回调没有丢失。"
+        f"{REASON_ZH}",
+        f"请修复 Kafka 并启动接入服务，{THEN_RECOVERS_ZH}",
+        "runbook.md#kafka-is-down",
+    ),
+    "kafka_some_unreadable": Text(
+        "{affected} of {all} consumer processes cannot read from Kafka{since}. Nothing is lost; "
+        f"callbacks wait in Kafka. {REASON}",
+        "Fix what the reason names; kafka_fault in /status of each process has its own.",
+        "{since}{all} 个消费者进程中有 {affected} 个无法从 Kafka 读取。没有丢失；"
+        f"回调在 Kafka 中等待。{REASON_ZH}",
+        "请按原因修复；每个进程 /status 中的 kafka_fault 有其各自的原因。",
+        "runbook.md#kafka-is-down",
+    ),
+    "kafka_not_asked": Text(
+        "Callbacks get to Kafka, and nothing is lost. But this process may not ask Kafka how far "
+        f"each consumer has read. {REASON}",
+        "Give this process's principal the rights of statistics, with: hookline topics apply.",
+        f"回调正常写入 Kafka，没有丢失。但本进程无权向 Kafka 查询各消费者的读取进度。{REASON_ZH}",
+        "请用 hookline topics apply 为本进程的主体授予 statistics 的权限。",
+        "runbook.md#a-right-in-kafka-is-missing",
+    ),
+    "kafka_only_read": Text(
+        "Consumers can read from Kafka. It is not known whether callbacks get there, because no "
+        "ingress replica answers.",
+        "Start the ingress, or set STATS_INGRESS.",
+        "消费者可以从 Kafka 读取。没有接入副本应答，因此不知道回调能否写入。",
+        "请启动接入服务，或设置 STATS_INGRESS。",
+        "runbook.md#a-process-does-not-answer",
+    ),
+    "kafka_unknown": Text(
+        "It is not known whether Kafka works, because no process that uses it answers.",
+        "Start the ingress and the consumers.",
+        "没有使用 Kafka 的进程应答，因此不知道 Kafka 是否正常。",
+        "请启动接入服务和消费者。",
+        "runbook.md#a-process-does-not-answer",
+    ),
+    "kafka_slow": Text(
+        "Callbacks wait on disk{since}, because Kafka takes them too slowly. Nothing is lost.",
+        "Look at the load of the brokers, and at ingress_spool_full_in_seconds.",
+        "Kafka 写入过慢，{since}回调在磁盘上等待。没有丢失。",
+        "请检查 Kafka 服务器的负载，以及 ingress_spool_full_in_seconds。",
+        "runbook.md#kafka-is-down",
+    ),
+}
