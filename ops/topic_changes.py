@@ -113,7 +113,10 @@ async def _apply(
             if mode.is_dry_run and name not in known:
                 lines.append(f"{name}: would be created with {partitions} partitions")
             elif mode.is_dry_run or not await _create(admin, each, replicas):
-                existing.append(await _existing(admin, each))
+                if each.is_of_others:
+                    lines.append(f"{name}: exists; it is another team's, and stays as it is")
+                else:
+                    existing.append(await _existing(admin, each))
             else:
                 lines.append(f"{name}: created with {partitions} partitions")
         changes_nothing = mode.is_dry_run or mode.creates_only

@@ -23,6 +23,7 @@ class WantedTopic:
     `partitions` and `retention_days` are None if they were not given: then a new topic gets those
     that `topic` declares, and a topic that exists keeps its own. `configs` were given by Kafka's
     names. `may_lower_size`: the size of the largest body was given, so it may become smaller.
+    `is_of_others`: another team uses it, so it is created if it is missing, and never changed.
     """
 
     topic: Topic
@@ -31,6 +32,7 @@ class WantedTopic:
     retention_days: int | None = None
     configs: Mapping[str, str] = field(default_factory=dict)
     may_lower_size: bool = False
+    is_of_others: bool = False
 
     @property
     def new_partitions(self) -> int:

@@ -1,5 +1,6 @@
 """`hookline topics`. ops/topic_changes.py and ops/acls/apply.py do the work."""
 
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,7 @@ import click
 from click.core import ParameterSource
 
 from ops.acls.apply import apply_acls, planned_acls
-from ops.acls.table import UnusableTable, read_table
+from ops.acls.table import AclTable, UnusableTable, read_table
 from ops.options import bounded
 from ops.terminal import echo, run, waiting
 from ops.topic_changes import Mode, apply_wanted
@@ -15,7 +16,7 @@ from ops.topic_options import wanted_options
 from ops.topic_plan import WantedTopic
 from schemas.kafka_access import KafkaAccess
 from schemas.settings import BODY_BYTES_LIMIT
-from schemas.topics import ACTIONS, CALLBACKS, DEAD_LETTERS
+from schemas.topics import ACTIONS, CALLBACKS, DEAD_LETTERS, RECORD_OVERHEAD_BYTES, Topic
 
 
 @click.group()
@@ -75,13 +76,14 @@ def _apply(
     if allow_delete and (acls_file is None or create_only):
         raise click.UsageError("--allow-delete needs --acls, and excludes --create-only")
     # Read the file first: a fault in it must not leave half of the work done.
-    acls = None if acls_file is None else read_table(acls_file).entries()
+    table = None if acls_file is None else read_table(acls_file)
+    acls = None if table is None else table.entries()
     if allow_delete and not acls:
         raise UnusableTable(
             f"{acls_file} names no principal, so --allow-delete would remove every ACL that was"
             " made, and stop every service: check the file, or remove them by kafka-acls.sh"
         )
-    wanted = _wanted(**of_topics)
+    wanted = [*_wanted(**of_topics), *(_of_others(table, of_topics) if table else ())]
     mode = Mode(
         creates_only=create_only, is_dry_run=dry_run, allows_record_deletion=allow_record_deletion
     )
@@ -124,6 +126,16 @@ def _wanted(
             ("actions", ACTIONS),
         )
     ]
+
+
+def _of_others(table: AclTable, of_topics: Mapping[str, Any]) -> Iterator[WantedTopic]:
+    """Yield the subscribers' own dead-letter topics, with room for the headers of dead letters."""
+    for name in table.dead_letter_topics():
+        yield WantedTopic(
+            topic=Topic(name=name, partitions=1, retention_days=DEAD_LETTERS.retention_days),
+            body_bytes_max=of_topics["body_bytes_max"] + RECORD_OVERHEAD_BYTES,
+            is_of_others=True,
+        )
 
 
 def _configs(option: str, given: tuple[str, ...]) -> dict[str, str]:

@@ -117,9 +117,10 @@ def webhook_rights(target: str) -> tuple[Right, ...]:
     )
 
 
-def subscriber_rights(topics: list[str], group_prefix: str) -> tuple[Right, ...]:
-    """Return the rights of a subscriber: to read `topics`, in groups of its own."""
+def subscriber_rights(topics: list[str], group_prefix: str, dead_letters: str) -> tuple[Right, ...]:
+    """Return the rights of a subscriber: to read `topics`, and to a topic and groups of its own."""
     return (
         *(_topic(name, _READ) for name in topics),
+        *((_topic(dead_letters, _READ, _WRITE),) if dead_letters else ()),
         _group(group_prefix, _READ, is_prefix=True),
     )

@@ -19,12 +19,14 @@ from ops.acls.rights import (
     webhook_rights,
 )
 from ops.failure import Failure
-from schemas.topics import CALLBACKS, DEAD_LETTERS
+from schemas.topics import CALLBACKS, DEAD_LETTERS, is_topic_name
 
 FILE_BYTES_MAX = 1 << 20
 SUBSCRIBER_TOPICS = (CALLBACKS.name, DEAD_LETTERS.name)
 # The other groups of ours have names that begin with one of these.
 _OUR_PREFIXES = (WEBHOOK_GROUPS, "hookline-")
+# The topics of ours and of Kafka itself have names that begin with one of these.
+_NOT_OF_OTHERS = ("tim.callbacks.", "hookline.", "__")
 Part = TypeVar("Part")
 _PRINCIPAL = re.compile(r"[A-Za-z]+:\S(?:.*\S)?")
 
@@ -34,11 +36,16 @@ class UnusableTable(Failure):
 
 
 class Subscriber(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """Another team's program: it reads topics, in groups whose names begin with a prefix."""
+    """
+    Another team's program: it reads topics, in groups whose names begin with a prefix.
+
+    `dead_letters` is the topic of that team to which the program sends records that it rejects.
+    """
 
     principal: str
     topics: list[str]
     group_prefix: str
+    dead_letters: str = ""
 
 
 class _Parts(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -63,13 +70,20 @@ class AclTable(msgspec.Struct, frozen=True):
             for entry in right.entries(principal)
         }
 
+    def dead_letter_topics(self) -> list[str]:
+        """Return the names of the subscribers' own dead-letter topics."""
+        return sorted({each.dead_letters for each in self.subscribers if each.dead_letters})
+
     def _rights(self) -> Iterator[tuple[str, tuple[Right, ...]]]:
         for name, principals in self.services.items():
             yield from ((principal, SERVICES[name]) for principal in principals)
         for name, principals in self.webhooks.items():
             yield from ((principal, webhook_rights(name)) for principal in principals)
         for each in self.subscribers:
-            yield each.principal, subscriber_rights(each.topics, each.group_prefix)
+            yield (
+                each.principal,
+                subscriber_rights(each.topics, each.group_prefix, each.dead_letters),
+            )
 
     def faults(self) -> Iterator[str]:
         """Yield what is wrong, with the key."""
@@ -96,6 +110,7 @@ class AclTable(msgspec.Struct, frozen=True):
                 )
             if not each.topics or set(each.topics) - set(SUBSCRIBER_TOPICS):
                 yield f"{key}.topics: must be one or both of {', '.join(SUBSCRIBER_TOPICS)}"
+            yield from _dead_letters_faults(f"{key}.dead_letters", each.dead_letters)
             yield from self._prefix_faults(f"{key}.group_prefix", each)
 
     def _principals(self) -> Iterator[tuple[str, str]]:
@@ -123,6 +138,13 @@ class AclTable(msgspec.Struct, frozen=True):
                     f"{key}: {prefix} and the {other.group_prefix} of {other.principal} select the"
                     " same groups; each would move the other's offsets"
                 )
+
+
+def _dead_letters_faults(key: str, topic: str) -> Iterator[str]:
+    if topic and not is_topic_name(topic):
+        yield f"{key}: {topic!r:.100} must be the name of a topic, such as billing.dead.v1"
+    elif topic.startswith(_NOT_OF_OTHERS):
+        yield f"{key}: {topic} is a topic of Hookline or Kafka; name one of the subscriber's team"
 
 
 def _overlap(prefix: str, other: str) -> bool:

@@ -8,18 +8,22 @@ import sys
 from pathlib import Path
 
 import pytest
-from support.acls.clients import apply_table, listed, subscribing
+from aiokafka.errors import TopicAuthorizationFailedError
+from support.acls.clients import apply_table, listed, receive, refused, send, subscribing
 from support.acls.principals import access_of, env_of, hookline
 from support.docs_blocks import the_block
 from support.kafka.secured import ADMIN, SecuredBroker
 
+from consumers.runtime.batch import Partition, Record
+from consumers.runtime.dead_letters import KafkaDeadLetters
+from consumers.runtime.handler import Rejected
 from ops.acls.apply import AclsUnfinished, apply_acls, planned_acls
 from ops.acls.requests import AclsRefused
 from ops.acls.table import AclTable
 from ops.demo.embedded.kafka import EmbeddedKafka
 from ops.failure import ExitCode
 from schemas.kafka_access import KafkaAccess
-from schemas.topics import CALLBACKS
+from schemas.topics import CALLBACKS, record_bytes_max
 
 
 @pytest.fixture
@@ -57,6 +61,45 @@ async def test_the_command_plans_and_applies(
     assert f"{line}removed\n" in await hookline(env, "topics", "apply", "--allow-delete")
     assert not subscribing(user).entries() & await listed(secured_broker)
     await apply_table(secured_broker, AclTable())
+
+
+async def test_a_subscriber_gets_a_topic_for_its_own_dead_letters(
+    secured_broker: SecuredBroker, user: str, tmp_path: Path
+) -> None:
+    """The command makes the topic and gives the right to it, to this subscriber alone."""
+    broker, topic, file = secured_broker, f"{user}.dead.v1", tmp_path / "acls.toml"
+    file.write_text(
+        f'[[subscribers]]\nprincipal = "User:{user}"\ntopics = ["{CALLBACKS.name}"]\n'
+        f'group_prefix = "{user}-"\ndead_letters = "{topic}"\n'
+    )
+    env = env_of(broker, ADMIN) | {"TOPICS_ACLS_FILE": str(file)}
+    output = await hookline(env, "topics", "plan")
+    assert f"{topic}: would be created with 1 partitions\n" in output
+    assert f"ACL User:{user} may write topic {topic}: would be created\n" in output
+    assert f"{topic}: created with 1 partitions\n" in await hookline(env, "topics", "apply")
+    dead_letters = KafkaDeadLetters(
+        kafka=access_of(broker, user),
+        record_bytes_max=record_bytes_max(1 << 20),
+        group=f"{user}-reports",
+        topic=topic,
+    )
+    largest = Record(
+        offset=0,
+        timestamp_ms=0,
+        key=b"k",
+        value=secrets.token_bytes(1 << 20),
+        headers=[("h", b"x" * (60 << 10))],
+    )
+    await dead_letters.send(
+        Partition(CALLBACKS.name, 0), largest, Rejected(0, "no"), attempts=1, first_failed_at_ms=1
+    )
+    assert await receive(access_of(broker, user), topic, f"{user}-reports") == 0
+    with refused(TopicAuthorizationFailedError, topic):
+        await send(access_of(broker, f"{user}-other"), topic)
+    output = await hookline(env, "topics", "apply")
+    assert f"{topic}: exists; it is another team's, and stays as it is\n" in output
+    assert "ACLs: 0 new" in output
+    await apply_table(broker, AclTable())
 
 
 async def test_the_commands_of_the_docs_work(secured_broker: SecuredBroker, tmp_path: Path) -> None:

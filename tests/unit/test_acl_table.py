@@ -10,6 +10,7 @@ from ops.acls.record import TRANSACTIONAL_ID
 from ops.acls.rights import SERVICES, Right, webhook_rights
 from ops.acls.table import UnusableTable, read_table
 from ops.dead_letters.to_topic import TRANSACTIONAL_ID as DEAD_LETTERS_ID
+from schemas.topics import CALLBACKS
 
 GOOD = """
 [services]
@@ -21,6 +22,7 @@ crm = ["User:wh"]
 principal = "User:bi"
 topics = ["tim.callbacks.v1"]
 group_prefix = "billing-"
+dead_letters = "bi.dead"
 """
 
 
@@ -32,12 +34,14 @@ def table_of(tmp_path: Path, text: str) -> Path:
 
 
 def test_a_good_table_gives_each_principal_only_its_rights(tmp_path: Path) -> None:
-    """A subscriber reads its topic in its groups, and nothing else."""
+    """A subscriber reads its topic in its groups, and writes only to a topic of its own."""
     entries = read_table(table_of(tmp_path, GOOD)).entries()
     assert {entry.principal for entry in entries} == {"User:in", "User:ar", "User:wh", "User:bi"}
     assert sorted(str(entry) for entry in entries if entry.principal == "User:bi") == [
         "User:bi may read group billing-… (prefix)",
+        "User:bi may read topic bi.dead",
         "User:bi may read topic tim.callbacks.v1",
+        "User:bi may write topic bi.dead",
     ]
     assert all(entry.operation != Operation.ALL for entry in entries)
     assert all(entry.resource_type != ResourceType.CLUSTER for entry in entries)
@@ -60,6 +64,10 @@ def test_a_good_table_gives_each_principal_only_its_rights(tmp_path: Path) -> No
         ("billing-", "hook", r"hook also selects groups of Hookline, such as webhook-|hookline-;"),
         ("billing-", "*", r"subscribers\[0\]\.group_prefix: must be 3 to 100 of A-Z"),
         ("group_prefix", "groups", r"subscribers\[0\]: Object .* field group"),
+        ("bi.dead", "b i", r"subscribers\[0\]\.dead_letters: 'b i' must be the name of a topic"),
+        ("bi.dead", CALLBACKS.name, r"dead_letters: tim\.callbacks\.v1 is a topic of Hookline or"),
+        ("bi.dead", "hookline.acls.v1", r"dead_letters: hookline\.acls\.v1 is a topic of Hook"),
+        ("bi.dead", "__consumer_offsets", r"dead_letters: __consumer_offsets is a topic of Hook"),
     ],
 )
 def test_a_fault_is_named_with_its_key(tmp_path: Path, before: str, after: str, fault: str) -> None:
