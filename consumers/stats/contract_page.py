@@ -134,7 +134,8 @@ def _topics(document: Mapping[str, Any], language: str) -> str:
         days = kafka["topicConfiguration"]["retention.ms"] // DAY_MS
         rows.append(
             f'<tr><th scope="row"><code>{channel["address"]}</code></th>'
-            f"<td>{_with_code(say(language, name))}</td><td>{kafka['partitions']}</td>"
+            f"<td>{_with_code(say(language, name))}{_deprecation(channel, language)}</td>"
+            f"<td>{kafka['partitions']}</td>"
             f"<td>{say(language, 'days', days=days)}</td></tr>"
         )
     return _with_head(rows, language, "topic", "records", "partitions", "retention")
@@ -182,9 +183,17 @@ def _table(schema: Mapping[str, Any], rows: Mapping[str, Described], language: s
         lines.append(
             f'<tr><th scope="row"><code>{escape(path)}</code></th><td>{_type(field)}</td>'
             f"<td>{say(language, 'always' if is_always else 'optional')}</td>"
-            f"<td>{_with_code(meaning)}</td></tr>"
+            f"<td>{_with_code(meaning)}{_deprecation(field, language)}</td></tr>"
         )
     return _with_head(lines, language, "name", "type", "presence", "meaning")
+
+
+def _deprecation(marked: Mapping[str, Any], language: str) -> str:
+    """Return since when a field or a topic is deprecated, and its replacement; "" if it is not."""
+    mark = marked.get("x-deprecated")
+    if mark is None:
+        return ""
+    return f" <strong>{_with_code(say(language, 'deprecated', **mark))}</strong>"
 
 
 def _flat(

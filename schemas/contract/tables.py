@@ -70,8 +70,17 @@ def described(table: str) -> dict[str, Described]:
     rows = {}
     for line in _lines(table):
         name, kind, always, meaning, chinese = (cell.strip() for cell in line.split("|"))
-        rows[name] = Described(TYPES[kind], meaning, chinese, always == "always")
+        schema = {**TYPES[kind], **_deprecation(always)}
+        rows[name] = Described(schema, meaning, chinese, always == "always")
     return rows
+
+
+def _deprecation(presence: str) -> JsonSchema:
+    """Return the mark of a field that is to go, from `deprecated SINCE USE`; else nothing."""
+    if not presence.startswith("deprecated "):
+        return {}
+    _, since, use = presence.split(maxsplit=2)
+    return {"deprecated": True, "x-deprecated": {"since": since, "use": use}}
 
 
 def fields_by_name(table: str) -> dict[str, list[str]]:

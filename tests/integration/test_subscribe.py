@@ -139,6 +139,7 @@ async def test_another_team_gets_from_nothing_to_a_subscriber(
     finally:
         ingress.kill()
     assert (await asyncio.to_thread(team.run, "json.load")).startswith("1.")
+    assert not await asyncio.to_thread(team.run, "x-deprecated")
     assert team.has_run_everything()
 
 

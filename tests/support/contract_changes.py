@@ -8,9 +8,13 @@ new fields that are not in every record.
 
 The schemas of TIM's callbacks describe records that Hookline does not shape. If TIM turns out to
 send another type or to omit a field, the schema may become wider: no record changes with it.
+
+A topic, or a field that is not in every record, may be removed if that was announced: see
+`broken_promises`.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import date, timedelta
 from enum import StrEnum
 from typing import Any, NamedTuple
 
@@ -40,6 +44,52 @@ class Change(NamedTuple):
 
 # The changes of TIM's schemas that are allowed.
 WIDER = {Kind.TYPE_ADDED, Kind.VALUE_ADDED, Kind.BOUND_WIDER, Kind.NOT_ALWAYS}
+
+
+# For how long, and in how many releases, a removal is announced (docs/contract.md).
+NOTICE = timedelta(days=183)
+NOTICE_RELEASES = 2
+
+
+def broken_promises(releases: Sequence[Document], new: Document, today: date) -> list[Change]:
+    """
+    Return the breaking changes since the last of `releases` that were not announced in time.
+
+    A removal is announced by a mark, `x-deprecated`, in each of the last NOTICE_RELEASES; its date
+    must be NOTICE ago. In these releases, the topic that replaces a topic must be there, too.
+    """
+    announced = releases[-NOTICE_RELEASES:]
+    return [
+        change
+        for change in breaking_changes(releases[-1], new)
+        if len(announced) < NOTICE_RELEASES
+        or not all(_announces(release, change, today) for release in announced)
+    ]
+
+
+def _announces(release: Document, change: Change, today: date) -> bool:
+    removed = _at(release, change.place)
+    mark = removed.get("x-deprecated") if removed else None
+    if mark is None or date.fromisoformat(mark["since"]) + NOTICE > today:
+        return False
+    if change.kind is DocumentKind.CHANNEL_REMOVED:
+        return mark["use"] in {each["address"] for each in release["channels"].values()}
+    owner, _, name = change.place.rpartition(".properties.")
+    required = (_at(release, owner) or {}).get("required", ())
+    return change.kind is Kind.FIELD_REMOVED and name not in required
+
+
+def _at(node: Any, place: str) -> Document | None:
+    """Return the part of a document at a place; the name of a part may contain dots."""
+    if not isinstance(node, Mapping):
+        return None
+    if not place:
+        return node["schema"] if "schemaFormat" in node else node
+    for name, inner in node.items():
+        if f"{place}.".startswith(f"{name}.") and (found := _at(inner, place[len(name) + 1 :])):
+            return found
+    # A place does not name that the schema of a component has a format.
+    return _at(node["schema"], place) if "schema" in node else None
 
 
 def breaking_changes(old: Document, new: Document) -> list[Change]:

@@ -23,7 +23,10 @@ class Kind(StrEnum):
     CONDITION_CHANGED = "another condition changed"
 
 
-_ANNOTATIONS = {"description", "title", "examples", "$comment", "default", "deprecated"}
+_ANNOTATIONS = {"description", "title", "examples", "$comment", "default"} | {
+    "deprecated",
+    "x-deprecated",
+}
 _LOWER = ("minimum", "exclusiveMinimum", "minLength", "minItems", "minProperties")
 _UPPER = ("maximum", "exclusiveMaximum", "maxLength", "maxItems", "maxProperties")
 # Whether one pattern or format allows more than another one is not known.

@@ -1,22 +1,20 @@
 """The contract breaks nothing that the last release promised; each kind of break is found."""
 
-import copy
 import json
 import re
-from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
-from support.contract_changes import Change, DocumentKind, breaking_changes
+from support.contract_changes import Change, DocumentKind, breaking_changes, broken_promises
+from support.contract_edits import Document, Edit, edited, header, schema
 from support.schema_changes import Kind
 
 from schemas.contract.asyncapi import asyncapi
 
 ROOT = Path(__file__).parents[2]
 RELEASED = ROOT / "docs" / "contract" / "released"
-Document = dict[str, Any]
-Edit = Callable[[Document], object]
 
 
 def number(version: str) -> tuple[int, ...]:
@@ -24,16 +22,17 @@ def number(version: str) -> tuple[int, ...]:
     return tuple(map(int, version.split(".")))
 
 
-def last_release() -> Path:
-    """Return the document of the last release."""
-    return max(RELEASED.glob("*.json"), key=lambda path: number(path.stem))
+def releases() -> list[Path]:
+    """Return the documents of all releases, the last one at the end."""
+    return sorted(RELEASED.glob("*.json"), key=lambda path: number(path.stem))
 
 
 def test_nothing_that_the_last_release_promised_is_broken() -> None:
-    """A change that breaks readers gets a topic of a new name, beside the old one."""
-    released, current = json.loads(last_release().read_text()), asyncapi()
-    assert breaking_changes(released, current) == []
-    if breaking_changes(current, released):  # something was added
+    """A change that breaks readers gets a topic of a new name, beside the old one, and notice."""
+    documents, current = [json.loads(path.read_text()) for path in releases()], asyncapi()
+    assert broken_promises(documents, current, datetime.now(UTC).date()) == []
+    released = documents[-1]
+    if breaking_changes(current, released) or breaking_changes(released, current):
         assert number(current["info"]["version"]) > number(released["info"]["version"])
 
 
@@ -42,19 +41,6 @@ def test_every_release_has_its_document() -> None:
     changelog = (ROOT / "CHANGELOG.md").read_text()
     releases = re.findall(r"^## (\d+\.\d+\.\d+)$", changelog, re.MULTILINE)
     assert {path.stem for path in RELEASED.iterdir()} == set(releases)
-
-
-def schema(document: Document, name: str, *places: str) -> Any:
-    """Return the schema of a component, or a part of it."""
-    part = document["components"]["schemas"][name]["schema"]
-    for place in places:
-        part = part[place]
-    return part
-
-
-def header(document: Document, name: str) -> Any:
-    """Return the schema of a header of records."""
-    return schema(document, "RecordHeaders", "properties", name)
 
 
 def key(document: Document, name: str) -> Any:
@@ -145,13 +131,6 @@ def test_a_break_is_found_and_named(kind: DocumentKind | Kind, edit: Edit) -> No
     changes = breaking_changes(asyncapi(), edited(edit))
     assert kind in {change.kind for change in changes}
     assert all(change.place.startswith(("channels.", "components.")) for change in changes)
-
-
-def edited(edit: Edit) -> Document:
-    """Return the current document after an edit."""
-    document = copy.deepcopy(asyncapi())
-    edit(document)
-    return document
 
 
 def test_each_kind_of_break_has_a_test() -> None:
