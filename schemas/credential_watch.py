@@ -1,14 +1,9 @@
 """Give a client of Kafka that runs for long the current password and certificates."""
 
 import asyncio
-import logging
-
-from aiokafka.errors import KafkaError
 
 from schemas.client_parts import Client, use_credentials
 from schemas.kafka_access import KafkaAccess
-
-log = logging.getLogger(__name__)
 
 READ_INTERVAL_S = 1.0
 
@@ -19,17 +14,8 @@ async def watch_credentials(client: Client, kafka: KafkaAccess) -> None:
 
     aiokafka authenticates each new connection with what the client was made with, and after a
     rotation it would never try anything else. While a file cannot be used, the client keeps what it
-    has.
+    has: the options with which it was made were made in this process.
     """
-    fault = ""
     while kafka.security.has_files:
         await asyncio.sleep(READ_INTERVAL_S)
-        try:
-            options = await asyncio.to_thread(kafka.options)
-        except KafkaError as error:
-            if str(error) != fault:
-                log.warning("%s; its content that was read before is used", error)
-            fault = str(error)
-        else:
-            fault = ""
-            use_credentials(client, options)
+        use_credentials(client, await asyncio.to_thread(kafka.options))

@@ -2,9 +2,11 @@
 How every client of ours reaches Kafka: the addresses, the security, and the client id.
 
 A new client reads the files of the user, the password and the certificates, so they are rotated
-without a restart.
+without a restart. While one of them cannot be used, for example because another program is writing
+it, all of them have the content that this process has used last.
 """
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -12,6 +14,13 @@ from typing import Any
 from schemas.kafka_files import UnusableAccess
 from schemas.kafka_security import KAFKA_PREFIX, KafkaSecurity
 from schemas.settings import read_settings
+
+log = logging.getLogger(__name__)
+
+# For each settings of this process, the options that were made last, and the fault of the files
+# that was logged since; a process has one of them.
+_last_options: dict[KafkaSecurity, dict[str, Any]] = {}
+_logged_faults: dict[KafkaSecurity, str] = {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,10 +45,10 @@ class KafkaAccess:
         Return what a new client of aiokafka needs; `client_id` is used in place of the access's.
 
         Raises:
-            KafkaError: a file of the settings cannot be used now.
+            KafkaError: a file of the settings cannot be used now, and never could in this process.
         """
         try:
-            security = self.security.options()
+            security = _current_or_last(self.security)
         except UnusableAccess as unusable:
             # Only now: aiokafka takes long to import, and our callers use it in any case.
             from aiokafka.errors import KafkaError  # noqa: PLC0415
@@ -50,6 +59,28 @@ class KafkaAccess:
             "client_id": client_id or self.client_id,
             **security,
         }
+
+
+def _current_or_last(security: KafkaSecurity) -> dict[str, Any]:
+    """
+    Return the options by the files' content, or those that were made last if one cannot be used.
+
+    Raises:
+        UnusableAccess: a file cannot be used, and no options were made before.
+    """
+    try:
+        options = security.options()
+    except UnusableAccess as unusable:
+        last, fault = _last_options.get(security), str(unusable)
+        if last is None:
+            raise
+        if _logged_faults.get(security) != fault:
+            log.warning("%s; the content of all files that was used last is used", fault)
+        _logged_faults[security] = fault
+        return last
+    _last_options[security] = options
+    _logged_faults.pop(security, None)
+    return options
 
 
 def kafka_access(bootstrap_servers: str, env: Mapping[str, str]) -> KafkaAccess:

@@ -170,6 +170,25 @@ async def test_a_client_that_runs_for_long_uses_a_new_password(
         await until(client.force_metadata_update, "the client authenticates again")
 
 
+async def test_a_new_client_authenticates_while_the_password_is_being_written(
+    secured_broker: SecuredBroker,
+) -> None:
+    """The file is empty, then has the new password; each client gets to the broker."""
+    user = "written-in-place"
+    await secured_broker.set_password(user, PASSWORD)
+    env = secured_broker.env(secured.SCRAM, user=user)
+    kafka = kafka_access(env["HOOKLINE_BOOTSTRAP_SERVERS"], own_settings(env))
+    async with started(AIOKafkaClient(**kafka.options()), 180, kafka):
+        pass
+    secured_broker.secret_file(f"{user}-password", "")
+    async with started(AIOKafkaClient(**kafka.options()), 180, kafka) as client:
+        await secured_broker.set_password(user, CHANGED)
+        close_connections(client)
+        assert not await client.force_metadata_update()
+        secured_broker.env(secured.SCRAM, user=user, password=CHANGED)
+        await until(client.force_metadata_update, "the client authenticates again")
+
+
 async def test_a_client_that_runs_for_long_uses_a_new_certificate(
     secured_broker: SecuredBroker, tmp_path: Path
 ) -> None:

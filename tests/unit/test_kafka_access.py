@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiokafka.errors import KafkaError
 from support.kafka.certificates import Certificates
 
 from schemas.kafka_access import KafkaAccess, kafka_access
@@ -74,6 +75,52 @@ def test_options_are_read_again_from_the_files(files: dict[str, str]) -> None:
     after = made.options()
     assert str.__str__(after["sasl_plain_password"]) == "another"
     assert after["ssl_context"] is not before["ssl_context"]
+
+
+def test_a_new_client_uses_the_last_content_while_a_file_cannot_be_used(
+    files: dict[str, str], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Missing, empty, cut off, or not of one kind: it is logged once, without its content."""
+    made = access(**files)
+    before = made.options()
+    certificate = Path(files["CERTIFICATE_FILE"]).read_bytes()
+    for name, contents in (
+        ("PASSWORD_FILE", (b"", b"\xff", b"two\nlines")),
+        ("CERTIFICATE_FILE", (b"", certificate[:-200], certificate[:200])),
+        ("CA_FILE", (b"", b"-----BEGIN CERTIFICATE-----\n")),
+    ):
+        file = Path(files[name])
+        whole = file.read_bytes()
+        caplog.clear()
+        for content in contents:
+            file.write_bytes(content)
+            for _ in range(2):
+                assert made.named("archive").options() == before | {"client_id": "hookline-archive"}
+        assert len(caplog.messages) == len(set(caplog.messages)) >= 1
+        assert all(f"{KAFKA_PREFIX}{name}" in message for message in caplog.messages)
+        assert "two" not in caplog.text
+        file.unlink()
+        assert made.options() == before
+        file.write_bytes(whole)
+        assert made.options()["sasl_plain_password"] == before["sasl_plain_password"]
+        before = made.options()
+
+
+def test_all_files_keep_the_content_that_belongs_together(files: dict[str, str]) -> None:
+    """A new password is not sent with a former certificate, while the new one is written."""
+    made = access(**files)
+    made.options()
+    Path(files["CERTIFICATE_FILE"]).write_bytes(b"")
+    Path(files["PASSWORD_FILE"]).write_text("another\n")
+    assert str.__str__(made.options()["sasl_plain_password"]) == SECRET
+
+
+def test_without_a_former_content_the_file_is_a_failure_of_kafka(files: dict[str, str]) -> None:
+    """As in the moment between the check of the settings and the first client."""
+    made = access(**files)
+    Path(files["PASSWORD_FILE"]).write_bytes(b"")
+    with pytest.raises(KafkaError, match=r"PASSWORD_FILE: .* is empty"):
+        made.options()
 
 
 @pytest.mark.parametrize(
