@@ -31,9 +31,9 @@ class Certificates:
         # The key and the certificate of a client that the broker does not trust.
         self.foreign_client = self._write("foreign-client.pem", other.issue_cert("foreign"))
 
-    def server(self, host: str) -> Path:
-        """Return a file with the key and the certificate of a server at `host`."""
-        return self._write(f"{host}.pem", self._authority.issue_cert(host))
+    def server(self, host: str, name: str | None = None) -> Path:
+        """Return a file with a server's key and certificate; `name` is the common name."""
+        return self._write(f"{host}.pem", self._authority.issue_cert(host, common_name=name))
 
     def expired_server(self, host: str) -> Path:
         """Return a file like that of `server`, whose certificate was valid for a year."""
