@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from support.kafka.access import plaintext
-from support.kafka.broker import session
+from support.kafka.broker import FEW_THREADS, session
 from support.kafka.container import NoContainer, find_image, kafka_container
 from support.kafka.parts import Pipe
 from support.kafka.quick_start import prepare
@@ -49,7 +49,7 @@ def pytest_configure() -> None:
 @pytest.fixture(scope="package")
 def shared_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedKafka]:
     """Yield an embedded broker for all tests of this folder that do not kill or freeze theirs."""
-    kafka = EmbeddedKafka(tmp_path_factory.mktemp("kafka"), properties=session())
+    kafka = EmbeddedKafka(tmp_path_factory.mktemp("kafka"), properties=session() + FEW_THREADS)
     with child.running(kafka):
         yield kafka
 
@@ -100,7 +100,7 @@ async def empty_kafka(kafka_without_topics: EmbeddedKafka) -> EmbeddedKafka:
 @pytest.fixture
 async def own_kafka(tmp_path: Path) -> AsyncIterator[EmbeddedKafka]:
     """Yield a broker of the test's own, which it may kill or freeze; always embedded."""
-    with child.running(EmbeddedKafka(tmp_path / "kafka")) as kafka:
+    with child.running(EmbeddedKafka(tmp_path / "kafka", properties=FEW_THREADS)) as kafka:
         await apply_topics(plaintext(kafka.address), body_bytes_max=1 << 20, replicas=1)
         yield kafka
 

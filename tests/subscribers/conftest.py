@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 from support.kafka.access import plaintext
-from support.kafka.broker import session
+from support.kafka.broker import FEW_THREADS, session
 from support.kafka.quick_start import prepare
 from support.processes.consumer import remove_topics_and_groups
 from support.subscribers.program import missing_tools
@@ -27,7 +27,7 @@ def pytest_configure() -> None:
 def shared_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedKafka]:
     """Yield an embedded broker for all tests of this process."""
     prepare()
-    kafka = EmbeddedKafka(tmp_path_factory.mktemp("kafka"), properties=session())
+    kafka = EmbeddedKafka(tmp_path_factory.mktemp("kafka"), properties=session() + FEW_THREADS)
     with child.running(kafka):
         yield kafka
 

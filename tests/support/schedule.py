@@ -4,14 +4,25 @@ from xdist.scheduler import LoadScopeScheduling
 
 # The tests of these files share a demo, a broker or a directory, which each process would make.
 ONE_PROCESS = {
+    "contract/test_indexes.py": "indexes",
+    "contract/test_queries.py": "queries",
     "e2e/test_kills.py": "demo",
     "e2e/test_samples.py": "demo",
     "e2e/test_statistics_kills.py": "demo",
     "e2e/test_two_identities.py": "demo",
     "integration/test_abuse.py": "abuse",
+    "integration/test_acl_command.py": "secured broker",
+    "integration/test_acl_record.py": "secured broker",
+    "integration/test_acls.py": "acls",
     "integration/test_clients.py": "clients",
+    "integration/test_fenced_broker.py": "fenced broker",
+    "integration/test_kafka_access.py": "secured broker",
+    "integration/test_kafka_causes.py": "secured broker",
+    "integration/test_kafka_causes_of_processes.py": "secured broker",
+    "integration/test_missing_rights.py": "secured broker",
     "integration/test_open_transactions.py": "open transactions",
     "integration/test_s3.py": "s3",
+    "integration/test_secured_broker.py": "secured broker",
     "integration/test_year_of_names.py": "year of names",
 }
 

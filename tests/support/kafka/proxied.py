@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import uvloop
 from support.kafka.access import plaintext
-from support.kafka.broker import session
+from support.kafka.broker import FEW_THREADS, session
 from support.kafka.tcp_proxy import tcp_proxy
 
 from ops.demo.embedded import child
@@ -42,7 +42,7 @@ def kafka_behind_a_proxy(directory: Path) -> Iterator[ProxiedKafka]:
     """Run a broker with the topics during the block; each test runs its own proxy."""
     proxy_port = child.free_port()
     advertised = f"advertised.listeners=PLAINTEXT://127.0.0.1:{proxy_port}\n"
-    kafka = EmbeddedKafka(directory, properties=session() + advertised)
+    kafka = EmbeddedKafka(directory, properties=session() + FEW_THREADS + advertised)
     proxied = ProxiedKafka(kafka.port, proxy_port)
 
     async def make_topics() -> None:
