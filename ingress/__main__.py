@@ -16,8 +16,8 @@ from ingress.authenticator import Authenticator
 from ingress.forward.adopter import Adopter
 from ingress.forward.forwarder import Forwarder
 from ingress.health import IngressHealth
+from ingress.http.failure_log import FailureLog
 from ingress.http.receiver import Receiver
-from ingress.http.refusal_log import RefusalLog
 from ingress.http.sender_address import SenderAddresses
 from ingress.http.server import PublicServer
 from ingress.settings import IngressSettings
@@ -80,10 +80,10 @@ class Ingress:
             pending_rows_max=settings.pending_rows_max,
             pending_bytes_max=settings.pending_bytes_max,
         )
-        refusal_log = RefusalLog(SenderAddresses(settings.gateway_networks))
+        failure_log = FailureLog(SenderAddresses(settings.gateway_networks))
         self._server = PublicServer(
             Receiver(self._spool, authenticator, path=settings.path),
-            refusal_log,
+            failure_log,
             settings,
             body_bytes_max=shared.body_bytes_max,
         )
@@ -106,7 +106,7 @@ class Ingress:
             adopter,
             authenticator,
             self._server,
-            refusal_log.senders,
+            failure_log.senders,
             settings,
         )
         self._admin = web.AppRunner(admin_application(health), access_log=None)
@@ -216,10 +216,10 @@ def start(
     """
     try:
         authenticator = Authenticator(
-            settings.sdkappids, settings.secrets_file, sign_window_s=settings.sign_window_s
+            settings.sdkappids, settings.tokens_file, sign_window_s=settings.sign_window_s
         )
     except UnusableFile as unusable:
-        raise Faults(f"INGRESS_SECRETS_FILE: {unusable}") from unusable
+        raise Faults(f"INGRESS_TOKENS_FILE: {unusable}") from unusable
     settings = replace(settings, connections_max=_raise_open_files_limit(settings.connections_max))
     try:
         spool = hold_any(settings.spool_dir, bytes_max=settings.spool_bytes_max)

@@ -4,19 +4,16 @@ The health of an ingress, for the admin port.
 An ingress stays ready while Kafka is down: callbacks are safe on disk.
 """
 
-import asyncio
 import math
 import secrets
 import time
-from collections import deque
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from ingress.authenticator import Authenticator
 from ingress.forward.adopter import Adopter
 from ingress.forward.forwarder import Forwarder
-from ingress.http.answers import count_oks
-from ingress.http.refused_senders import RefusedSenders
+from ingress.http.failures_by_sender import FailuresBySender
 from ingress.http.server import PublicServer
 from ingress.settings import IngressSettings
 from ingress.spool.async_spool import AsyncSpool
@@ -27,34 +24,9 @@ from schemas.disk_space import DiskSpace
 from schemas.ingress_status import STOPPING
 from schemas.rate import Rates
 
-GROWTH_INTERVAL_S = 2.0
 # A spool that was full is ready again below this share of its bound. Otherwise the process would
 # alternate between ready and unready, and a balancer would send it callbacks that are refused.
 READY_AGAIN_BELOW = 0.95
-# The rate of growth is measured over this time.
-GROWTH_WINDOW_S = 60.0
-
-
-@dataclass(slots=True)
-class Growth:
-    """The rate at which the spool fills, from samples of its size."""
-
-    samples: deque[tuple[float, int]] = field(
-        default_factory=lambda: deque(maxlen=int(GROWTH_WINDOW_S / GROWTH_INTERVAL_S) + 1)
-    )
-
-    def note(self, now_s: float, size: int) -> None:
-        """Note the size of the spool in bytes."""
-        self.samples.append((now_s, size))
-
-    def full_in_s(self, bytes_max: int) -> float:
-        """Return the seconds until its size is `bytes_max` at this rate, infinity if never."""
-        if len(self.samples) < 2:
-            return math.inf
-        (began_s, size_before), (now_s, size) = self.samples[0], self.samples[-1]
-        if size <= size_before or now_s <= began_s:
-            return math.inf
-        return max(bytes_max - size, 0) * (now_s - began_s) / (size - size_before)
 
 
 @dataclass(slots=True)
@@ -66,11 +38,10 @@ class IngressHealth:
     adopter: Adopter
     authenticator: Authenticator
     server: PublicServer
-    refused_senders: RefusedSenders
+    failures_by_sender: FailuresBySender
     settings: IngressSettings
     # Identifies this process: another one may be at the same address, or hold the same spool.
     instance: str = field(default_factory=lambda: secrets.token_hex(8))
-    growth: Growth = field(default_factory=Growth)
     rates: Rates = field(default_factory=Rates)
     disk: DiskSpace = field(init=False)
     started_at: float = field(default_factory=time.monotonic)
@@ -82,12 +53,21 @@ class IngressHealth:
 
     async def watch(self) -> None:
         """Sample the size of the spool, and how many callbacks came, until cancelled."""
-        while True:
-            now_s, state = time.monotonic(), self.spool.state
-            self.growth.note(now_s, state.used_bytes)
-            forwarded = self.forwarder.forwarded_sequence
-            self.rates.note(now_s, {"stored": state.last_sequence, "forwarded": forwarded})
-            await asyncio.sleep(GROWTH_INTERVAL_S)
+        await self.rates.watch(
+            lambda: {
+                "stored": self.spool.state.last_sequence,
+                "forwarded": self.forwarder.forwarded_sequence,
+                "used_bytes": self.spool.state.used_bytes,
+            }
+        )
+
+    def full_in_s(self) -> float:
+        """Return the seconds until the spool is full at its present growth, infinity if never."""
+        growth_per_s = self.rates.per_s("used_bytes")
+        if not growth_per_s:
+            return math.inf
+        left_bytes = self.settings.spool_bytes_max - self.spool.state.used_bytes
+        return max(left_bytes, 0) / growth_per_s
 
     def unready_reason(self) -> str:
         """Return why no callbacks should be sent to this process now, "" if it is ready."""
@@ -112,7 +92,7 @@ class IngressHealth:
         """Return the content of `/status`; docs/monitoring.md explains each field."""
         disk_free_bytes = await self.disk.free()
         state = self.spool.state
-        full_in_s = self.growth.full_in_s(self.settings.spool_bytes_max)
+        full_in_s = self.full_in_s()
         return {
             "instance": self.instance,
             "origin": state.origin,
@@ -128,9 +108,9 @@ class IngressHealth:
             "forward_failures": round(
                 telemetry.INGRESS_METRICS.get_sample_value("ingress_forward_failures_total") or 0
             ),
-            "secrets_fault": self.authenticator.fault,
+            "tokens_fault": self.authenticator.fault,
             "tokens": self.authenticator.token_uses(time.time()),
-            "refused_senders": self.refused_senders.table(time.time()),
+            "failures_by_sender": self.failures_by_sender.table(time.time()),
             "connections": len(self.server.open_connections.all),
             "spool_rows": state.row_count,
             "spool_bytes": state.used_bytes,
@@ -147,12 +127,11 @@ class IngressHealth:
         free = math.nan if disk_free_bytes is None else disk_free_bytes
         telemetry.INGRESS_DISK_FREE_BYTES.set(free)
         state = self.spool.state
-        count_oks(self.server.open_connections.uncounted_oks)
-        self.server.open_connections.uncounted_oks = 0
+        self.server.answer_sender.count_oks()
         telemetry.INGRESS_SPOOL_ROWS.set(state.row_count)
         telemetry.INGRESS_SPOOL_BYTES.set(state.used_bytes)
         telemetry.INGRESS_SPOOL_BYTES_MAX.set(self.settings.spool_bytes_max)
-        telemetry.INGRESS_FULL_IN_S.set(self.growth.full_in_s(self.settings.spool_bytes_max))
+        telemetry.INGRESS_FULL_IN_S.set(self.full_in_s())
         oldest_s = self._oldest_waiting_s()
         # None: rows wait for an unknown time, so an alert must fire.
         telemetry.INGRESS_OLDEST_WAITING_S.set(math.inf if oldest_s is None else oldest_s)

@@ -34,11 +34,11 @@ class IngressSettings:
         "SdkAppids of the apps whose callbacks are accepted, in addition to those in the tokens "
         "file; any other SdkAppid is answered 403. May be empty if there is a tokens file.",
     ] = ()
-    secrets_file: Annotated[
+    tokens_file: Annotated[
         Path | None,
         "The tokens file, with the tokens of the apps: at most 1 MiB, at most 4 tokens an app. A "
         "change is applied within 2 s. With an unusable file the process exits with code 1 at the "
-        "start; later, the former content stays valid and `secrets_fault` in `/status` says why.",
+        "start; later, the former content stays valid and `tokens_fault` in `/status` says why.",
     ] = None
     sign_window_s: Annotated[
         float,
@@ -65,9 +65,9 @@ class IngressSettings:
             Annotated[str, Format("an IP address or a network like 10.0.0.0/8", is_network)], ...
         ],
         "Addresses and networks of the gateways. On connections from them, the last address in "
-        "X-Forwarded-For is that of the sender, in the log of refused requests and in "
-        "`refused_senders` of `/status`; on all others the header is ignored. Name only gateways "
-        "that set the header themselves, as deploy/haproxy/haproxy.cfg does.",
+        "X-Forwarded-For is that of the sender, in the log of failed requests and in "
+        "`failures_by_sender` of `/status`; on all others the header is ignored. Name only "
+        "gateways that set the header themselves, as deploy/haproxy/haproxy.cfg does.",
     ] = ()
     admin_host: Annotated[
         Host, "Address on which the admin port listens. Keep it unreachable for the public."
@@ -130,8 +130,8 @@ class IngressSettings:
 
     def faults(self) -> Iterator[str]:
         """Yield a sentence for each relation between fields that does not hold."""
-        if not self.sdkappids and self.secrets_file is None:
-            yield "INGRESS_SDKAPPIDS must name at least one app, or INGRESS_SECRETS_FILE a file"
+        if not self.sdkappids and self.tokens_file is None:
+            yield "INGRESS_SDKAPPIDS must name at least one app, or INGRESS_TOKENS_FILE a file"
         if self.pending_bytes_max > self.spool_bytes_max:
             yield "INGRESS_PENDING_BYTES_MAX must be at most INGRESS_SPOOL_BYTES_MAX"
         if self.port == self.admin_port:

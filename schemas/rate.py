@@ -13,7 +13,7 @@ RATE_WINDOW_S = 60.0
 
 @dataclass(slots=True)
 class Rates:
-    """The rates of numbers that only grow, each with a name."""
+    """The rates at which numbers grow, each with a name; 0 for a number that became smaller."""
 
     window_s: float = RATE_WINDOW_S
     _samples: deque[tuple[float, Mapping[str, float]]] = field(default_factory=deque)

@@ -80,6 +80,8 @@ class SharedSettings(Settings):
 
 
 SHARED_PREFIX = "HOOKLINE_"
+# Variables by their former names. A process that ignored one could accept unsigned callbacks.
+RENAMED = {"INGRESS_SECRETS_FILE": "INGRESS_TOKENS_FILE"}
 
 
 def settings_of(settings: type[Settings], prefix: str) -> list[Setting]:
@@ -127,7 +129,9 @@ def _read_class(
     declared = settings_of(settings, prefix)
     known = sorted(setting.variable for setting in declared)
     faults.extend(
-        f"unknown setting {name} (known: {', '.join(known)})"
+        f"{name} is called {RENAMED[name]} now; set that"
+        if name in RENAMED
+        else f"unknown setting {name} (known: {', '.join(known)})"
         for name in sorted(set(env) - set(known))
     )
     values = _read_values(declared, env, faults)

@@ -101,7 +101,7 @@ def receiving(measured: ProcessStatuses) -> Finding:
             since=replicas.silent_since,
         ),
         Case(
-            any(status.secrets_fault for status in replicas.statuses),
+            any(status.tokens_fault for status in replicas.statuses),
             "warning",
             "receiving_secrets",
         ),

@@ -75,9 +75,9 @@ INGRESS_TEXTS: Mapping[str, Text] = {
     "receiving_secrets": Text(
         "Callbacks are accepted, but the present tokens file cannot be used{since}; the former "
         "content stays valid. Nothing is lost.",
-        "Correct the file of INGRESS_SECRETS_FILE; secrets_fault in /status says what is wrong.",
+        "Correct the file of INGRESS_TOKENS_FILE; tokens_fault in /status says what is wrong.",
         "正常接收回调，但{since}当前的令牌文件无法使用，仍沿用之前的内容。没有丢失。",
-        "请修正 INGRESS_SECRETS_FILE 指定的文件；/status 中的 secrets_fault 说明了问题。",
+        "请修正 INGRESS_TOKENS_FILE 指定的文件；/status 中的 tokens_fault 说明了问题。",
         "runbook.md#the-tokens-file-cannot-be-used",
     ),
     "disk_ok": Text(

@@ -36,7 +36,7 @@ class IngressStatus(msgspec.Struct, frozen=True, kw_only=True):
 
     unready_because: str
     forward_fault: str
-    secrets_fault: str
+    tokens_fault: str
     oldest_waiting_s: float | None
     spool_rows: int
     spool_bytes: int

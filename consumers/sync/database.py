@@ -36,7 +36,7 @@ APPLICATION = "hookline-sync"
 _APPLY = files(__package__).joinpath("apply.sql").read_bytes()
 
 
-class _Refused(Exception):
+class _Failures(Exception):
     """The database refuses these rows, now and later."""
 
 
@@ -68,7 +68,7 @@ class DatabaseHandler:
                     partition,
                 )
                 row = await cursor.fetchone()
-        except _Refused as refused:
+        except _Failures as refused:
             raise _position_refused(partition, refused) from refused
         return None if row is None else position_in(row)
 
@@ -86,7 +86,7 @@ class DatabaseHandler:
                     " values (%s, %s, %s, %s) on conflict (topic, partition) do nothing",
                     (*partition, position.next_offset, position.topic_id),
                 )
-        except _Refused as refused:
+        except _Failures as refused:
             raise _position_refused(partition, refused) from refused
 
     async def handle(self, batch: Batch) -> None:
@@ -104,14 +104,14 @@ class DatabaseHandler:
         try:
             try:
                 await self._apply(batch, parsed)
-            except _Refused:
+            except _Failures:
                 if len(batch.records) > 1:
                     raise
                 # Another partition may have written the same callback at the same moment, so that
                 # it was neither a new row nor one that existed when the statement began. Callbacks
                 # without a record key are spread over the partitions, and so are their repeats.
                 await self._apply(batch, parsed)
-        except _Refused as refused:
+        except _Failures as refused:
             if not batch.records:
                 raise _position_refused(batch.partition, refused) from refused
             # The kind of the dead letter is that of the cause, such as CheckViolation.
@@ -165,7 +165,7 @@ class DatabaseHandler:
             connected = partition in self._connections
             if failure is SqlFailure.ROW and connected and not _is_of_positions_table(error):
                 # The statement is over and nothing was written; the connection is as before.
-                raise _Refused(first_line(error)) from error
+                raise _Failures(first_line(error)) from error
             await self._drop(partition)
             match failure:
                 case None:

@@ -4,17 +4,17 @@ import asyncio
 import time
 
 from ingress.http import answers
-from ingress.http.answers import Answer, encode_and_count_failure, ok_bytes
-from ingress.http.open_connections import OpenConnections
-from ingress.http.refusal_log import RefusalLog
+from ingress.http.answers import Answer, count_oks, encode_and_count_failure, ok_bytes
+from ingress.http.failure_log import FailureLog
 
 
 class AnswerSender:
     """Counts, logs and writes each answer; all connections share it."""
 
-    def __init__(self, open_connections: OpenConnections, refusal_log: RefusalLog) -> None:
-        self._open_connections = open_connections
-        self._refusal_log = refusal_log
+    def __init__(self, failure_log: FailureLog) -> None:
+        self._failure_log = failure_log
+        # OKs since the last scrape: counting each one would take the metric's lock.
+        self._uncounted_oks = 0
 
     def send(
         self,
@@ -35,12 +35,17 @@ class AnswerSender:
         """
         second = int(time.time())
         if answer is answers.OK:
-            self._open_connections.uncounted_oks += 1
+            self._uncounted_oks += 1
             encoded = ok_bytes(second, closes=closes)
         else:
             peer = transport.get_extra_info("peername")
-            self._refusal_log.note(answer, detail, peer, target, forwarded_for)
+            self._failure_log.note(answer, detail, peer, target, forwarded_for)
             encoded = encode_and_count_failure(answer, detail, second, closes=closes)
         if not has_body:
             encoded = encoded[: encoded.index(b"\r\n\r\n") + 4]
         transport.write(encoded)
+
+    def count_oks(self) -> None:
+        """Add the OKs since the last call to the metric."""
+        count_oks(self._uncounted_oks)
+        self._uncounted_oks = 0

@@ -16,7 +16,7 @@ from ingress.http.answer_sender import AnswerSender
 from ingress.http.answers import Answer, DetailedAnswer
 from ingress.http.head import may_become_plain, parse_head
 from ingress.http.open_connections import OpenConnections
-from ingress.http.partial_body import PartialBody
+from ingress.http.partial_request import PartialRequest
 from ingress.http.receiver import Parameters, Receiver
 
 # Bytes that wait for the answer to the request before them, with reading paused. A peer that sends
@@ -42,7 +42,7 @@ class Connection(asyncio.Protocol):
         "_loop",
         "_open_aiohttp_protocol",
         "_open_connections",
-        "_partial_body",
+        "_partial_request",
         "_receiver",
         "_target",
         "_transport",
@@ -79,8 +79,8 @@ class Connection(asyncio.Protocol):
         self._target = ""
         self._forwarded_for = ""
         self._closes_after_answer = False
-        # The body of the present request, while some of its bytes are to come.
-        self._partial_body: PartialBody | None = None
+        # The present request, while some bytes of its body are to come.
+        self._partial_request: PartialRequest | None = None
 
     # Called by the event loop.
 
@@ -115,8 +115,8 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Read the bytes, or keep them until the request before them is answered."""
-        if self._partial_body:
-            self._read_body(self._partial_body, data)
+        if self._partial_request:
+            self._read_body(self._partial_request, data)
         elif self._is_handling or self._is_reading_paused:
             self._keep_for_later(self._unparsed_bytes + data)
         elif self._is_discarding:
@@ -149,21 +149,20 @@ class Connection(asyncio.Protocol):
             self._handle(admission_result, data[body_begin:body_end])
             return
         # Already admitted or refused, so that a peer that is not authentic fills no memory.
-        self._partial_body = PartialBody(admission_result, content_length)
+        self._partial_request = PartialRequest(admission_result, content_length)
         if isinstance(admission_result, DetailedAnswer):
             self._open_connections.start_discarding(self, self._loop.time())
         else:
             self._open_connections.start_waiting_for_body(self, self._loop.time())
-        self._read_body(self._partial_body, data[body_begin:])
+        self._read_body(self._partial_request, data[body_begin:])
 
-    def _read_body(self, body: PartialBody, data: bytes) -> None:
-        next_bytes = body.add(data)
-        if body.missing_bytes:
+    def _read_body(self, request: PartialRequest, data: bytes) -> None:
+        next_bytes = request.add(data)
+        if request.missing_bytes:
             return
-        self._partial_body = None
-        self._open_connections.end_wait(self)
+        self._partial_request = None
         self._keep_for_later(next_bytes)
-        self._handle(body.admission_result, bytes(body.received))
+        self._handle(request.admission_result, bytes(request.received))
 
     def _keep_for_later(self, unparsed: bytes) -> None:
         """Keep the bytes after a request, and pause reading until that request is answered."""
@@ -188,7 +187,7 @@ class Connection(asyncio.Protocol):
     def _handle(self, admission_result: Parameters | DetailedAnswer, body: bytes) -> None:
         """Store the callback of an admitted request, or refuse it."""
         self._is_handling = True
-        self._open_connections.idle.pop(self, None)
+        self._open_connections.end_wait(self)
         if isinstance(admission_result, DetailedAnswer):
             self._answer(*admission_result)
         else:
@@ -205,7 +204,7 @@ class Connection(asyncio.Protocol):
         if closes:
             self.half_close()
             return
-        open_connections.idle[self] = self._loop.time()
+        open_connections.start_waiting_for_request(self, self._loop.time())
         if self._is_reading_paused or self._eof_received:
             # Later: in this call, the stack would grow with each request that is answered.
             self._loop.call_soon(self._read_next)
@@ -222,10 +221,10 @@ class Connection(asyncio.Protocol):
 
         The answer is the refusal of the request if there is one, otherwise `reason`.
         """
-        body, self._partial_body = self._partial_body, None
-        if self._transport is None or body is None:
+        request, self._partial_request = self._partial_request, None
+        if self._transport is None or request is None:
             return False
-        refusal = body.admission_result
+        refusal = request.admission_result
         answer = refusal if isinstance(refusal, DetailedAnswer) else DetailedAnswer(reason)
         self._send(*answer, closes=True)
         return True

@@ -22,8 +22,6 @@ class OpenConnections:
     # Connections whose further bytes are discarded: the body of a refused request, or all that
     # comes after the last answer; ordered in the same way.
     discarding: dict["Connection", float] = field(default_factory=dict)
-    # OKs since the last scrape: counting each one would take the metric's lock.
-    uncounted_oks: int = 0
     # Each connection is closed after its next answer.
     is_draining: bool = False
 
@@ -44,6 +42,10 @@ class OpenConnections:
         """Forget a connection that is lost."""
         self.all.discard(connection)
         self.end_wait(connection)
+
+    def start_waiting_for_request(self, connection: "Connection", now_s: float) -> None:
+        """Note that a connection waits, from now on, for the head of its next request."""
+        self.idle[connection] = now_s
 
     def start_waiting_for_body(self, connection: "Connection", now_s: float) -> None:
         """Note that a connection waits, from now on, for the rest of a body."""

@@ -6,9 +6,9 @@ import itertools
 from ingress.http.aiohttp_fallback import AiohttpFallback
 from ingress.http.answer_sender import AnswerSender
 from ingress.http.connection import Connection
+from ingress.http.failure_log import FailureLog
 from ingress.http.open_connections import OpenConnections
 from ingress.http.receiver import Receiver
-from ingress.http.refusal_log import RefusalLog
 from ingress.settings import IngressSettings
 
 # Connections that the kernel accepts before the process does.
@@ -30,7 +30,7 @@ class PublicServer:
     def __init__(
         self,
         receiver: Receiver,
-        refusal_log: RefusalLog,
+        failure_log: FailureLog,
         settings: IngressSettings,
         *,
         body_bytes_max: int,
@@ -40,12 +40,12 @@ class PublicServer:
         # connections are accepted for some more seconds.
         self.announces_stop = False
         self._receiver = receiver
-        self._answer_sender = AnswerSender(self.open_connections, refusal_log)
+        self.answer_sender = AnswerSender(failure_log)
         self._settings = settings
         self._body_bytes_max = body_bytes_max
         self._aiohttp_fallback = AiohttpFallback(
             receiver,
-            self._answer_sender,
+            self.answer_sender,
             self.open_connections,
             settings,
             body_bytes_max=body_bytes_max,
@@ -108,7 +108,7 @@ class PublicServer:
         """Return the protocol of a new connection."""
         return Connection(
             self._receiver,
-            self._answer_sender,
+            self.answer_sender,
             self.open_connections,
             self._aiohttp_fallback.open_protocol,
             body_bytes_max=self._body_bytes_max,

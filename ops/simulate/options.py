@@ -64,7 +64,7 @@ signing_options = _all(
         envvar="OPS_SECRETS_FILE",
         show_envvar=True,
         help="Sign with the first token of each app in this tokens file of the ingress"
-        " (INGRESS_SECRETS_FILE); the requests of an app without tokens are not signed.",
+        " (INGRESS_TOKENS_FILE); the requests of an app without tokens are not signed.",
     ),
 )
 rate_options = _all(

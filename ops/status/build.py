@@ -73,7 +73,7 @@ def _ingress(address: str, status: IngressStatus | SilentProcess) -> IngressRepo
         reaches_kafka=None if status.forward_fault == NOT_CONNECTED else not status.forward_fault,
         forward_fault=status.forward_fault,
         forward_failures=status.forward_failures,
-        secrets_fault=status.secrets_fault,
+        tokens_fault=status.tokens_fault,
         token_last_used_ago_s=_rounded(min(uses, default=None)),
     )
 

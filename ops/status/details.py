@@ -101,8 +101,8 @@ def replica_details(replica: IngressReport) -> str:
         parts.append(f"to Kafka: {replica.forward_fault[:TEXT_CHARACTERS_MAX]}")
     else:
         parts.append("Kafka ok")
-    if replica.secrets_fault:
-        parts.append(f"tokens: {replica.secrets_fault[:TEXT_CHARACTERS_MAX]}")
+    if replica.tokens_fault:
+        parts.append(f"tokens: {replica.tokens_fault[:TEXT_CHARACTERS_MAX]}")
     elif replica.token_last_used_ago_s is not None:
         parts.append(f"token used {duration(replica.token_last_used_ago_s)} ago")
     return "; ".join(parts)

@@ -30,7 +30,7 @@ class IngressReport(Struct, frozen=True, kw_only=True):
     reaches_kafka: bool | None = None
     forward_fault: str = ""
     forward_failures: int | None = None
-    secrets_fault: str = ""
+    tokens_fault: str = ""
     token_last_used_ago_s: float | None = None
 
 

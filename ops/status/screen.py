@@ -112,7 +112,7 @@ def _sum(rates: list[float | None]) -> str:
 def _add_replicas(table: PrintableTable, report: Report, *, is_short: bool) -> None:
     for replica in report.ingress:
         state = "accepts" if replica.accepts else "refuses" if replica.answers else "silent"
-        is_well = replica.accepts and replica.reaches_kafka and not replica.secrets_fault
+        is_well = replica.accepts and replica.reaches_kafka and not replica.tokens_fault
         if is_short and is_well:
             continue
         table.add_row(

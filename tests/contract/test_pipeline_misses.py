@@ -26,7 +26,7 @@ from schemas.setting import Secret
 WELL: dict[str, Any] = {
     "unready_because": "",
     "forward_fault": "",
-    "secrets_fault": "",
+    "tokens_fault": "",
     "oldest_waiting_s": 0.1,
     "spool_rows": 3,
     "spool_bytes": 100,

@@ -44,7 +44,7 @@ def signed(token: str) -> str:
 
 def senders(status: dict[str, Any], answer: str) -> dict[str, int]:
     """Return the number of refusals by address."""
-    rows = status["refused_senders"]
+    rows = status["failures_by_sender"]
     return {row["address"]: row["count"] for row in rows if row["answer"] == answer}
 
 
@@ -89,7 +89,7 @@ async def test_bytes_that_are_not_http_are_refused_with_the_reason(
     ):
         answer = await send_bytes(ingress, request_bytes)
         assert words in json.loads(answer.body)["ErrorInfo"]
-        (row,) = (await ingress.status())["refused_senders"]
+        (row,) = (await ingress.status())["failures_by_sender"]
         assert (row["answer"], words in row["reason"]) == ("not_http", True)
         assert row["reason"].isprintable()
     # Later ones are only counted for LOG_INTERVAL_S.
@@ -103,7 +103,7 @@ async def test_the_last_use_of_a_token_shows_when_the_old_one_can_be_removed(
     """As docs/receiving.md describes the rotation."""
     secrets = tmp_path / "tokens.toml"
     secrets.write_text(f'{SIGNED_APP} = ["new", "old"]')
-    ingress = new_ingress(tmp_path / "a", NO_KAFKA, secrets_file=secrets)
+    ingress = new_ingress(tmp_path / "a", NO_KAFKA, tokens_file=secrets)
     await ingress.start()
     for token in ("old", "old", "new"):
         assert (await send(ingress, signed(token))).status == 200

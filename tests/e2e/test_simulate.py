@@ -47,7 +47,7 @@ async def test_requests_are_signed_and_recorded_callbacks_are_replayed(
     secrets, wrong = tmp_path / "tokens.toml", tmp_path / "wrong.toml"
     secrets.write_text(f'{SIGNED_APP} = ["new", "old"]')
     wrong.write_text(f'{SIGNED_APP} = ["other"]')
-    ingress = new_ingress(tmp_path / "spool", NO_KAFKA, secrets_file=secrets)
+    ingress = new_ingress(tmp_path / "spool", NO_KAFKA, tokens_file=secrets)
     await ingress.start()
     to = ["simulate", "--url", f"http://127.0.0.1:{ingress.port}/", "--rate", "2000"]
     to += ["--timeout", str(ANSWER_S_MAX)]

@@ -58,7 +58,7 @@ class Shell:
             "HOOKLINE_BOOTSTRAP_SERVERS": kafka.address,
             "INGRESS_PORT": str(self.ports["8080"]),
             "INGRESS_ADMIN_PORT": str(self.ports["8081"]),
-            "INGRESS_SECRETS_FILE": str(tokens_file(folder)),
+            "INGRESS_TOKENS_FILE": str(tokens_file(folder)),
             "STATS_PORT": str(self.ports["8083"]),
             "ARCHIVE_SEGMENT_AGE_S": "1",
         }
@@ -265,7 +265,7 @@ async def the_first_callback(shell: Shell, folder: Path) -> None:
     )
     for name in ("fullchain.pem", "privkey.pem"):
         (folder / name).write_text(f"{name}\n")
-    await shell.run(the_block("INGRESS_SECRETS_FILE=/secrets"))
+    await shell.run(the_block("INGRESS_TOKENS_FILE=/secrets"))
     await shell.run(the_block("fullchain.pem"))
     gateway_file = folder / "deploy" / "haproxy" / "files" / "gateway.pem"
     assert gateway_file.read_text() == "fullchain.pem\nprivkey.pem\n"

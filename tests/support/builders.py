@@ -10,8 +10,8 @@ from typing import Any
 
 from consumers.runtime.batch import Batch, Partition, Position, Record
 from ingress.authenticator import Authenticator
+from ingress.http.failure_log import FailureLog
 from ingress.http.receiver import Receiver
-from ingress.http.refusal_log import RefusalLog
 from ingress.http.server import PublicServer
 from ingress.settings import IngressSettings
 from ingress.spool.async_spool import AsyncSpool
@@ -173,11 +173,11 @@ async def public_port(
     spool = hold_any(directory, bytes_max=spool_bytes_max)
     async_spool = AsyncSpool(spool, pending_rows_max=100, pending_bytes_max=1 << 20)
     authenticator = Authenticator(
-        settings.sdkappids, settings.secrets_file, sign_window_s=settings.sign_window_s
+        settings.sdkappids, settings.tokens_file, sign_window_s=settings.sign_window_s
     )
     server = PublicServer(
         Receiver(async_spool, authenticator, path=settings.path),
-        RefusalLog(),
+        FailureLog(),
         settings,
         body_bytes_max=body_bytes_max,
     )

@@ -31,7 +31,7 @@ def an_ingress(**fields: Any) -> IngressStatus:
     well: dict[str, Any] = {
         "unready_because": "",
         "forward_fault": "",
-        "secrets_fault": "",
+        "tokens_fault": "",
         "oldest_waiting_s": 0.1,
         "spool_rows": 3,
         "spool_bytes": 100,
@@ -154,7 +154,7 @@ CASES: list[tuple[str, str, str, ProcessStatuses]] = [
     ("receiving_disk_fails", "receiving", "wrong", with_all(unready_because="I/O error")),
     ("receiving_some_refuse", "receiving", "warning", with_one(**FULL)),
     ("receiving_some_silent", "receiving", "warning", measured([an_ingress(), SILENT])),
-    ("receiving_secrets", "receiving", "warning", with_one(secrets_fault="not JSON")),
+    ("receiving_secrets", "receiving", "warning", with_one(tokens_fault="not JSON")),
     ("disk_ok", "on_disk", "ok", measured()),
     ("disk_unknown", "on_disk", "unknown", measured([SILENT])),
     ("disk_full", "on_disk", "wrong", with_one(**FULL)),

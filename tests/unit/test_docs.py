@@ -56,6 +56,8 @@ def test_env_example_has_every_variable_of_docker_compose_with_its_default() -> 
     """It has no other variable; a name without a value is passed on by compose unchanged."""
     files = ("docker-compose.yml", "docker-compose.ha.yml")
     compose = "".join((ROOT / file).read_text() for file in files)
+    # The default of a variable may be its value under a former name.
+    compose = re.sub(r"\$\{(\w+):-\$\{\w+:-([^}]*)\}\}", r"${\1:-\2}", compose)
     read = set(re.findall(r"\$\{(\w+):-([^}]*)\}", compose))
     read |= {(name, "") for name in re.findall(r"^  ([A-Z_]+):$", compose, re.MULTILINE)}
     # `:+` stands for a text if the variable is set; the same variable is also read as a value.

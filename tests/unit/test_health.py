@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 from support.builders import a_wire_record
 
-from ingress.health import Growth, IngressHealth
+from ingress.health import IngressHealth
+from ingress.http.answer_sender import AnswerSender
+from ingress.http.failure_log import FailureLog
 from ingress.spool.disk import Corrupt, DiskFailed
 from ingress.spool.row import DamagedRow, Row
 from schemas.telemetry import INGRESS_METRICS
@@ -17,19 +19,27 @@ from schemas.telemetry import INGRESS_METRICS
 
 def test_the_time_until_the_spool_is_full_follows_from_the_last_minute() -> None:
     """It is infinite while the spool does not grow."""
-    growth = Growth()
-    assert growth.full_in_s(1000) == math.inf
-    growth.note(0.0, 100)
-    assert growth.full_in_s(1000) == math.inf
-    growth.note(10.0, 200)
-    assert growth.full_in_s(1000) == 80.0
-    growth.note(20.0, 90)
-    assert growth.full_in_s(1000) == math.inf
-    growth.note(30.0, 1200)
-    assert growth.full_in_s(1000) == 0.0
+    state = SimpleNamespace(used_bytes=0)
+    parts: Any = SimpleNamespace(
+        spool=SimpleNamespace(state=state),
+        settings=SimpleNamespace(spool_bytes_max=1000, spool_dir=Path()),
+    )
+    no_part: Any = None
+    health = IngressHealth(parts.spool, no_part, no_part, no_part, no_part, no_part, parts.settings)
+
+    def full_in_s(now_s: float, used_bytes: int) -> float:
+        state.used_bytes = used_bytes
+        health.rates.note(now_s, {"used_bytes": used_bytes})
+        return health.full_in_s()
+
+    assert health.full_in_s() == math.inf
+    assert full_in_s(0.0, 100) == math.inf
+    assert full_in_s(10.0, 200) == 80.0
+    assert full_in_s(20.0, 90) == math.inf
+    assert full_in_s(30.0, 1200) == 0.0
     for at in range(100):
-        growth.note(100.0 + 2 * at, 500)
-    assert growth.full_in_s(1000) == math.inf
+        full_in_s(100.0 + 2 * at, 500)
+    assert health.full_in_s() == math.inf
 
 
 @pytest.mark.parametrize("fault", [DamagedRow("row 1", 1), DiskFailed("disk"), Corrupt("file")])
@@ -48,7 +58,8 @@ async def test_an_oldest_row_that_cannot_be_read_is_not_the_same_as_none(fault: 
         spool=SimpleNamespace(rows_after=rows_after, state=state, fault=""),
         forwarder=SimpleNamespace(forwarded_sequence=0, fault=""),
         server=SimpleNamespace(
-            open_connections=SimpleNamespace(uncounted_oks=0, all=set()),
+            open_connections=SimpleNamespace(all=set()),
+            answer_sender=AnswerSender(FailureLog()),
             announces_stop=False,
         ),
         settings=SimpleNamespace(spool_bytes_max=10, spool_dir=Path()),

@@ -51,9 +51,7 @@ async def client(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterato
     secrets = tmp_path / "secrets.toml"
     secrets.write_text('1400000002 = ["token", "old"]')
     async with (
-        public_port(
-            tmp_path / "spool", body_bytes_max=BODY_BYTES_MAX, secrets_file=secrets
-        ) as port,
+        public_port(tmp_path / "spool", body_bytes_max=BODY_BYTES_MAX, tokens_file=secrets) as port,
         aiohttp.ClientSession() as session,
     ):
         yield Sender(port, session, plain=request.param == "plain")

@@ -424,7 +424,7 @@ async def test_a_refused_body_is_not_kept_and_its_connection_stays(port: PublicP
     writer.write(refused[:-5])
     await asyncio.sleep(0.05)
     (open_connection,) = port.server.open_connections.all
-    body = open_connection._partial_body  # noqa: SLF001 - what it keeps is not visible otherwise
+    body = open_connection._partial_request  # noqa: SLF001 - what it keeps is not visible otherwise
     assert body
     assert body.received == b""
     writer.write(refused[-5:])

@@ -91,6 +91,16 @@ def test_all_faults_are_reported_together() -> None:
     ]
 
 
+def test_a_former_name_is_refused_with_the_present_one() -> None:
+    """An ingress that ignored it would accept callbacks of these apps without a Sign."""
+    env = NEEDED | {"INGRESS_SECRETS_FILE": "/secrets/tokens.toml"}
+    with pytest.raises(Faults) as refused:
+        read_settings({"INGRESS_": IngressSettings}, env)
+    assert refused.value.args == (
+        "INGRESS_SECRETS_FILE is called INGRESS_TOKENS_FILE now; set that",
+    )
+
+
 def test_a_command_reads_the_settings_that_it_needs() -> None:
     """All that is wrong in these is reported, the others may be absent or wrong."""
     names, env = ("port", "spool_bytes_max"), {"INGRESS_SDKAPPIDS": "x", "INGRESS_PORT": "80"}

@@ -211,7 +211,7 @@ def test_a_replica_reports_its_spool_its_disk_its_tokens_and_kafka() -> None:
 
 def test_a_replica_says_why_its_tokens_file_and_kafka_cannot_be_used() -> None:
     """In the words of the process."""
-    replica = an_ingress(secrets_fault="line 3 is not TOML", forward_fault="no such topic")
+    replica = an_ingress(tokens_fault="line 3 is not TOML", forward_fault="no such topic")
     line = next(
         line for line in shown(report_of(measured([replica])), width=200) if "10.0.0.0:8081" in line
     )
@@ -227,7 +227,7 @@ def test_foreign_text_controls_no_terminal() -> None:
         phase_because=f"It waits. {hostile}",
     )
     stopped = a_consumer(stopped=Fault(what=hostile, for_s=1.0), partitions=None)
-    replica = an_ingress(unready_because=hostile, secrets_fault=hostile, forward_fault=hostile)
+    replica = an_ingress(unready_because=hostile, tokens_fault=hostile, forward_fault=hostile)
     report = report_of(measured([replica, replica], sync=[waits], archive=[stopped]))
     text = "\n".join(shown(report))
     assert not {"\x1b", "\x07", "\r", "\u202e"} & set(text)

@@ -14,8 +14,8 @@ from support.connections.wire import END, Wire
 from ingress.http import answers
 from ingress.http.answers import DetailedAnswer
 from ingress.http.connection import Connection
+from ingress.http.failure_log import FailureLog
 from ingress.http.receiver import Parameters, Receiver, SendAnswer
-from ingress.http.refusal_log import RefusalLog
 from ingress.http.server import PublicServer
 
 BODY_BYTES_MAX = 2000
@@ -140,7 +140,7 @@ class World:
         )
         self.server = PublicServer(
             cast("Receiver", self.receiver),
-            cast("RefusalLog", self.receiver),
+            cast("FailureLog", self.receiver),
             settings,
             body_bytes_max=BODY_BYTES_MAX,
         )

@@ -9,9 +9,9 @@ from ingress.http import answers
 from ingress.http.answer_sender import AnswerSender
 from ingress.http.answers import DetailedAnswer
 from ingress.http.connection import Connection
+from ingress.http.failure_log import FailureLog
 from ingress.http.open_connections import OpenConnections
 from ingress.http.receiver import Parameters, Receiver, SendAnswer
-from ingress.http.refusal_log import RefusalLog
 
 # A target with this is refused before its body is read.
 REFUSED = "refused"
@@ -90,7 +90,7 @@ class Wire(asyncio.Transport):
         open_connections = OpenConnections(1000)
         self._connection = Connection(
             cast("Receiver", self),
-            AnswerSender(open_connections, cast("RefusalLog", self)),
+            AnswerSender(cast("FailureLog", self)),
             open_connections,
             self._open_aiohttp_protocol,
             body_bytes_max=BODY_BYTES_MAX,

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from support.fakes import ManualClock
 
 from ingress.http import answers
-from ingress.http.refusal_log import RefusalLog
-from ingress.http.refused_senders import SENDERS_MAX, RefusedSenders
+from ingress.http.failure_log import FailureLog
+from ingress.http.failures_by_sender import SENDERS_MAX, FailuresBySender
 from ingress.http.sender_address import SenderAddresses, is_network
 
 GATEWAYS = ("10.0.0.0/8", "fd00::/8", "192.0.2.7")
@@ -59,7 +59,7 @@ def test_networks_are_checked() -> None:
 
 def test_each_answer_keeps_the_senders_that_were_refused_last() -> None:
     """Scanners do not displace the sender whose Sign is wrong."""
-    senders = RefusedSenders()
+    senders = FailuresBySender()
     senders.note("wrong_sign", "203.0.113.9", "Sign does not match", 1.0)
     senders.note("not_here", "198.51.100.0", "no", 2.0)
     for number in range(1, 3 * SENDERS_MAX):
@@ -81,10 +81,10 @@ def test_each_answer_keeps_the_senders_that_were_refused_last() -> None:
 
 def test_a_reason_shows_no_complete_sign_and_is_short() -> None:
     """A reason may quote the request."""
-    refusal_log = RefusalLog(clock=ManualClock())
+    failure_log = FailureLog(clock=ManualClock())
     for count, detail in enumerate(("b'POST /?Sign=0123456789abcdef'", "\n\x1b" + "x" * 5000), 1):
-        refusal_log.note(answers.NOT_HTTP, detail, ("10.0.0.1", 1))
-        (row,) = refusal_log.senders.table(0.0)
+        failure_log.note(answers.NOT_HTTP, detail, ("10.0.0.1", 1))
+        (row,) = failure_log.senders.table(0.0)
         assert "0123456789" not in row["reason"]
         assert row["reason"].isprintable()
         assert (len(row["reason"]) < 250, row["count"]) == (True, count)

@@ -1,5 +1,5 @@
 """
-Log the requests that were refused: one line for each answer and interval, so no peer can flood it.
+Log the answers other than OK: one line for each answer and interval, so no peer can flood it.
 
 A line shows no body, and of a Sign at most its first characters: a reader of the log must not be
 able to send callbacks.
@@ -12,12 +12,12 @@ from collections import Counter
 from collections.abc import Callable
 from urllib.parse import unquote
 
-from ingress.http.answers import OK, Answer
-from ingress.http.refused_senders import RefusedSenders
+from ingress.http.answers import Answer
+from ingress.http.failures_by_sender import FailuresBySender
 from ingress.http.sender_address import SenderAddresses
 from schemas.printable import printable
 
-log = logging.getLogger("ingress.refused")
+log = logging.getLogger("ingress.failed")
 
 LOG_INTERVAL_S = 10.0
 SHOWN_CHARACTERS_MAX = 300
@@ -25,11 +25,11 @@ SIGN_CHARACTERS = 6
 _SIGN = re.compile(rf"(?i)(sign(?:=|%3d)[^&\s]{{{SIGN_CHARACTERS}}})[^&\s]*")
 
 
-class RefusalLog:
+class FailureLog:
     """
-    Logs the first refusal of a kind, then every LOG_INTERVAL_S how many there were since.
+    Logs the first use of an answer, then every LOG_INTERVAL_S how many there were since.
 
-    `senders` has the addresses of those who were refused last.
+    `senders` has the last addresses that were given each answer.
     """
 
     def __init__(
@@ -37,7 +37,7 @@ class RefusalLog:
         addresses: SenderAddresses | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.senders = RefusedSenders()
+        self.senders = FailuresBySender()
         self._addresses = addresses or SenderAddresses()
         self._clock = clock
         self._silent_until: dict[Answer, float] = {}
@@ -52,13 +52,11 @@ class RefusalLog:
         forwarded_for: str = "",
     ) -> None:
         """
-        Log that `answer` was given to `peer`, or count it for a later line; ignore OK.
+        Log that `answer`, which is not OK, was given to `peer`, or count it for a later line.
 
         `detail` is the reason, if it is known; `target` and `forwarded_for` are the request's URL
         and X-Forwarded-For, if they were read.
         """
-        if answer is OK:
-            return
         reason = shown(detail or answer.sent_text)
         sender = self._addresses.sender(peer, forwarded_for)
         self.senders.note(answer.name, sender, reason, time.time())

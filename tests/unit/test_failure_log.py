@@ -1,22 +1,21 @@
-"""The log of refused requests has few lines and no secrets."""
+"""The log of answers other than OK has few lines and no secrets."""
 
 import pytest
 from support.fakes import ManualClock
 
 from ingress.http import answers
-from ingress.http.refusal_log import LOG_INTERVAL_S, SHOWN_CHARACTERS_MAX, RefusalLog, shown
+from ingress.http.failure_log import LOG_INTERVAL_S, SHOWN_CHARACTERS_MAX, FailureLog, shown
 
 
 def test_a_flood_of_refusals_is_one_line_an_interval(caplog: pytest.LogCaptureFixture) -> None:
     """The first refusal is logged at once, the later ones only as a number."""
     clock = ManualClock()
-    refusal_log = RefusalLog(clock=clock)
+    failure_log = FailureLog(clock=clock)
     for _ in range(1000):
-        refusal_log.note(answers.NOT_OURS, "", "10.0.0.1", "/")
-    refusal_log.note(answers.MALFORMED, "no JSON", "10.0.0.1", "/")
+        failure_log.note(answers.NOT_OURS, "", "10.0.0.1", "/")
+    failure_log.note(answers.MALFORMED, "no JSON", "10.0.0.1", "/")
     clock.now = LOG_INTERVAL_S
-    refusal_log.note(answers.NOT_OURS, "", "10.0.0.2", "/")
-    refusal_log.note(answers.OK, "", "10.0.0.3", "/")
+    failure_log.note(answers.NOT_OURS, "", "10.0.0.2", "/")
     lines = [record.getMessage() for record in caplog.records]
     assert len(lines) == 3
     assert "not_ours (1 since" in lines[0]
@@ -26,9 +25,9 @@ def test_a_flood_of_refusals_is_one_line_an_interval(caplog: pytest.LogCaptureFi
 
 def test_a_line_ends_with_the_target_if_it_is_known(caplog: pytest.LogCaptureFixture) -> None:
     """Bytes that are not HTTP have none."""
-    refusal_log = RefusalLog(clock=ManualClock())
-    refusal_log.note(answers.NOT_OURS, "", ("10.0.0.1", 1), "/%41")
-    refusal_log.note(answers.NOT_HTTP, "", ("10.0.0.2", 2))
+    failure_log = FailureLog(clock=ManualClock())
+    failure_log.note(answers.NOT_OURS, "", ("10.0.0.1", 1), "/%41")
+    failure_log.note(answers.NOT_HTTP, "", ("10.0.0.2", 2))
     lines = [record.getMessage() for record in caplog.records]
     assert lines[0].endswith("; the last one from 10.0.0.1 to /A")
     assert lines[1].endswith("; the last one from 10.0.0.2")

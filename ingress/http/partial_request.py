@@ -1,14 +1,14 @@
-"""The body of a plain request, while it comes in pieces."""
+"""A plain request whose body comes in pieces."""
 
 from ingress.http.answers import DetailedAnswer
 from ingress.http.receiver import Parameters
 
 
-class PartialBody:
+class PartialRequest:
     """
-    A body of which `missing_bytes` bytes are to come.
+    A request of whose body `missing_bytes` bytes are to come.
 
-    `admission_result` is the parameters of an admitted request, or the refusal. Only the bytes of
+    `admission_result` is its parameters if it is admitted, or the refusal. Only the bytes of
     an admitted request are kept.
     """
 
