@@ -72,7 +72,8 @@ class IngressHealth:
     def unready_reason(self) -> str:
         """Return why no callbacks should be sent to this process now, "" if it is ready."""
         used_bytes, bytes_max = self.spool.state.used_bytes, self.settings.spool_bytes_max
-        # A commit that does not fit fails below the bound, and the next, smaller one succeeds.
+        # A commit that does not fit fails below the bound, and the next, smaller one succeeds: a
+        # fault alone does not mean that the spool is full.
         if used_bytes < READY_AGAIN_BELOW * bytes_max:
             self._was_full = False
         elif self.spool.fault or used_bytes >= bytes_max:

@@ -42,7 +42,7 @@ INDEXES = {
     " where command = 'C2C.CallbackAfterMsgReport'",
     "messages_unfilled": "hookline.messages (ce_id) where online_only is null",
 }
-# The role that may read the tables; an administrator creates it (deploy/postgres/reader.sh).
+# The role that may read the tables; an administrator creates it (deploy/postgres/roles.sh).
 READER = "hookline_reader"
 _LACKS_RIGHTS = f"""
     select from pg_catalog.pg_roles, pg_catalog.pg_class

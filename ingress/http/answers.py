@@ -187,8 +187,7 @@ def _http_bytes(answer: Answer, body: bytes, second: int, *, closes: bool) -> by
 def _body(answer: Answer, detail: str) -> bytes:
     if answer is OK:
         return OK_BODY
-    # A status other than 200 means failure: TIM does not read ErrorCode, and allows the
-    # action that a Before callback asks about. `detail` may quote a peer, with characters that
-    # UTF-8 cannot encode.
+    # TIM does not read ErrorCode: on any other status than 200 it lets the action of a Before
+    # callback proceed. `detail` may quote a peer, with characters that UTF-8 cannot encode.
     text = (detail or answer.sent_text).encode("utf-8", "backslashreplace").decode()
     return orjson.dumps({"ActionStatus": "FAIL", "ErrorInfo": text, "ErrorCode": 1})

@@ -17,8 +17,8 @@ BACKLOG = 1024
 CLOSE_INTERVAL_S = 0.1
 # While the port drains, requests under way have DRAIN_TIMEOUT_S to be answered. The port is drained
 # when QUIET_CHECKS checks in a row find no request under way: the kernel may hold one that was not
-# read yet. They are counted, because time also passes while the process stands still and reads
-# nothing; each comes after a turn of the event loop, which reads.
+# read yet. Checks, not seconds: time also passes while the process stands still and reads nothing,
+# but each check comes after a turn of the event loop, which reads.
 DRAIN_TIMEOUT_S = 5.0
 QUIET_CHECKS = 100
 CHECK_INTERVAL_S = 0.005
