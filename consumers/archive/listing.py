@@ -52,7 +52,11 @@ class Listing(Protocol):
         ...
 
     async def last(self, partition: Partition, *, search_from: str) -> str | None:
-        """Return the name that sorts last, None if there is none. `search_from`: see SegmentStore.last."""
+        """
+        Return the name that sorts last, None if there is none.
+
+        `search_from`: see SegmentStore.last.
+        """
         ...
 
 

@@ -34,6 +34,7 @@ def disk_faults() -> Iterator[None]:
     except lmdb.MapFullError as error:
         raise LimitReached(str(error)) from error
     except lmdb.DiskError as error:
+        # LMDB's error for ENOSPC, and for nothing else.
         raise DiskFull(str(error)) from error
     except (
         lmdb.BadRslotError,
