@@ -27,7 +27,7 @@ from ingress.spool.disk import Corrupt, DiskFailed, LimitReached
 from ingress.spool.spool import Spool
 from schemas.kafka_access import KafkaAccess
 from schemas.process import run_process, stop_on_signals
-from schemas.settings import Faults, SharedSettings
+from schemas.settings import SettingsFaults, SharedSettings
 from schemas.tokens_file import UnusableFile
 
 log = logging.getLogger("ingress")
@@ -211,7 +211,7 @@ def start(
     Read the tokens file and hold a spool; return the coroutine that serves.
 
     Raises:
-        Faults: the process cannot start.
+        SettingsFaults: the process cannot start.
         Corrupt: a spool cannot be read.
     """
     try:
@@ -219,12 +219,12 @@ def start(
             settings.sdkappids, settings.tokens_file, sign_window_s=settings.sign_window_s
         )
     except UnusableFile as unusable:
-        raise Faults(f"INGRESS_TOKENS_FILE: {unusable}") from unusable
+        raise SettingsFaults(f"INGRESS_TOKENS_FILE: {unusable}") from unusable
     settings = replace(settings, connections_max=_raise_open_files_limit(settings.connections_max))
     try:
         spool = hold_any(settings.spool_dir, bytes_max=settings.spool_bytes_max)
     except (OSError, DiskFailed, LimitReached) as error:
-        raise Faults(f"INGRESS_SPOOL_DIR: {error}") from error
+        raise SettingsFaults(f"INGRESS_SPOOL_DIR: {error}") from error
     return serve(shared, kafka.named("ingress"), settings, authenticator, spool)
 
 

@@ -8,7 +8,7 @@ import click
 
 from ops.failure import Failure
 from schemas.kafka_access import KafkaAccess, kafka_access
-from schemas.settings import Faults, SharedSettings
+from schemas.settings import SettingsFaults, SharedSettings
 
 
 class WrongAccess(Failure):
@@ -25,7 +25,7 @@ def _kafka_access(context: click.Context, _: click.Parameter, servers: str) -> K
     service = "-".join(context.command_path.split()[1:]) or "command"
     try:
         return kafka_access(servers, os.environ).named(service)
-    except Faults as faults:
+    except SettingsFaults as faults:
         raise WrongAccess(
             f"the settings of Kafka cannot be used: {'; '.join(faults.args)}"
         ) from None

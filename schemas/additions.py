@@ -15,9 +15,9 @@ from schemas.body import to_text
 from schemas.body_fields import MESSAGE_COMMANDS, integer, sent_s
 from schemas.commands import COMMANDS
 from schemas.figures import (
+    ALL_CALLBACKS,
     BY_APP,
     BY_ROBOTS,
-    CALLBACKS,
     COMMAND,
     CONTACTS_ADDED,
     CONTACTS_REMOVED,
@@ -218,6 +218,6 @@ def _sums(command: str, figures: tuple[str, ...], number: int = 1) -> FigureSums
     is_known = command in COMMANDS
     by_command = COMMAND + (command if is_known else OTHER)
     return FigureSums(
-        {CALLBACKS: 1, by_command: 1, **dict.fromkeys(figures, number)},
+        {ALL_CALLBACKS: 1, by_command: 1, **dict.fromkeys(figures, number)},
         "" if is_known else command,
     )

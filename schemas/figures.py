@@ -5,7 +5,7 @@ The names are public: the API, its CSV and the keys in Valkey have them.
 """
 
 # Sums. A message is a callback of MESSAGE_COMMANDS that is not online-only.
-CALLBACKS = "callbacks"
+ALL_CALLBACKS = "callbacks"
 ONE_TO_ONE_MESSAGES = "one_to_one_messages"
 GROUP_MESSAGES = "group_messages"
 UNDELIVERED = "undelivered"
@@ -25,7 +25,7 @@ CONTACTS_REMOVED = "contacts_removed"
 # Only the store knows whether a conversation is new, so no callback adds this by itself.
 NEW_CONVERSATIONS = "new_conversations"
 SUMS = (
-    *(CALLBACKS, ONE_TO_ONE_MESSAGES, GROUP_MESSAGES, UNDELIVERED, ONE_TO_ONE_UNDELIVERED),
+    *(ALL_CALLBACKS, ONE_TO_ONE_MESSAGES, GROUP_MESSAGES, UNDELIVERED, ONE_TO_ONE_UNDELIVERED),
     *(ONLINE_ONLY, BY_APP, BY_ROBOTS, LOG_INS, LOG_OUTS, REGISTRATIONS, GROUP_JOINS, GROUP_LEAVES),
     *(GROUPS_CREATED, GROUPS_DISSOLVED, CONTACTS_ADDED, CONTACTS_REMOVED, NEW_CONVERSATIONS),
 )

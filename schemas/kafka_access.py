@@ -88,7 +88,7 @@ def kafka_access(bootstrap_servers: str, env: Mapping[str, str]) -> KafkaAccess:
     Return the access to the brokers with the security that HOOKLINE_KAFKA_* in `env` demand.
 
     Raises:
-        Faults: with everything that is wrong, not only the first.
+        SettingsFaults: with everything that is wrong, not only the first.
     """
     (security,) = read_settings({KAFKA_PREFIX: KafkaSecurity}, env)
     return KafkaAccess(bootstrap_servers=bootstrap_servers, security=security)

@@ -17,8 +17,8 @@ from schemas.log_setup import log_format, log_to_stderr
 from schemas.printable import printable
 from schemas.settings import (
     SHARED_PREFIX,
-    Faults,
     Settings,
+    SettingsFaults,
     SharedSettings,
     read_settings,
     settings_as_json,
@@ -68,7 +68,7 @@ def run_process(
             log.warning("%s", warning)
         kafka = KafkaAccess(bootstrap_servers=shared.bootstrap_servers, security=security)
         uvloop.run(start(shared, kafka, *own_settings))
-    except Faults as faults:
+    except SettingsFaults as faults:
         exit_with(f"{name} cannot start:\n{faults}")
     except expected as error:
         exit_with(f"{name} stops.\n{printable(str(error))}")

@@ -32,7 +32,7 @@ class Settings(Protocol):
         yield from ()
 
 
-class Faults(Exception):
+class SettingsFaults(Exception):
     """Settings that cannot be used; `args` are the faults, one sentence each."""
 
     def __str__(self) -> str:
@@ -98,7 +98,7 @@ def read_settings(classes: Mapping[str, type[Settings]], env: Mapping[str, str])
     Return an object of each class, in order; the keys of `classes` are the variables' prefixes.
 
     Raises:
-        Faults: with everything that is wrong, not only the first.
+        SettingsFaults: with everything that is wrong, not only the first.
     """
     faults: list[str] = []
     instances = [
@@ -106,7 +106,7 @@ def read_settings(classes: Mapping[str, type[Settings]], env: Mapping[str, str])
         for prefix, settings in classes.items()
     ]
     if faults:
-        raise Faults(*faults)
+        raise SettingsFaults(*faults)
     return instances
 
 
@@ -173,13 +173,13 @@ def read_fields(
     Return the values of the fields `names`, for a command that does not need the others.
 
     Raises:
-        Faults: with everything that is wrong, not only the first.
+        SettingsFaults: with everything that is wrong, not only the first.
     """
     faults: list[str] = []
     declared = (each for each in settings_of(settings, prefix) if each.field in names)
     values = _read_values(declared, env, faults)
     if faults:
-        raise Faults(*faults)
+        raise SettingsFaults(*faults)
     return values
 
 

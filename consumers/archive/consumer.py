@@ -26,7 +26,7 @@ from consumers.runtime.batch import Batch, Limits, Partition, Position
 from consumers.runtime.handler import Consumer, Elsewhere, Handler, SinkState, Stopped
 from schemas.disk_space import DiskSpace
 from schemas.setting import Format, Range
-from schemas.settings import Faults, Settings
+from schemas.settings import Settings, SettingsFaults
 from schemas.telemetry import ARCHIVE_DISK_FREE_BYTES, ARCHIVE_METRICS, CONSUMER_METRICS
 from schemas.topics import CALLBACKS
 
@@ -196,7 +196,7 @@ async def _open(settings: ArchiveSettings) -> AsyncIterator[tuple[Handler, Limit
         # Create a local directory now, not with the first segment, to report a wrong path early.
         store = open_store(settings.url, create_directory=True)
     except CannotOpenStore as error:
-        raise Faults(f"ARCHIVE_URL cannot be opened: {error}") from error
+        raise SettingsFaults(f"ARCHIVE_URL cannot be opened: {error}") from error
     directory = local_directory(settings.url)
     archive = Archive(store, DiskSpace(directory) if directory else None)
     limits = Limits(

@@ -48,7 +48,7 @@ from consumers.runtime.handler import (
 )
 from consumers.runtime.sql_sink import sql_sink
 from schemas.setting import Format, Range, Secret
-from schemas.settings import Faults, Settings
+from schemas.settings import Settings, SettingsFaults
 from schemas.topics import CALLBACKS
 
 __all__ = [
@@ -57,7 +57,6 @@ __all__ = [
     "Callback",
     "Consumer",
     "Elsewhere",
-    "Faults",
     "Format",
     "Handler",
     "Limits",
@@ -71,6 +70,7 @@ __all__ = [
     "Rejected",
     "Secret",
     "Settings",
+    "SettingsFaults",
     "Stopped",
     "Unavailable",
     "callbacks",

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable
 
-from consumers.runtime.kafka_availability import REPEAT_LOG_S, OngoingFailure
+from consumers.runtime.ongoing_failure import REPEAT_LOG_S, OngoingFailure
 from consumers.runtime.round_signal import RoundSignal
 from schemas.telemetry import CONSUMER_RETRIES
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Generic, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 from consumers.runtime.batch import Batch, Limits, PackedRecords, Partition, Position
-from consumers.runtime.kafka_availability import OngoingFailure
+from consumers.runtime.ongoing_failure import OngoingFailure
 from schemas.kafka_access import KafkaAccess
 from schemas.settings import Settings, SharedSettings
 from schemas.topics import Topic
@@ -168,7 +168,7 @@ class Consumer(Generic[OwnSettings]):
     A consumer as a process runs it.
 
     `name` is the consumer group, and in capitals the prefix of the settings. `open` yields the
-    handler and its limits, even if the sink cannot be reached yet; it may raise Faults.
+    handler and its limits, even if the sink cannot be reached yet; it may raise SettingsFaults.
 
     `configured`, if given, returns the consumer that the process runs, with a group and a handler
     that depend on the settings; its last argument is CONSUMER_DEAD_LETTERS_MAX.

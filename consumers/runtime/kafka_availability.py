@@ -4,25 +4,16 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from aiokafka.errors import KafkaError
 
+from consumers.runtime.ongoing_failure import REPEAT_LOG_S, OngoingFailure
 from schemas.kafka_outage import ExplainedFailure
 
 log = logging.getLogger(__name__)
 
-REPEAT_LOG_S = 60.0
 # Kafka is asked each 5 s and has 10 s to answer. An older answer says nothing about now.
 ANSWER_S_MAX = 20.0
-
-
-@dataclass(frozen=True, slots=True)
-class OngoingFailure:
-    """The last error of a part that does not work, and since when it has not, by the clock."""
-
-    error: Exception
-    since: float
 
 
 class KafkaAvailability:
@@ -38,7 +29,7 @@ class KafkaAvailability:
         self._answered_at: float | None = None
         self._kinds: set[tuple[type, type, str]] = set()
 
-    def failed(self, error: Exception) -> None:
+    def note_failure(self, error: Exception) -> None:
         """Log the first error of an outage, each new kind or cause, and one every REPEAT_LOG_S."""
         now = self._clock()
         self._error = error
@@ -59,7 +50,7 @@ class KafkaAvailability:
             exc_info=None if _is_usual(error) else error,
         )
 
-    def answered(self) -> None:
+    def note_answer(self) -> None:
         """Log the end of an outage, if there was one."""
         if self._since is not None:
             outage_s = self._clock() - self._since

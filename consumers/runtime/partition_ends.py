@@ -44,11 +44,11 @@ class PartitionEnds:
                     async with asyncio.timeout(CALL_TIMEOUT_S):
                         was_asked = await self._ask()
             except (KafkaError, TimeoutError) as error:
-                self._kafka_availability.failed(await self._outage_cause.explained(error))
+                self._kafka_availability.note_failure(await self._outage_cause.explained(error))
             else:
                 if was_asked:
                     self._outage_cause.forget()
-                    self._kafka_availability.answered()
+                    self._kafka_availability.note_answer()
             await asyncio.sleep(MEASURE_INTERVAL_S)
 
     async def _ask(self) -> bool:

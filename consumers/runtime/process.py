@@ -12,12 +12,14 @@ from typing import Annotated
 
 from aiokafka.errors import KafkaError
 
-from consumers.runtime.admin import ConsumerHealth, admin_port
+from consumers.runtime.admin import admin_port
 from consumers.runtime.brake import WINDOW_RECORDS, Braked
 from consumers.runtime.dead_letters import KafkaDeadLetters
 from consumers.runtime.group import join_group
 from consumers.runtime.handler import Consumer, OwnSettings, Stopped
-from consumers.runtime.kafka_availability import KafkaAvailability, OngoingFailure
+from consumers.runtime.health import ConsumerHealth
+from consumers.runtime.kafka_availability import KafkaAvailability
+from consumers.runtime.ongoing_failure import OngoingFailure
 from consumers.runtime.runner import Runner
 from schemas.kafka_access import KafkaAccess
 from schemas.process import run_process, stop_on_signals
@@ -87,7 +89,7 @@ async def consume(
 
     Raises:
         Stopped: the consumer had stopped and was waiting for a person.
-        Faults: its own settings cannot be used as they are.
+        SettingsFaults: its own settings cannot be used as they are.
     """
     stop = stop_on_signals()
     if consumer.configured is not None:
@@ -152,7 +154,7 @@ async def _run(
             finally:
                 await runner.revoke_all()  # partitions that were assigned while the client ended
         except (KafkaError, TimeoutError) as error:
-            kafka_availability.failed(error)
+            kafka_availability.note_failure(error)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), WAIT_FOR_KAFKA_S)
 

@@ -8,7 +8,7 @@ from consumers.stats.fields import Fields
 from consumers.stats.scope import Scope
 from consumers.stats.store import CountedApp, StoredCounts
 from consumers.stats.windows import DAY, day_of, next_month
-from schemas.figures import CALLBACKS
+from schemas.figures import ALL_CALLBACKS
 
 # Months in which the first day is looked for: those that the counters keep at most, and one more.
 MONTHS_MAX = 121
@@ -42,5 +42,5 @@ async def _first_day(store: StoredCounts, app: CountedApp, scope: Scope) -> date
     month = months[first]
     days = [month.replace(day=at) for at in range(1, (next_month(month) - month).days + 1)]
     parts = [layout.day_field(day.isoformat(), "") for day in days]
-    (numbers,) = await store.hashes([Fields(keys[first], (CALLBACKS,), parts)])
+    (numbers,) = await store.hashes([Fields(keys[first], (ALL_CALLBACKS,), parts)])
     return next((day for day, number in zip(days, numbers, strict=True) if number), None)

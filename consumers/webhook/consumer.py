@@ -22,7 +22,7 @@ from consumers.webhook.retry_topic import RetryTopic
 from consumers.webhook.sender import Sender, open_sender
 from consumers.webhook.settings import WebhookSettings
 from schemas.kafka_access import KafkaAccess
-from schemas.settings import Faults, SharedSettings
+from schemas.settings import SettingsFaults, SharedSettings
 from schemas.telemetry import CONSUMER_METRICS, WEBHOOK_METRICS
 from schemas.tokens_file import UnusableFile
 from schemas.topics import CALLBACKS, record_bytes_max
@@ -41,13 +41,13 @@ async def open_handler(
     Yield the handler of the target.
 
     Raises:
-        Faults: the file of secrets cannot be used.
+        SettingsFaults: the file of secrets cannot be used.
     """
     async with contextlib.AsyncExitStack() as opened:
         try:
             sender = await opened.enter_async_context(open_sender(settings))
         except UnusableFile as unusable:
-            raise Faults(f"WEBHOOK_SECRETS_FILE: {unusable}") from unusable
+            raise SettingsFaults(f"WEBHOOK_SECRETS_FILE: {unusable}") from unusable
         circuit = Circuit(_group(settings), time.monotonic)
         handler = _handler(
             shared, kafka, settings, sender, circuit, dead_letters_max=dead_letters_max

@@ -13,7 +13,7 @@ from typing import Any
 
 from consumers.runtime.batch import Batch, Partition, Position
 from consumers.runtime.handler import Elsewhere, SinkState, Unavailable
-from consumers.runtime.kafka_availability import OngoingFailure
+from consumers.runtime.ongoing_failure import OngoingFailure
 from consumers.runtime.pending_batch import offset_and_place
 from consumers.webhook.batch_delivery import BatchDelivery, BatchResult
 from consumers.webhook.gauges import set_circuit_gauge, set_parked_gauges

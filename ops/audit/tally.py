@@ -25,7 +25,7 @@ from ops.simulate.ledger import LedgerEntry
 from schemas.callback_record import CallbackRecord
 from schemas.dead_letter import CONNECT, GROUP, INGRESS, KAFKA_PRODUCE, STAGE
 from schemas.dead_letter_actions import Action, ActionResult
-from schemas.topics import CALLBACKS as MAIN_TOPIC
+from schemas.topics import CALLBACKS
 from schemas.topics import DEAD_LETTERS as DEAD_LETTER_TOPIC
 
 # The sink of each consumer whose dead letters replace a sink's copy, by the consumer's group.
@@ -113,7 +113,7 @@ class Tally:
         evidence.topic.add(callback.sequence)
         if self._collected.audits_counts:
             evidence.order_in_topic[partition].append(callback.sequence)
-        location = _location(callback, MAIN_TOPIC.name, partition, offset)
+        location = _location(callback, CALLBACKS.name, partition, offset)
         self._collector.add_record(callback, location)
         for check in self.webhooks.values():
             check.add_callback(callback, partition, offset, in_topic=True)

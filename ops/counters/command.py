@@ -27,7 +27,7 @@ from ops.options import archive_option, bootstrap_option, bounded
 from ops.records.callbacks_topic import reading_topic
 from ops.terminal import measured_progress, new_table, run, say, show
 from schemas.kafka_access import KafkaAccess
-from schemas.settings import Faults, read_settings
+from schemas.settings import SettingsFaults, read_settings
 
 # An answer of the statistics API may still be made of the old generation.
 OLD_IS_READ_S = 5.0
@@ -91,7 +91,7 @@ def counters_rebuild(
     bounded("--records-per-s", records_per_s, 1, RECORDS_PER_S_MAX)
     try:
         (settings,) = read_settings({"COUNTERS_": CountersSettings}, os.environ)
-    except Faults as faults:
+    except SettingsFaults as faults:
         raise WrongSettings(
             f"the settings of the counters cannot be used: {'; '.join(faults.args)}"
         ) from None

@@ -27,7 +27,7 @@ from ops.records.committed_records import reader_of_existing
 from schemas.clock import now_ms
 from schemas.dead_letter_actions import ActionResult
 from schemas.kafka_access import KafkaAccess
-from schemas.settings import Faults, read_fields
+from schemas.settings import SettingsFaults, read_fields
 from schemas.topics import EXTENDED_RECORD_BYTES_LIMIT, RECORD_OVERHEAD_BYTES
 
 # A member that has work claims its partition again at once, perhaps before anything was written.
@@ -178,6 +178,6 @@ def _parked_max(env: Mapping[str, str]) -> ParkedBounds:
     names = ("parked_records_max", "parked_bytes_max")
     try:
         values = read_fields(WebhookSettings, "WEBHOOK_", env, names)
-    except Faults as faults:
+    except SettingsFaults as faults:
         raise NotParked("; ".join(faults.args)) from None
     return ParkedBounds(records=values["parked_records_max"], bytes=values["parked_bytes_max"])

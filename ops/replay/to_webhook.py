@@ -41,7 +41,7 @@ from ops.terminal import say
 from schemas.client_parts import inner_client
 from schemas.clients import check_cancellation, started
 from schemas.kafka_access import KafkaAccess
-from schemas.settings import Faults, read_settings
+from schemas.settings import SettingsFaults, read_settings
 from schemas.tokens_file import UnusableFile
 from schemas.topic_ids import topic_id_of
 from schemas.topics import CALLBACKS
@@ -198,7 +198,7 @@ def webhook_settings(consumer: str) -> WebhookSettings:
     settings: WebhookSettings
     try:
         (settings,) = read_settings({"WEBHOOK_": WebhookSettings}, os.environ)
-    except Faults as faults:
+    except SettingsFaults as faults:
         raise CannotReplay(
             f"set the variables WEBHOOK_* as for the process of {consumer}:"
             f" {'; '.join(faults.args)}"

@@ -14,7 +14,7 @@ import consumers
 from consumers.__main__ import CONSUMERS, named, run
 from consumers.runtime.process import ConsumerSettings
 from consumers.sync import SYNC
-from schemas.settings import Faults, SharedSettings, read_settings, settings_help
+from schemas.settings import SettingsFaults, SharedSettings, read_settings, settings_help
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "subscriber" / "subscriber.py"
 
@@ -168,7 +168,7 @@ def test_the_faults_of_all_three_prefixes_are_reported_together() -> None:
         "SYNC_POSTGRES": "nonsense",
         "ARCHIVE_NONSENSE": "is none of ours",
     }
-    with pytest.raises(Faults) as raised:
+    with pytest.raises(SettingsFaults) as raised:
         read_settings(
             {"HOOKLINE_": SharedSettings, "SYNC_": SYNC.settings, "CONSUMER_": ConsumerSettings},
             env,

@@ -18,7 +18,7 @@ from ingress.spool.row import add_checksums, check_and_decode, encode
 from schemas.body import Malformed, parse
 from schemas.commands import COMMANDS
 from schemas.outgoing_record import OutgoingRecord, main_topic_record, malformed_record, with_place
-from schemas.settings import Faults, SharedSettings, read_settings
+from schemas.settings import SettingsFaults, SharedSettings, read_settings
 
 json_values = st.recursive(
     st.none()
@@ -119,11 +119,11 @@ def test_a_record_survives_the_spool(
     )
 )
 def test_any_environment_is_settings_or_faults(env: dict[str, str]) -> None:
-    """`read` raises nothing but Faults, each of which names its variable."""
+    """`read` raises nothing but SettingsFaults, each of which names its variable."""
     texts: tuple[str, ...] = ("HOOKLINE_",)
     try:
         read_settings({"HOOKLINE_": SharedSettings, "INGRESS_": IngressSettings}, env)
-    except Faults as faults:
+    except SettingsFaults as faults:
         texts = faults.args
     assert texts
     assert all("INGRESS_" in text or "HOOKLINE_" in text for text in texts)

@@ -139,12 +139,12 @@ def test_the_failure_of_an_outage_ends_when_kafka_answers() -> None:
     kafka_availability = KafkaAvailability("sync", clock=lambda: now_s)
     assert kafka_availability.failure is None
     first, last = TimeoutError("first"), TimeoutError("last")
-    kafka_availability.failed(first)
+    kafka_availability.note_failure(first)
     now_s = 5.0
-    kafka_availability.failed(last)
+    kafka_availability.note_failure(last)
     assert kafka_availability.failure is not None
     assert (kafka_availability.failure.error, kafka_availability.failure.since) == (last, 0.0)
-    kafka_availability.answered()
+    kafka_availability.note_answer()
     assert kafka_availability.failure is None
 
 

@@ -10,7 +10,7 @@ from support.kafka.certificates import Certificates
 from schemas.kafka_access import KafkaAccess, kafka_access
 from schemas.kafka_security import KAFKA_PREFIX, KafkaSecurity
 from schemas.settings import (
-    Faults,
+    SettingsFaults,
     SharedSettings,
     read_settings,
     settings_as_json,
@@ -49,7 +49,7 @@ def access(**values: str) -> KafkaAccess:
 
 def faults(**values: str) -> list[str]:
     """Return the faults of HOOKLINE_KAFKA_*, without this prefix."""
-    with pytest.raises(Faults) as raised:
+    with pytest.raises(SettingsFaults) as raised:
         access(**values)
     return [fault.replace(KAFKA_PREFIX, "") for fault in raised.value.args]
 
@@ -240,7 +240,7 @@ def test_the_prefix_of_kafka_is_not_one_of_the_shared_settings() -> None:
     env = {"HOOKLINE_KAFKA_SECURITY_PROTOCOL": "SSL", "HOOKLINE_LOG_LEVEL": "ERROR"}
     shared, security = read_settings(classes, env)
     assert (shared.log_level, security.security_protocol) == ("ERROR", "SSL")
-    with pytest.raises(Faults) as raised:
+    with pytest.raises(SettingsFaults) as raised:
         read_settings(classes, {"HOOKLINE_KAFKA_X": "", "HOOKLINE_Y": ""})
     assert [fault.partition(" (")[0] for fault in raised.value.args] == [
         "unknown setting HOOKLINE_Y",

@@ -7,9 +7,10 @@ import pytest
 from support.builders import P0, P1
 from support.runner_bench import RunnerBench
 
-from consumers.runtime.admin import ConsumerHealth
 from consumers.runtime.handler import Stopped, Unavailable
-from consumers.runtime.kafka_availability import KafkaAvailability, OngoingFailure
+from consumers.runtime.health import ConsumerHealth
+from consumers.runtime.kafka_availability import KafkaAvailability
+from consumers.runtime.ongoing_failure import OngoingFailure
 from consumers.runtime.phase import Phase, phase_of
 from consumers.runtime.runner import ROUND_S_MAX, SINK_ANSWER_S_MAX
 from consumers.runtime.source import KafkaUnavailable
@@ -45,7 +46,7 @@ async def test_a_process_is_starting_until_every_sink_has_returned_its_position(
     bench.assign(P0, P1)
     assert await bench.phase() == Phase.STARTING
     assert "2 of 2 partitions" in (await bench.health.status()).phase_because
-    bench.kafka_availability.answered()
+    bench.kafka_availability.note_answer()
     await bench.run_rounds()
     assert await bench.phase() == Phase.WORKING
     assert await bench.shown("kafka_up") == 1
@@ -87,7 +88,7 @@ async def test_a_process_says_what_it_waits_for(
     bench = Bench()
     bench.sink.failures = [error] * 9
     bench.assign(P0)
-    bench.kafka_availability.answered()
+    bench.kafka_availability.note_answer()
     for _ in range(5):
         await bench.runner.run_round(bench.source)
     status = await bench.health.status()
@@ -99,12 +100,12 @@ async def test_an_answer_of_kafka_of_long_ago_says_nothing_about_now() -> None:
     """It is asked each 5 s; if that has ended, its last answer must not stay."""
     bench = Bench()
     bench.assign(P0)
-    bench.kafka_availability.answered()
+    bench.kafka_availability.note_answer()
     await bench.run_rounds()
     assert await bench.shown("kafka_up") == 1
     bench.clock.now += 21
     assert math.isnan(await bench.shown("kafka_up"))
-    bench.kafka_availability.failed(TimeoutError())
+    bench.kafka_availability.note_failure(TimeoutError())
     assert await bench.shown("kafka_up") == 0
 
 
@@ -115,7 +116,7 @@ async def test_what_is_known_to_wait_ages_on_while_kafka_is_down() -> None:
     bench.assign(P0)
     for _ in range(5):
         await bench.runner.run_round(bench.source)
-    bench.kafka_availability.failed(TimeoutError())
+    bench.kafka_availability.note_failure(TimeoutError())
     assert math.isnan(await bench.shown("oldest_waiting_seconds"))
     bench.clock.now += 7
     assert await bench.shown("oldest_waiting_seconds") == 7
@@ -129,7 +130,7 @@ async def test_a_process_that_has_stopped_knows_nothing_else(why: Stopped) -> No
     """It has left its group: no gauge shows a number of before."""
     bench = Bench()
     bench.assign(P0)
-    bench.kafka_availability.answered()
+    bench.kafka_availability.note_answer()
     await bench.run_rounds()
     await bench.runner.revoke_all()
     bench.health.stopped = OngoingFailure(why, 0.0)

@@ -8,7 +8,7 @@ import pytest
 SERVICE = """
 import asyncio
 from schemas.process import run_process
-from schemas.settings import Faults, Settings
+from schemas.settings import SettingsFaults, Settings
 
 class Stopped(Exception):
     pass
@@ -54,7 +54,7 @@ def test_a_service_that_returns_ends_with_0() -> None:
 @pytest.mark.parametrize("where", ["start", "run"])
 def test_faults_that_are_found_later_are_listed_like_those_of_the_settings(where: str) -> None:
     """They may be found before or after the event loop of the service begins."""
-    fault = "Faults('OWN_WORD is taken', 'OWN_WORD is short')"
+    fault = "SettingsFaults('OWN_WORD is taken', 'OWN_WORD is short')"
     code, text = ended(start=f"raise {fault}") if where == "start" else ended(raised=fault)
     assert code == 1
     assert text == "The service cannot start:\n  - OWN_WORD is taken\n  - OWN_WORD is short\n"

@@ -16,8 +16,8 @@ from ingress.settings import IngressSettings
 from ops.configuration import CLASSES
 from schemas.setting import Range
 from schemas.settings import (
-    Faults,
     Settings,
+    SettingsFaults,
     SharedSettings,
     read_fields,
     read_settings,
@@ -43,7 +43,7 @@ NEEDED = {
 
 def faults_of(env: Mapping[str, str], **classes: type[Settings]) -> str:
     """Return the faults of an environment, a line each."""
-    with pytest.raises(Faults) as raised:
+    with pytest.raises(SettingsFaults) as raised:
         read_settings(classes, env)
     return str(raised.value)
 
@@ -94,7 +94,7 @@ def test_all_faults_are_reported_together() -> None:
 def test_a_former_name_is_refused_with_the_present_one() -> None:
     """An ingress that ignored it would accept callbacks of these apps without a Sign."""
     env = NEEDED | {"INGRESS_SECRETS_FILE": "/secrets/tokens.toml"}
-    with pytest.raises(Faults) as refused:
+    with pytest.raises(SettingsFaults) as refused:
         read_settings({"INGRESS_": IngressSettings}, env)
     assert refused.value.args == (
         "INGRESS_SECRETS_FILE is called INGRESS_TOKENS_FILE now; set that",
@@ -107,7 +107,7 @@ def test_a_command_reads_the_settings_that_it_needs() -> None:
     default = IngressSettings.__dataclass_fields__["spool_bytes_max"].default
     values = read_fields(IngressSettings, "INGRESS_", env, names)
     assert values == {"port": 80, "spool_bytes_max": default}
-    with pytest.raises(Faults) as raised:
+    with pytest.raises(SettingsFaults) as raised:
         read_fields(
             IngressSettings,
             "INGRESS_",

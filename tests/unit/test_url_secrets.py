@@ -21,7 +21,7 @@ from ops.cli import SUBCOMMANDS, _show, main
 from ops.configuration import CLASSES
 from schemas.log_lines import JsonLines, TextLines
 from schemas.setting import Setting
-from schemas.settings import Faults, read_settings, settings_as_json, settings_of
+from schemas.settings import SettingsFaults, read_settings, settings_as_json, settings_of
 from schemas.url_text import public_url, without_url_secrets
 
 SECRET = "S3cr3t"  # noqa: S105 - an example
@@ -142,7 +142,7 @@ def test_no_setting_shows_the_secret_of_a_url(url: str) -> None:
         for setting in settings_of(declared, prefix):
             if setting.allowed.startswith("a path"):
                 continue
-            with pytest.raises(Faults) as raised:
+            with pytest.raises(SettingsFaults) as raised:
                 read_settings({prefix: declared}, {setting.variable: url, f"{prefix}UNKNOWN": url})
             assert SECRET not in str(raised.value), setting.variable
             logged = settings_as_json(
