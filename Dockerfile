@@ -26,7 +26,9 @@ RUN useradd --uid 10001 --no-create-home hookline \
  && install -d -o hookline -g hookline \
     /var/lib/hookline/spool /var/lib/hookline/archive /var/lib/hookline/work \
  && install -d -m 750 -o hookline -g hookline /var/lib/hookline/passwords/postgres \
-    /var/lib/hookline/passwords/valkey /var/lib/hookline/certificates
+    /var/lib/hookline/passwords/valkey /var/lib/hookline/certificates \
+ && for user in broker topics ingress archive sync counters webhook-crm webhook-bi statistics operator reader; do \
+      install -d -m 750 -o hookline -g hookline "/var/lib/hookline/passwords/kafka/$user"; done
 COPY --from=build /venv /venv
 COPY deploy/healthy /usr/local/bin/
 ENV PATH=/venv/bin:$PATH PYTHONUNBUFFERED=1

@@ -70,7 +70,7 @@ screenshots: setup  ## make docs/page/*.png, the pictures of the statistics page
 	$(CHARTS)
 	PYTHONPATH=tests $(BIN)/python -m support.page.screenshots docs/page
 
-test-docker: setup  ## docker compose under kills, scaling and restored copies (5 min; needs Docker)
+test-docker: setup  ## docker compose under kills, scaling and restored copies (8 min; needs Docker and kcat)
 	$(BIN)/pytest tests/docker --durations=10 -s
 
 # Each of the processes has a broker and tests one language after the other.

@@ -24,8 +24,7 @@ def cluster() -> Iterator[Project]:
 
 def test_a_drill_that_kills_each_broker_in_turn_loses_and_doubles_nothing(cluster: Project) -> None:
     """Every topic has three replicas, two of which must have a record; the audit is the proof."""
-    topics = "/opt/kafka/bin/kafka-topics.sh --bootstrap-server kafka:9092 --describe"
-    described = cluster.compose("exec", "-T", "kafka", *topics.split())
+    described = cluster.kafka_tool("kafka-topics.sh", "--describe")
     summaries = [line for line in described.splitlines() if "ReplicationFactor" in line]
     assert {line.split()[1] for line in summaries} >= {"tim.callbacks.v1", "__consumer_offsets"}
     for line in summaries:

@@ -54,15 +54,16 @@ def test_the_configuration_reference_is_generated_from_the_settings() -> None:
 
 def test_env_example_has_every_variable_of_docker_compose_with_its_default() -> None:
     """It has no other variable; a name without a value is passed on by compose unchanged."""
-    files = ("docker-compose.yml", "docker-compose.ha.yml")
+    files = (f"docker-compose{kind}.yml" for kind in ("", ".ha", ".external-kafka"))
     compose = "".join((ROOT / file).read_text() for file in files)
     # The default of a variable may be its value under a former name.
     compose = re.sub(r"\$\{(\w+):-\$\{\w+:-([^}]*)\}\}", r"${\1:-\2}", compose)
     read = set(re.findall(r"\$\{(\w+):-([^}]*)\}", compose))
-    read |= {(name, "") for name in re.findall(r"^  ([A-Z_]+):$", compose, re.MULTILINE)}
+    read |= {(name, "") for name in re.findall(r"^ +([A-Z_]+):$", compose, re.MULTILINE)}
+    read |= {(name, "") for name in re.findall(r"\$\{(\w+):\?[^}]+\}", compose)}
     # `:+` stands for a text if the variable is set; the same variable is also read as a value.
     assert set(re.findall(r"\$\{(\w+):\+unless-stopped\}", compose)) <= {name for name, _ in read}
-    assert "${" not in re.sub(r"\$\{\w+:(-[^}]*|\+unless-stopped)\}", "", compose)
+    assert "${" not in re.sub(r"\$\{\w+:(-[^}]*|\?[^}]+|\+unless-stopped)\}", "", compose)
     example = (ROOT / ".env.example").read_text()
     assert set(re.findall(r"^#([A-Z0-9_]+)=(.*)$", example, re.MULTILINE)) == read
 

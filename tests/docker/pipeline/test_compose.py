@@ -87,10 +87,8 @@ def test_more_members_share_the_partitions_and_leave_again(project: Project) -> 
     traffic = project.simulate("scale.jsonl", seconds=25)
     project.run(the_block("--scale archive"))
     for group, members in (("archive", 3), ("counters", 2)):
-        described = project.compose(
-            *("exec", "-T", "kafka", "/opt/kafka/bin/kafka-consumer-groups.sh"),
-            *("--bootstrap-server", "localhost:9092", "--describe", "--group", group, "--members"),
-        )
+        asked = ("--describe", "--group", group, "--members")
+        described = project.kafka_tool("kafka-consumer-groups.sh", *asked)
         assert len([line for line in described.splitlines() if line.startswith(group)]) == members
     project.compose("up", "--wait", "--no-recreate", "--scale", "archive=1")
     json.loads(traffic.communicate(timeout=180)[0])

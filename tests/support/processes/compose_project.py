@@ -18,6 +18,25 @@ PORTS = (
     *("INGRESS", "GATEWAY_TLS", "STATS", "POSTGRES_READER"),
     *("KAFKA", "KAFKA_TLS", "KAFKA_2", "KAFKA_2_TLS", "KAFKA_3", "KAFKA_3_TLS"),
 )
+# Connect to Kafka without a password; the port must accept connections.
+CONNECT = """
+import asyncio, socket, sys
+from aiokafka.client import AIOKafkaClient
+from aiokafka.errors import KafkaConnectionError
+
+async def connect(host, port):
+    socket.create_connection((host, port), 60).close()
+    client = AIOKafkaClient(bootstrap_servers=f"{host}:{port}")
+    try:
+        await client.bootstrap()
+        print("accepted")
+    except KafkaConnectionError:
+        print("refused")
+    finally:
+        await client.close()
+
+asyncio.run(connect(sys.argv[1], int(sys.argv[2])))
+"""
 
 
 class Project:
@@ -55,19 +74,32 @@ class Project:
         """Run docker instead of compose, which would first start the dependencies of a service."""
         return self._done(["docker", *arguments])
 
+    def kafka_tool(self, tool: str, *arguments: str) -> str:
+        """Run a tool of Kafka in the container of a broker, as the broker's user."""
+        return self.compose(
+            *("exec", "-T", "-e", "KAFKA_HEAP_OPTS=-Xmx128m", "kafka", f"/opt/kafka/bin/{tool}"),
+            *("--bootstrap-server", "kafka:9092"),
+            *("--command-config", "/usr/local/etc/admin.properties", *arguments),
+        )
+
     def containers(self, *services: str) -> list[str]:
         """Return the containers of these services, in any state."""
         return self.compose("ps", "--all", "--quiet", *services).split()
 
-    def fails(self, *arguments: str) -> str:
-        """Run docker compose, which must end with 1, and return its stderr."""
+    def fails(self, *arguments: str, code: int = 1) -> str:
+        """Run docker compose, which must end with this code, and return its stderr."""
         done = self._ran(["docker", "compose", *arguments])
-        assert done.returncode == 1, f"{arguments}\n{done.stdout}\n{done.stderr}"
+        assert done.returncode == code, f"{arguments}\n{done.stdout}\n{done.stderr}"
         return done.stderr
 
     def hookline(self, *arguments: str) -> Any:
         """Run the command in the ops container and return its JSON."""
         return json.loads(self.compose("run", "--rm", "-T", "ops", *arguments, "--json"))
+
+    def refuses_plaintext(self, host: str, port: int) -> bool:
+        """Return whether Kafka refuses a container of this project that shows no password."""
+        script = ("exec", "-T", "archive", "python", "-c", CONNECT, host, str(port))
+        return self.compose(*script).strip() == "refused"
 
     def simulate(self, ledger: str, seconds: int) -> subprocess.Popen[str]:
         """Start traffic that no other test sends."""
