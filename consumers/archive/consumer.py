@@ -23,7 +23,7 @@ from consumers.archive.segment import DamagedSegment, SegmentSummary
 from consumers.archive.store import SegmentStore, local_directory, open_store
 from consumers.archive.store_errors import CannotOpenStore, SegmentExists, SegmentNotFound
 from consumers.runtime.batch import Batch, Limits, Partition, Position
-from consumers.runtime.handler import Consumer, Elsewhere, Handler, SinkState, Stopped
+from consumers.runtime.handler import Consumer, Handler, PositionDiffers, SinkState, Stopped
 from schemas.disk_space import DiskSpace
 from schemas.setting import Format, Range
 from schemas.settings import Settings, SettingsFaults
@@ -70,7 +70,7 @@ class ArchiveSettings(Settings):
     ] = 60.0
 
 
-class Archive:
+class ArchiveHandler:
     """Writes each batch as one segment. The chain in the store has the position."""
 
     def __init__(self, store: SegmentStore, disk: DiskSpace | None = None) -> None:
@@ -110,8 +110,8 @@ class Archive:
         Write the batch as a segment, whose name is that of its first record.
 
         Raises:
-            Elsewhere: the chain does not end where the batch begins, or is of another topic, or the
-                name exists.
+            PositionDiffers: the chain does not end where the batch begins, or is of another topic,
+                or the name exists.
             Unavailable: the store does not answer now.
             Stopped: the last segment, or the existing one, is damaged.
         """
@@ -119,7 +119,7 @@ class Archive:
         # archive continues from there without a gap.
         previous = await self._segment_before(batch) or await self._last_segment(batch.partition)
         if previous is None or not batch.follows(previous.position):
-            raise Elsewhere(previous.position if previous else None)
+            raise PositionDiffers(previous.position if previous else None)
         reached = batch.reached._replace(topic_id=batch.reached.topic_id or previous.topic_id)
         if batch.packed or batch.records:
             batch = replace(batch, reached=reached)
@@ -145,7 +145,7 @@ class Archive:
         try:
             await self._store.create(name, content)
         except SegmentExists:
-            raise Elsewhere(await self._position_after(name)) from None
+            raise PositionDiffers(await self._position_after(name)) from None
 
     async def _segment_before(self, batch: Batch) -> SegmentSummary | None:
         """
@@ -198,7 +198,7 @@ async def _open(settings: ArchiveSettings) -> AsyncIterator[tuple[Handler, Limit
     except CannotOpenStore as error:
         raise SettingsFaults(f"ARCHIVE_URL cannot be opened: {error}") from error
     directory = local_directory(settings.url)
-    archive = Archive(store, DiskSpace(directory) if directory else None)
+    archive = ArchiveHandler(store, DiskSpace(directory) if directory else None)
     limits = Limits(
         records=settings.segment_records_max,
         bytes=settings.segment_bytes_max,

@@ -37,10 +37,10 @@ class Frame:
 
 def to_frame(partition: Partition, records: Sequence[Record]) -> Frame:
     """Return `records` as a frame. That takes some 5 µs a record, so call it in a thread."""
-    return _compressed(_text_frame(partition, records))
+    return _compressed(_uncompressed_frame(partition, records))
 
 
-def _text_frame(partition: Partition, records: Sequence[Record]) -> Frame:
+def _uncompressed_frame(partition: Partition, records: Sequence[Record]) -> Frame:
     """Return the frame of `records` before compression: its content is the lines."""
     text, origins = to_lines(partition, records)
     first, last = records[0], records[-1]
@@ -87,9 +87,9 @@ class Frames:
         """Append `records` as one frame, and empty the list."""
         # Another processor does not have the records in its cache: to read and to free them in the
         # thread would cost twice as much, and hold the interpreter's lock all the same.
-        text_frame = _text_frame(self._partition, records)
+        uncompressed = _uncompressed_frame(self._partition, records)
         records.clear()
         loop = asyncio.get_running_loop()
-        frame = await loop.run_in_executor(self._thread, _compressed, text_frame)
+        frame = await loop.run_in_executor(self._thread, _compressed, uncompressed)
         self._frames.append(frame)
         self._held_bytes += len(frame.content)

@@ -40,9 +40,9 @@ class SegmentSummary(msgspec.Struct, frozen=True, kw_only=True):
 
     `origins` has the lowest and highest sequence of each origin.
 
-    `next_offset` is the offset at which the chain continues, after the transaction markers that
-    followed the last record. If it were the offset right after the record, the chain of a quiet
-    partition would end before the topic's beginning once retention has deleted all records.
+    `next_offset` is the offset at which the chain continues. It is after the transaction markers
+    that followed the last record, so that the chain of a quiet partition still reaches the topic's
+    beginning once retention has deleted all records.
 
     `begins_at` is the `next_offset` of the segment before, as the writer knew it. It may be lower,
     if another member wrote a segment of markers meanwhile, but never higher.

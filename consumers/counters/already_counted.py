@@ -15,7 +15,7 @@ ByRole: TypeAlias = dict[str, set[str]]
 WindowName: TypeAlias = tuple[str, str, int | str]
 
 # Bounds of entries: some 50 bytes each of people, 200 of conversations. When there are more, all
-# are forgotten; that costs some calls more, nothing else. People of minutes soon are of no use.
+# are forgotten; that costs some calls more, nothing else. People of minutes soon become useless.
 PEOPLE_MAX = 500_000
 PEOPLE_OF_MINUTES_MAX = 200_000
 CONVERSATIONS_MAX = 100_000

@@ -71,7 +71,7 @@ for _, of_app in ipairs(batch.zones) do
 end
 
 local repeats = {}
-for _, slots in ipairs({ batch.ids, batch.lookups }) do
+for _, slots in ipairs({ batch.remembered, batch.searched }) do
     for _, of_slot in ipairs(slots) do
         local name, hashes, numbers = unpack(of_slot)
         for _, at in ipairs(hash_set_find(name, hashes)) do
@@ -102,7 +102,7 @@ for _, of_app in ipairs(batch.zones) do
     redis.call('HSET', prefix .. 'zones', app, zone)
 end
 
-for _, of_slot in ipairs(batch.ids) do
+for _, of_slot in ipairs(batch.remembered) do
     hash_set_add(of_slot[1], of_slot[2], batch.ids_ttl_s)
 end
 

@@ -6,8 +6,8 @@ from typing import TypeAlias
 from consumers.counters.countable_callback import CountableCallback
 from consumers.counters.hashes import Hashes
 
-# What a slot costs besides its ids, as a number of values: see VALUES_MAX in batch_sums.py.
-_SLOT_VALUES = 10
+# What a slot costs besides its ids, as a number of values: see COST_MAX in batch_sums.py.
+_SLOT_COST = 10
 # By app and slot: the hash of each id, and the number of its callback in the batch.
 BySlot: TypeAlias = defaultdict[tuple[str, int | str], dict[str, int]]
 
@@ -16,7 +16,7 @@ class BatchIds:
     """
     The hashes of the ids that the script looks up.
 
-    It remembers those of `remembered`; those of `searched` it only looks up. `values` is the cost
+    It remembers those of `remembered`; those of `searched` it only looks up. `cost` is the cost
     of all of them.
     """
 
@@ -24,7 +24,7 @@ class BatchIds:
         self._hashes = hashes
         self.remembered: BySlot = defaultdict(dict)
         self.searched: BySlot = defaultdict(dict)
-        self.values = 0
+        self.cost = 0
 
     def add(self, number: int, callback: CountableCallback) -> bool:
         """Add the id of callback `number`; return False if an earlier callback added the same."""
@@ -33,7 +33,7 @@ class BatchIds:
         ids = self.remembered.get((app, slot))
         if ids is None:
             ids = self.remembered[app, slot]
-            self.values += _SLOT_VALUES
+            self.cost += _SLOT_COST
         if identity in ids:
             return False
         if others:
@@ -41,7 +41,7 @@ class BatchIds:
                 return False
             for other in others:
                 self.searched[app, other][identity] = number
-            self.values += len(others) * _SLOT_VALUES
+            self.cost += len(others) * _SLOT_COST
         ids[identity] = number
-        self.values += 1
+        self.cost += 1
         return True

@@ -24,7 +24,7 @@ from consumers.counters.zones import Zones
 # The bound of one call of the script, in values: some 1 to 2 µs each of the one thread of Valkey,
 # which answers no other client meanwhile. The rest of the batch goes into further calls, each of
 # which moves the position.
-VALUES_MAX = 10_000
+COST_MAX = 10_000
 
 
 class BatchSums:
@@ -86,7 +86,7 @@ class BatchSums:
             conversation = additions.conversation
             if conversation and conversation not in minute.known_conversations:
                 windows.add_conversation(minute, conversation)
-            if windows.values + ids.values >= VALUES_MAX:
+            if windows.cost + ids.cost >= COST_MAX:
                 break
         return index + 1
 

@@ -16,9 +16,9 @@ from consumers.counters.zones import Zones, date_of, day_end_s
 from schemas.additions import FigureSums
 from schemas.figures import ACTIVE, FIGURES_OF_ROLE, PEOPLE
 
-# What a window costs besides its people, as a number of values (see VALUES_MAX in batch_sums.py):
+# What a window costs besides its people, as a number of values (see COST_MAX in batch_sums.py):
 # each of its sums is a command.
-_WINDOW_VALUES = 40
+_WINDOW_COST = 40
 # A person in one of the other roles is active already, so Valkey need not be asked.
 _OTHER_ACTIVE_ROLES = {
     role: tuple(other for other in PEOPLE[ACTIVE] if other != role) for role in PEOPLE[ACTIVE]
@@ -103,13 +103,13 @@ class AppAdditions:
 
 
 class BatchWindows:
-    """All windows of a batch's callbacks. `values` is the cost of all that is in them."""
+    """All windows of a batch's callbacks. `cost` is the cost of all that is in them."""
 
     def __init__(self, remember_s: int, zones: Zones, already_counted: AlreadyCounted) -> None:
         self._remember_s = remember_s
         self._zones = zones
         self._already_counted = already_counted
-        self.values = 0
+        self.cost = 0
         self.apps: dict[str, AppAdditions] = {}
         # By app and date.
         self.days: dict[tuple[str, str], Day] = {}
@@ -127,12 +127,12 @@ class BatchWindows:
                 self._zones.of(app), WindowPeople(("total", app, ""), self._already_counted)
             )
             self.apps[app] = app_additions
-            self.values += _WINDOW_VALUES
+            self.cost += _WINDOW_COST
         quarter = self._quarter(app, app_additions, number * layout.MINUTE_S // layout.QUARTER_S)
         people = WindowPeople((MINUTE, app, number), self._already_counted)
         minute = Minute(app, number, quarter, people, self._already_counted.conversations(app))
         self.minutes[app, number] = minute
-        self.values += _WINDOW_VALUES
+        self.cost += _WINDOW_COST
         return minute
 
     def add_person(self, minute: Minute, role: str, person: str, received_s: int) -> None:
@@ -141,13 +141,13 @@ class BatchWindows:
         other_roles = _OTHER_ACTIVE_ROLES.get(role)
         if other_roles and not minute.people.has(other_roles, person):
             minute.active.add(person)
-            self.values += 1
+            self.cost += 1
         people = minute.quarter.people
         # `WindowPeople.add`, without a call for the many who are in the quarter hour already.
         if person in people.known[role] or person in people.new[role]:
             return
         people.new[role].add(person)
-        self.values += 1
+        self.cost += 1
         day = minute.quarter.day
         if not day.people.add(role, person):
             return
@@ -158,13 +158,13 @@ class BatchWindows:
                 day.exact[figure].add(person)
         else:
             day.late.update(figures)
-        self.values += 1 + len(figures)
+        self.cost += 1 + len(figures)
         if not day.month.add(role, person):
             return
-        self.values += 1
+        self.cost += 1
         if not day.total.add(role, person):
             return
-        self.values += 2
+        self.cost += 2
         if other_roles and not day.total.has(other_roles, person):
             self.apps[minute.app].exact.add(person)
 
@@ -174,7 +174,7 @@ class BatchWindows:
         if conversation not in app_conversations:
             app_conversations.add(conversation)
             minute.new_conversations.append(conversation)
-            self.values += 2
+            self.cost += 2
 
     def people(self) -> Iterator[WindowPeople]:
         """Yield the people of every window."""
@@ -191,7 +191,7 @@ class BatchWindows:
             day = self._day(app, app_additions, date_of(app_additions.zone, number))
             people = WindowPeople(("quarter", app, number), self._already_counted)
             quarter = self.quarters[app, number] = Quarter(number, day, people)
-            self.values += _WINDOW_VALUES
+            self.cost += _WINDOW_COST
         return quarter
 
     def _day(self, app: str, app_additions: AppAdditions, date: str) -> Day:
@@ -204,5 +204,5 @@ class BatchWindows:
             people = WindowPeople(("day", app, date), self._already_counted)
             end_s = day_end_s(app_additions.zone, date)
             day = self.days[app, date] = Day(date, end_s, people, month, app_additions.total)
-            self.values += _WINDOW_VALUES
+            self.cost += _WINDOW_COST
         return day

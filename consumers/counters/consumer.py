@@ -18,7 +18,7 @@ from consumers.counters.bounds import (
     PEOPLE_EXACT_MAX,
     Bounds,
 )
-from consumers.counters.counts import Counts
+from consumers.counters.counts import CountersHandler
 from consumers.counters.server import VALKEY_URL
 from consumers.counters.zones import DEFAULT_ZONE_NAME, parse_zones, zone_faults
 from consumers.runtime.batch import Limits
@@ -125,7 +125,7 @@ class CountersSettings:
 @asynccontextmanager
 async def _open(settings: CountersSettings) -> AsyncIterator[tuple[Handler, Limits]]:
     zones = parse_zones(settings.zone, settings.zones)
-    counts = Counts(settings.valkey, settings.bounds(), zones)
+    counts = CountersHandler(settings.valkey, settings.bounds(), zones)
     try:
         yield counts, LIMITS
     finally:

@@ -45,8 +45,8 @@ _LATEST = CLOCK_AHEAD_S_MAX - REPEATED_WITHIN_S
 
 class CountableCallback(msgspec.Struct, frozen=True, gc=False):
     """
-    A callback that is to be counted. `slots` as in `slots_to_search`; () if no other callback has
-    its id.
+    A callback that is to be counted. `slots` as in `slots_to_search`; () if its id is made
+    from its place, so that no other callback has it.
 
     `at_s` is the time in whose windows it is counted. Times are seconds since 1970.
     """

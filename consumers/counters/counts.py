@@ -24,7 +24,7 @@ from consumers.counters.position_text import UNKNOWN, position_of, position_text
 from consumers.counters.server import answering, connect, generation_of, refuse_unsuitable
 from consumers.counters.zones import Zones
 from consumers.runtime.batch import Batch, Partition, Position
-from consumers.runtime.handler import Elsewhere, Stopped
+from consumers.runtime.handler import PositionDiffers, Stopped
 from schemas.callback_record import place
 from schemas.setting import Secret
 
@@ -35,7 +35,7 @@ _SCRIPT = "".join(
 _OLD_POSITIONS = layout.PREFIX + "positions"
 
 
-class Counts:
+class CountersHandler:
     """A handler: counts in one Valkey. It connects on first use, and again after a failure."""
 
     def __init__(
@@ -116,7 +116,7 @@ class Counts:
 
         Raises:
             Rejected: one record is not a callback; nothing was counted.
-            Elsewhere: the batch does not follow the position; nothing more was counted.
+            PositionDiffers: the batch does not follow the position; nothing more was counted.
             Unavailable: Valkey did not answer; it may have applied all or nothing of a call.
             Stopped: an earlier call of the script ended half-way, or another setting is in force.
         """
@@ -180,24 +180,24 @@ class Counts:
         Prepare another call after one that was not applied, if there can be one.
 
         Raises:
-            Elsewhere, Stopped: as `handle`.
+            PositionDiffers, Stopped: as `handle`.
         """
         reason, _, detail = (outcome or b"").partition(b" ")
         match reason:
             case b"":
-                raise Elsewhere(None)
+                raise PositionDiffers(None)
             case b"repeats":
                 repeats.update(map(int, detail.split()))
             case b"secret":
                 self._hashes = Hashes(detail)
                 self._already_counted.forget()
             case b"generation":
-                raise Elsewhere(await self.position(partition))
+                raise PositionDiffers(await self.position(partition))
             case b"zone":
                 app, _, counted_zone = detail.decode().partition(" ")
                 raise _other_zone(app, counted_zone, self._zones.of(app))
             case _:
-                raise Elsewhere(position_of(outcome or b"", partition))
+                raise PositionDiffers(position_of(outcome or b"", partition))
 
     async def close(self) -> None:
         """Close the connections."""

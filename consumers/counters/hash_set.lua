@@ -112,7 +112,8 @@ local function is_any_absent(name, buckets)
 end
 
 local function add_bucket(name, set)
-    -- The members of a bucket have equal remainders of twice the distance of these two, or of the distance.
+    -- Linear hashing: the members of bucket `from` whose number modulo `doubled` is that of the new bucket
+    -- move there; all others stay.
     local from, new = set.buckets - set.doubled_at, set.buckets
     set.buckets = set.buckets + 1
     if set.buckets == set.doubled_at * 2 then

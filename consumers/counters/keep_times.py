@@ -31,7 +31,7 @@ class KeepTime:
     """
     A time in seconds for which counts are kept.
 
-    If it was made longer at `changed_at_s`, only those of the last `before_s` were there then.
+    If it was made longer at `changed_at_s`, only counts of the last `before_s` existed then.
     """
 
     seconds: int

@@ -40,9 +40,9 @@ def script_input(  # noqa: PLR0917 - all that the input is made of
     return {
         "origins": origins,
         "zones": [(app, app_additions.zone) for app, app_additions in windows.apps.items()],
-        "ids": _by_slot(generation, ids.remembered),
+        "remembered": _by_slot(generation, ids.remembered),
         "ids_ttl_s": bounds.remember_s + HOUR_S,
-        "lookups": _by_slot(generation, ids.searched),
+        "searched": _by_slot(generation, ids.searched),
         "people": list(_exact_people(generation, bounds, windows)),
         "flags": list(_flags(generation, windows)),
         "windows": windows_of_new,

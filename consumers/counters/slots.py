@@ -22,9 +22,10 @@ def slots_to_search(
 
     A plausible time of the message gives a slot, its minute: a repeat that arrives hours later, out
     of an adopted spool, has the same time. Otherwise it is the hour of receipt, and a repeat is
-    found if it was received up to REPEATED_WITHIN_S before or after. Near the bounds of plausible
-    times, the time of one callback may be plausible and that of its repeat not, so all of these
-    slots are searched.
+    found if it was received up to REPEATED_WITHIN_S before or after.
+
+    A time that is hardly plausible for one of the two may not be plausible for the other, received
+    later. Near these bounds both kinds of slots are searched, the minute and the hours.
 
     A minute is its number since 1970, an hour a text.
     """

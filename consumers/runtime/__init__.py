@@ -9,7 +9,7 @@ for lag tools. So each record's effect is in the sink exactly once, whichever pr
 the handler keeps three rules:
 
 - `handle` applies a batch and moves the position in one write, all or nothing;
-- it does so only if the position *equals* `batch.begins_at`, else it raises `Elsewhere`;
+- it does so only if the position *equals* `batch.begins_at`, else it raises `PositionDiffers`;
 - the same records may be handled again, in other batches.
 
 The handler reports each failure by an exception. `Rejected`: one record can never be applied; it
@@ -37,11 +37,11 @@ from consumers.runtime.batch import (
 from consumers.runtime.callbacks import Callback, callbacks
 from consumers.runtime.handler import (
     Consumer,
-    Elsewhere,
     Handler,
     Opened,
     OwnSettings,
     PackingHandler,
+    PositionDiffers,
     Rejected,
     Stopped,
     Unavailable,
@@ -56,7 +56,6 @@ __all__ = [
     "Batch",
     "Callback",
     "Consumer",
-    "Elsewhere",
     "Format",
     "Handler",
     "Limits",
@@ -65,6 +64,7 @@ __all__ = [
     "PackingHandler",
     "Partition",
     "Position",
+    "PositionDiffers",
     "Range",
     "Record",
     "Rejected",

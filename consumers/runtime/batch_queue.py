@@ -63,7 +63,7 @@ class BatchQueue:
 
     @property
     def applied_end(self) -> int | None:
-        """The offset before which the sink has all records; held markers count as in the sink."""
+        """The offset before which the sink has all records; after held markers, if no record is."""
         batches = self._batches()
         if batches and not any(batch.count for batch in batches):
             return batches[-1].next_offset
@@ -131,7 +131,7 @@ class BatchQueue:
         )
         self._refetches_last = False
 
-    def due(self, now: float) -> PendingBatch | None:
+    def complete_if_due(self, now: float) -> PendingBatch | None:
         """Complete the growing batch if it is old enough; return the first complete batch."""
         if self._growing and now - self._growing.first_fetched_at >= self._limits.age_s:
             self.complete()

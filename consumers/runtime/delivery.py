@@ -55,7 +55,8 @@ class Delivery:
         Return whether it was applied. If not, the queue's first batch is to be delivered next.
 
         Raises:
-            Elsewhere: the sink has another position, from before the call or after a part of it.
+            PositionDiffers: the sink has another position, from before the call or after a part of
+                it.
             Stopped: a person has to decide.
             PartitionRevoked: the partition was revoked during the call.
         """

@@ -38,7 +38,7 @@ class Unavailable(Exception):
     """Nothing can be applied now. The same records are handled again later."""
 
 
-class Elsewhere(Exception):
+class PositionDiffers(Exception):
     """
     The sink's position is not the offset at which the batch begins; the consumer continues there.
 
@@ -102,7 +102,8 @@ class Handler(Protocol):
         Raises:
             Rejected: one record can never be applied; nothing was applied.
             Unavailable: nothing could be applied now, or the sink did not answer.
-            Elsewhere: the sink has another position, from before the call or after a part of it.
+            PositionDiffers: the sink has another position, from before the call or after a part of
+                it.
             Stopped: to continue would lose or duplicate records; a person decides.
         """
         ...
@@ -170,7 +171,7 @@ class Consumer(Generic[OwnSettings]):
     `name` is the consumer group, and in capitals the prefix of the settings. `open` yields the
     handler and its limits, even if the sink cannot be reached yet; it may raise SettingsFaults.
 
-    `configured`, if given, returns the consumer that the process runs, with a group and a handler
+    `configure`, if given, returns the consumer that the process runs, with a group and a handler
     that depend on the settings; its last argument is CONSUMER_DEAD_LETTERS_MAX.
     """
 
@@ -178,7 +179,7 @@ class Consumer(Generic[OwnSettings]):
     topic: Topic
     settings: type[OwnSettings]
     open: Callable[[OwnSettings], Opened]
-    configured: "_Configure[OwnSettings] | None" = None
+    configure: "_Configure[OwnSettings] | None" = None
 
     @property
     def prefix(self) -> str:

@@ -188,7 +188,7 @@ class KafkaSource:
 
     def cached_end_offset(self, partition: Partition) -> int | None:
         """Return the last stable offset, as of some seconds ago, None if it is unknown."""
-        return self._ends.end_offset(partition)
+        return self._ends.cached_end_offset(partition)
 
     async def committed(self, partition: Partition) -> int | None:
         """
@@ -225,9 +225,9 @@ class KafkaSource:
             ends: Mapping[TopicPartition, int] = await self._client.end_offsets([tp])
             return ends[tp]
 
-    async def identity(self, partition: Partition, *, since: float) -> LogIdentity:
+    async def log_identity(self, partition: Partition, *, since: float) -> LogIdentity:
         """Return the identity as `PartitionIdentities` does."""
-        return await self._identities.identity(partition, since=since)
+        return await self._identities.log_identity(partition, since=since)
 
     def commit(self, partition: Partition, next_offset: int) -> None:
         """Commit `next_offset` soon, in the background."""

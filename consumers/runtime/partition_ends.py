@@ -32,7 +32,7 @@ class PartitionEnds:
         # Whether the client is a member of its group.
         self.is_member = False
 
-    def end_offset(self, partition: Partition) -> int | None:
+    def cached_end_offset(self, partition: Partition) -> int | None:
         """Return the last stable offset by Kafka's last answer, None before the first one."""
         return self._ends.get(TopicPartition(*partition))
 

@@ -28,7 +28,7 @@ class PartitionIdentities:
         """The requests, which have to be cancelled before the client ends."""
         return [request for _, request in self._requests.values()]
 
-    async def identity(self, partition: Partition, *, since: float) -> LogIdentity:
+    async def log_identity(self, partition: Partition, *, since: float) -> LogIdentity:
         """
         Return the identity that the partition's leader reported at `since` or later.
 

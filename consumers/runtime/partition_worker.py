@@ -17,7 +17,7 @@ from consumers.runtime.batch import Partition, Position, Record
 from consumers.runtime.batch_queue import BatchQueue
 from consumers.runtime.consumer_parts import ConsumerParts
 from consumers.runtime.delivery import Delivery, PartitionRevoked
-from consumers.runtime.handler import Elsewhere, PackingHandler, ReleasingHandler
+from consumers.runtime.handler import PackingHandler, PositionDiffers, ReleasingHandler
 from consumers.runtime.pending_batch import PendingBatch
 from consumers.runtime.positioning import CheckedPosition, Positioning, PositionUncertain
 from consumers.runtime.round_signal import RoundSignal
@@ -92,7 +92,7 @@ class PartitionWorker:
 
     def wake(self) -> None:
         """Wake the task: a batch may be due."""
-        self._rounds.begin()
+        self._rounds.note_round()
 
     def end(self, task: asyncio.Task[None]) -> None:
         """End the worker's `task`: immediately, or after the handler's call in flight."""
@@ -133,12 +133,12 @@ class PartitionWorker:
                 log.info("%s finds its position in %s again: %s", name, self.partition, reason)
                 self._drop_held()
                 checked = None
-            except Elsewhere as elsewhere:
-                self._log_position(elsewhere.position)
+            except PositionDiffers as differs:
+                self._log_position(differs.position)
                 self._drop_held()
                 self.backoff.note_success()  # the sink has answered
                 # A sink that has no position any more is asked again, as on assignment.
-                position = elsewhere.position
+                position = differs.position
                 checked = replace(checked, position=position) if position else None
 
     def _drop_held(self) -> None:
@@ -163,14 +163,14 @@ class PartitionWorker:
         Deliver each batch when it is due.
 
         Raises:
-            Elsewhere: the next batch does not begin at the sink's position.
+            PositionDiffers: the next batch does not begin at the sink's position.
             PositionUncertain: the sink's position has to be found again.
         """
         while True:
             await self._rounds.wait_for_next()
             self._positioning.check_range()
             await self._pack()
-            while pending := self.queue.due(self._parts.clock()):
+            while pending := self.queue.complete_if_due(self._parts.clock()):
                 await self._pack()
                 await self._deliver_first(pending)
             await self._positioning.recheck()

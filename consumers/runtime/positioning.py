@@ -16,7 +16,7 @@ from consumers.runtime.batch import Partition, Position
 from consumers.runtime.batch_queue import BatchQueue
 from consumers.runtime.consumer_parts import ConsumerParts
 from consumers.runtime.continuity import check_not_emptied, check_offsets, check_topic
-from consumers.runtime.handler import HANDLE_TIMEOUT_S, Elsewhere, Stopped, Unavailable
+from consumers.runtime.handler import HANDLE_TIMEOUT_S, PositionDiffers, Stopped, Unavailable
 from consumers.runtime.source import LogIdentity, Source
 
 log = logging.getLogger(__name__)
@@ -99,7 +99,7 @@ class Positioning:
         # The order matters. First ask Kafka: the records that it has committed or deleted by then
         # must be in the sink's answer. Answers about a topic after its id are of that topic or of a
         # later one.
-        identity = await self._source.identity(self._partition, since=self._parts.clock())
+        identity = await self._source.log_identity(self._partition, since=self._parts.clock())
         self.committed = await self._source.committed(self._partition)
         log_start = await self._source.log_start(self._partition)
         async with self._time_limit("did not return its position"):
@@ -168,7 +168,7 @@ class Positioning:
                 and with the record before the position.
         """
         try:
-            identity = await self._source.identity(self._partition, since=since)
+            identity = await self._source.log_identity(self._partition, since=since)
         except Unavailable as error:
             text = "%s cannot confirm the topic id of %s now; it asks Kafka before it writes: %s"
             self._warning.log(text, self._parts.name, self._partition, error)
@@ -183,7 +183,7 @@ class Positioning:
 
         Raises:
             PositionUncertain: the topic, or the log of the partition, may be another one.
-            Elsewhere: the sink has another position, for example that of an older copy.
+            PositionDiffers: the sink has another position, for example that of an older copy.
             Stopped: the topic was recreated, or restored from an older copy.
         """
         now = self._parts.clock()
@@ -205,7 +205,7 @@ class Positioning:
             raise PositionUncertain("the topic, or the log of the partition, may be another one")
         # Records that were fetched meanwhile are held, not applied, so they change no position.
         if checked.position.next_offset != next_offset:
-            raise Elsewhere(checked.position)
+            raise PositionDiffers(checked.position)
 
     def check_range(self) -> None:
         """

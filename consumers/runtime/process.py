@@ -92,8 +92,8 @@ async def consume(
         SettingsFaults: its own settings cannot be used as they are.
     """
     stop = stop_on_signals()
-    if consumer.configured is not None:
-        consumer = consumer.configured(shared, kafka, own_settings, settings.dead_letters_max)
+    if consumer.configure is not None:
+        consumer = consumer.configure(shared, kafka, own_settings, settings.dead_letters_max)
     kafka = kafka.named(consumer.name)
     dead_letters = KafkaDeadLetters(
         kafka=kafka,
@@ -164,7 +164,7 @@ def main(consumer: Consumer[OwnSettings], arguments: Sequence[str] | None = None
     run_process(
         f"The consumer {consumer.name}",
         f"Runs one member of the consumer group {consumer.name}"
-        f"{'-NAME' if consumer.configured else ''}, which reads the topic {consumer.topic.name}, "
+        f"{'-NAME' if consumer.configure else ''}, which reads the topic {consumer.topic.name}, "
         "until SIGTERM.",
         {consumer.prefix: consumer.settings, "CONSUMER_": ConsumerSettings},
         partial(consume, consumer),

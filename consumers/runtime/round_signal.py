@@ -11,7 +11,7 @@ class RoundSignal:
         self.clock = clock
         self._has_begun = asyncio.Event()
 
-    def begin(self) -> None:
+    def note_round(self) -> None:
         """Note that a round has begun: end the wait for it."""
         self._has_begun.set()
 

@@ -57,7 +57,8 @@ class Source(Protocol):
         The member stays in its group only while this is called, even if `partitions` is empty.
 
         Raises:
-            OutOfRange: until a `seek` of these partitions. No record of the others is lost.
+            OutOfRange: raised again until a `seek` of these partitions; the records of the others
+                come with the next call.
         """
         ...
 
@@ -81,7 +82,7 @@ class Source(Protocol):
         """Ask Kafka for the offset after all readable records."""
         ...
 
-    async def identity(self, partition: Partition, *, since: float) -> LogIdentity:
+    async def log_identity(self, partition: Partition, *, since: float) -> LogIdentity:
         """
         Return the partition's identity, as it was at `since` (`time.monotonic`) or later.
 

@@ -25,7 +25,7 @@ class SqlFailure(enum.Enum):
     """The meaning of a failed statement for the rows that it was to write."""
 
     NOT_NOW = enum.auto()  # the same rows may be written later
-    ROW = enum.auto()  # one of the rows can never be written
+    ROW_REFUSED = enum.auto()  # one of the rows can never be written
     WRONG_TABLES = enum.auto()  # no row can be written until a person changes the tables
 
 
@@ -42,10 +42,10 @@ def sql_failure(error: BaseException) -> SqlFailure | None:
         return SqlFailure.NOT_NOW if _is_mysql_not_now(getattr(error, "errno", None)) else None
     if state in _IN_CHANGE:
         function = getattr(getattr(error, "diag", None), "source_function", None)
-        return SqlFailure.ROW if function == _ROW_POLICY else SqlFailure.NOT_NOW
+        return SqlFailure.ROW_REFUSED if function == _ROW_POLICY else SqlFailure.NOT_NOW
     if state[:2] in _NOT_NOW:
         return SqlFailure.NOT_NOW
-    return SqlFailure.WRONG_TABLES if state[:2] in _WRONG_CLASSES else SqlFailure.ROW
+    return SqlFailure.WRONG_TABLES if state[:2] in _WRONG_CLASSES else SqlFailure.ROW_REFUSED
 
 
 def already_exists(error: BaseException) -> bool:

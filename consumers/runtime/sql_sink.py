@@ -15,7 +15,7 @@ from typing import Any
 
 from consumers.runtime import sql_positions
 from consumers.runtime.batch import Batch, Limits, Partition, Position
-from consumers.runtime.handler import Elsewhere, Handler, Rejected, Stopped, Unavailable
+from consumers.runtime.handler import Handler, PositionDiffers, Rejected, Stopped, Unavailable
 from consumers.runtime.sql_connection import SqlConnection, close_cursor, end, free_cursors
 from consumers.runtime.sql_failure import SqlFailure, is_general, sql_failure
 from consumers.runtime.sql_positions import SqlPositions
@@ -91,7 +91,7 @@ class SqlSink:
 
         Raises:
             Rejected: by `apply`, or the database refuses a row without saying which.
-            Elsewhere: the batch does not follow the position; nothing was written.
+            PositionDiffers: the batch does not follow the position; nothing was written.
             Unavailable: the database did not answer; it may have written all or nothing.
             Stopped: the database refuses the position or a statement, whatever the records are.
         """
@@ -132,11 +132,11 @@ class SqlSink:
             try:
                 follows = self._positions.move(cursor, batch)
             except Exception as error:
-                if self._failure(error) is SqlFailure.ROW:
+                if self._failure(error) is SqlFailure.ROW_REFUSED:
                     raise self._position_refused(partition, error) from error
                 raise
             if not follows:
-                raise Elsewhere(self._positions.find(cursor, partition))
+                raise PositionDiffers(self._positions.find(cursor, partition))
             if batch.records:
                 self._apply(cursor, batch)
 
@@ -160,7 +160,7 @@ class SqlSink:
             free_cursors(error)
             self._drop(partition)
             failure = self._failure(error)
-            if failure is SqlFailure.ROW:
+            if failure is SqlFailure.ROW_REFUSED:
                 raise _RowRefused(str(error)) from error
             if failure is SqlFailure.NOT_NOW:
                 raise Unavailable(f"the database of {self._name}: {error}") from error
@@ -184,11 +184,13 @@ class SqlSink:
         if isinstance(error, self._error) and (failure := sql_failure(error)):
             return failure
         if isinstance(error, self._row_errors):
-            return SqlFailure.ROW
+            return SqlFailure.ROW_REFUSED
         if isinstance(error, self._not_now_errors):
             return SqlFailure.NOT_NOW
         # MySQL refuses a row by a check in this way.
-        return SqlFailure.ROW if isinstance(error, self._error) and is_general(error) else None
+        return (
+            SqlFailure.ROW_REFUSED if isinstance(error, self._error) and is_general(error) else None
+        )
 
     def _open_connection(self) -> SqlConnection:
         connection = self._connect()
@@ -201,7 +203,7 @@ class SqlSink:
         except BaseException as error:
             free_cursors(error)
             end(connection)
-            if self._failure(error) is SqlFailure.ROW:
+            if self._failure(error) is SqlFailure.ROW_REFUSED:
                 # Another member makes the same tables.
                 raise Unavailable(f"the database of {self._name}: {error}") from error
             raise

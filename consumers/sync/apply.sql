@@ -111,7 +111,7 @@ with moved as (
 )
 select
     (select count(*) from moved),
-    -- A cast that fails ends the statement, and with it all that it wrote.
+    -- This casts a text to a number on purpose: the error has the text, and undoes all that the statement wrote.
     (
         select ('a trigger drops rows of hookline.' || min(of_table) || ' without an error')::integer
         from dropped

@@ -17,7 +17,7 @@ from psycopg import AsyncConnection, errors
 
 from consumers.runtime.batch import Batch, Partition, Position
 from consumers.runtime.callbacks import Callback, callbacks
-from consumers.runtime.handler import Elsewhere, Rejected, Stopped, Unavailable
+from consumers.runtime.handler import PositionDiffers, Rejected, Stopped, Unavailable
 from consumers.runtime.sql_failure import SqlFailure, sql_failure
 from consumers.runtime.sql_positions import position_in
 from consumers.sync.connection import connect, first_line
@@ -96,7 +96,7 @@ class DatabaseHandler:
         Raises:
             Rejected: a record is not a callback; or PostgreSQL refuses a row, by a constraint for
                 example, without naming it; or the batch takes too long. Nothing was written.
-            Elsewhere: the batch does not follow the position; nothing was written.
+            PositionDiffers: the batch does not follow the position; nothing was written.
             Unavailable: the database did not answer; it may have written all or nothing.
             Stopped: the tables are not those of this release; nothing was written.
         """
@@ -144,7 +144,7 @@ class DatabaseHandler:
             cursor = await connection.execute(_APPLY, values)
             applied = await cursor.fetchone()
         if not (applied and applied[0]):
-            raise Elsewhere(await self.position(batch.partition))
+            raise PositionDiffers(await self.position(batch.partition))
 
     @asynccontextmanager
     async def _connection(self, partition: Partition) -> AsyncIterator[AsyncConnection]:
@@ -163,7 +163,11 @@ class DatabaseHandler:
         except psycopg.Error as error:
             failure = sql_failure(error) or _client_failure(error)
             connected = partition in self._connections
-            if failure is SqlFailure.ROW and connected and not _is_of_positions_table(error):
+            if (
+                failure is SqlFailure.ROW_REFUSED
+                and connected
+                and not _is_of_positions_table(error)
+            ):
                 # The statement is over and nothing was written; the connection is as before.
                 raise _Failures(first_line(error)) from error
             await self._drop(partition)
@@ -172,7 +176,7 @@ class DatabaseHandler:
                     raise
                 case SqlFailure.WRONG_TABLES:
                     raise _tables_refused(error) from error
-                case SqlFailure.ROW if connected:
+                case SqlFailure.ROW_REFUSED if connected:
                     raise _position_refused(partition, error) from error
                 case _:
                     raise Unavailable(f"PostgreSQL: {first_line(error)}") from error
@@ -193,7 +197,7 @@ def _client_failure(error: psycopg.Error) -> SqlFailure | None:
     """Classify psycopg's own errors: a value that it cannot send, a lost connection, or a bug."""
     match error:
         case psycopg.DataError():
-            return SqlFailure.ROW
+            return SqlFailure.ROW_REFUSED
         case psycopg.OperationalError() | psycopg.InterfaceError() | psycopg.InternalError():
             return SqlFailure.NOT_NOW
         case _:

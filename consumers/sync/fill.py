@@ -86,7 +86,7 @@ async def _update(connection: AsyncConnection, rows: Sequence[tuple[Any, ...]]) 
     try:
         return (await connection.execute(_FILL, values)).rowcount
     except psycopg.Error as error:
-        if sql_failure(error) is not SqlFailure.ROW:
+        if sql_failure(error) is not SqlFailure.ROW_REFUSED:
             raise
         if len(rows) > 1:
             return sum([await _update(connection, [row]) for row in rows])

@@ -3,9 +3,11 @@ Create the tables in PostgreSQL, or migrate those of an earlier version; refuse 
 
 A migration is a file of consumers/sync/migrations, named by its number. A released one never
 changes. Migrations only go forwards, and are quick on tables of any size; `maintain` does the work
-that takes long. The table `schema_version` has the lowest VERSION of a program that may write the
-tables; a migration that only adds to the tables does not raise it. So programs of two versions run
-side by side while the members of a group are replaced one after the other.
+that takes long.
+
+The table `schema_version` does not have the version of the tables, but that of the oldest program
+that may write them. A migration that only adds to the tables does not raise it, so programs of two
+versions run side by side while the members of a group are replaced one after the other.
 """
 
 import logging

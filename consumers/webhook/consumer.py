@@ -90,10 +90,10 @@ def _group(settings: WebhookSettings) -> str:
 
 
 def _open(_: WebhookSettings) -> AbstractAsyncContextManager[tuple[Handler, Limits]]:
-    raise AssertionError("a webhook is opened as `configured` returns it")
+    raise AssertionError("a webhook is opened as `configure` returns it")
 
 
-def _configured(
+def _configure(
     shared: SharedSettings, kafka: KafkaAccess, settings: WebhookSettings, dead_letters_max: int
 ) -> Consumer[WebhookSettings]:
     # /metrics of this process has them beside those of every consumer.
@@ -110,5 +110,5 @@ WEBHOOK = Consumer(
     topic=CALLBACKS,
     settings=WebhookSettings,
     open=_open,
-    configured=_configured,
+    configure=_configure,
 )

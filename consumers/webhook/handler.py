@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from consumers.runtime.batch import Batch, Partition, Position
-from consumers.runtime.handler import Elsewhere, SinkState, Unavailable
+from consumers.runtime.handler import PositionDiffers, SinkState, Unavailable
 from consumers.runtime.ongoing_failure import OngoingFailure
 from consumers.runtime.pending_batch import offset_and_place
 from consumers.webhook.batch_delivery import BatchDelivery, BatchResult
@@ -102,13 +102,14 @@ class WebhookHandler:
 
         Raises:
             Unavailable: the target is down, Kafka does not answer, or too much is parked.
-            Elsewhere: the position is another one, or the target is slow and only a part was done.
+            PositionDiffers: the position is another one, or the target is slow and only a part was
+                done.
             Stopped: the target is gone, or refuses too many callbacks.
         """
         retry_partition = await self._current(batch.partition)
         position = retry_partition.state.position
         if position is None or not batch.follows(position):
-            raise Elsewhere(position)
+            raise PositionDiffers(position)
         self._check_room(batch.partition, retry_partition.state)
         remembered = self._remembered.setdefault(
             batch.partition, RememberedOutcomes(batch.partition)
@@ -127,7 +128,7 @@ class WebhookHandler:
             )
         remembered.forget_before(reached.next_offset)
         if slow_from is not None:
-            raise Elsewhere(reached)
+            raise PositionDiffers(reached)
 
     async def release(self, partition: Partition) -> None:
         """Stop delivering parked callbacks of `partition`; another member may claim it."""

@@ -7,7 +7,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from hookline_runtime.contract import CHECKS, StoreUnderTest
+from hookline_runtime.handler_checks import CHECKS, StoreUnderTest
 from subscriber import SubscriberSettings, sink
 
 

@@ -12,7 +12,7 @@ import click
 from consumers.archive.store import SegmentStore
 from consumers.counters import layout
 from consumers.counters.consumer import CountersSettings
-from consumers.counters.counts import Counts
+from consumers.counters.counts import CountersHandler
 from consumers.counters.server import connect
 from consumers.counters.zones import parse_zones
 from consumers.runtime.handler import Stopped, Unavailable
@@ -134,7 +134,7 @@ async def _rebuild(
 ) -> None:
     valkey = connect(settings.valkey)
     generations = Generations(valkey)
-    counts = Counts(
+    counts = CountersHandler(
         settings.valkey,
         settings.bounds(),
         parse_zones(settings.zone, settings.zones),

@@ -13,9 +13,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from consumers.archive.store import SegmentStore
-from consumers.counters.counts import Counts
+from consumers.counters.counts import CountersHandler
 from consumers.runtime.batch import Batch, Partition, Position, Record
-from consumers.runtime.handler import Elsewhere, Rejected, Stopped, Unavailable
+from consumers.runtime.handler import PositionDiffers, Rejected, Stopped, Unavailable
 from ops.counters import archived
 from ops.counters.generations import Generations
 from ops.counters.plan import Part
@@ -50,7 +50,7 @@ class Rebuild:
         self,
         generation: int,
         generations: Generations,
-        counts: Counts,
+        counts: CountersHandler,
         topic: CallbacksTopic,
         store: SegmentStore | None,
         *,
@@ -215,12 +215,12 @@ class Rebuild:
                 # The consumer has sent it to the dead-letter topic.
                 records = [each for each in batch.records if each.offset != rejected.offset]
                 batch = replace(batch, records=records)
-            except Elsewhere as elsewhere:
-                at = elsewhere.next_offset
+            except PositionDiffers as differs:
+                at = differs.next_offset
                 if at == batch.reached.next_offset:
                     return  # Valkey had applied it, and its answer was lost
                 if at is None or not batch.begins_at < at < batch.reached.next_offset:
-                    raise _Moved from elsewhere
+                    raise _Moved from differs
                 records = [each for each in batch.records if each.offset >= at]
                 batch = replace(batch, begins_at=at, records=records)
             except Unavailable:

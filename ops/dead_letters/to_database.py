@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 from consumers.runtime.batch import Batch, Partition, Position, Record
-from consumers.runtime.handler import Elsewhere, Rejected
+from consumers.runtime.handler import PositionDiffers, Rejected
 from consumers.sync.database import DatabaseHandler
 from ops.dead_letters.action_writer import ActionWriter
 from ops.dead_letters.letter import DeadLetter
@@ -97,7 +97,7 @@ class ToDatabase:
         for _ in range(MOVED_MAX):
             try:
                 await self._database.handle(self._batch(letters))
-            except Elsewhere as moved:
+            except PositionDiffers as moved:
                 self._next = moved.next_offset or 0
             else:
                 self._next += len(letters)

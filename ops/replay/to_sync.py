@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 from consumers.runtime.batch import Batch, Partition, Position
-from consumers.runtime.handler import Elsewhere, Rejected, Unavailable
+from consumers.runtime.handler import PositionDiffers, Rejected, Unavailable
 from consumers.sync.database import DatabaseHandler
 from ops.failure import Failure
 from ops.replay.source import Part
@@ -119,8 +119,8 @@ class ToSync:
             lacking = await self._apply(part)
         except Rejected as rejected:
             return counts + await self._without(part, rejected)
-        except Elsewhere as elsewhere:
-            self._move(part, elsewhere.position)
+        except PositionDiffers as differs:
+            self._move(part, differs.position)
             return counts + await self._write(part)
         if part.partition not in self._rejecting:
             self._at[part.partition] = part.next_offset

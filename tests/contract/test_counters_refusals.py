@@ -11,10 +11,10 @@ from support.builders import APP, MAD_TIMES, P0, a_body, a_stored_batch, a_store
 from support.counting import counting
 from valkey import Valkey
 
-from consumers.counters.counts import Counts
+from consumers.counters.counts import CountersHandler
 from consumers.counters.zones import Zones
 from consumers.runtime.batch import Position, Record
-from consumers.runtime.handler import Elsewhere, Stopped
+from consumers.runtime.handler import PositionDiffers, Stopped
 from ops.demo.embedded import child
 from ops.demo.embedded.valkey import EmbeddedValkey
 
@@ -25,7 +25,7 @@ RECEIVED_MS = 1_700_000_000_123
 class Counting:
     """Counters in an empty Valkey, and a client of it."""
 
-    counts: Counts
+    counts: CountersHandler
     valkey: Valkey
     url: str
     reached: int = 0
@@ -90,9 +90,9 @@ async def test_a_new_generation_is_counted_into_from_its_own_position(made: Coun
     await made.count(a_message(1), a_message(2))
     made.valkey.hset("hookline:2:positions", str(P0), "1 - - - -")
     made.valkey.set("hookline:generation", 2)
-    with pytest.raises(Elsewhere) as elsewhere:
+    with pytest.raises(PositionDiffers) as differs:
         await made.count(a_message(3))
-    assert elsewhere.value.next_offset == 1
+    assert differs.value.next_offset == 1
     made.reached = 1
     await made.count(a_message(2), a_message(3))
     assert made.total("callbacks") == 2

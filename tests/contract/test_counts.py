@@ -13,7 +13,7 @@ from support.counting import counting
 from support.statistics import statistics_api
 from valkey import Valkey
 
-from consumers.counters.counts import Counts
+from consumers.counters.counts import CountersHandler
 from consumers.counters.server import connect
 from consumers.runtime.batch import Position, Record
 from consumers.runtime.handler import Stopped, Unavailable
@@ -55,7 +55,7 @@ CASES: list[tuple[dict[str, Any], str, dict[str, int]]] = [
 class Bench:
     """Counts and the API that reads them; each batch follows the one before."""
 
-    counts: Counts
+    counts: CountersHandler
     api: TestClient[Any, Any]
     url: str
     reached: int = 0

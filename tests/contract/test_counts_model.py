@@ -22,11 +22,11 @@ from support.counting import counting
 from valkey import Valkey
 
 from consumers.counters import batch_sums, layout
-from consumers.counters.counts import Counts
+from consumers.counters.counts import CountersHandler
 from consumers.counters.hashes import Hashes
 from consumers.counters.zones import Zones
 from consumers.runtime.batch import Batch, Partition, Position, Record
-from consumers.runtime.handler import Elsewhere
+from consumers.runtime.handler import PositionDiffers
 from schemas import outgoing_record as wire
 from schemas.callback_record import place
 from schemas.figures import COMMAND, PEOPLE
@@ -141,7 +141,9 @@ class Copy:
 class Members:
     """Members of the group, each with the offsets at which it believes to be."""
 
-    def __init__(self, members: list[Counts], streams: dict[Partition, list[Record]]) -> None:
+    def __init__(
+        self, members: list[CountersHandler], streams: dict[Partition, list[Record]]
+    ) -> None:
         self._members = members
         self._streams = streams
         self._at: list[dict[Partition, int]] = [{} for _ in members]
@@ -171,7 +173,7 @@ class Members:
         batch = Batch(partition=partition, begins_at=begins_at, reached=reached, records=records)
         try:
             await self._members[member].handle(batch)
-        except Elsewhere:
+        except PositionDiffers:
             await self.assign(member, partition)
         else:
             self._at[member][partition] = reached.next_offset
@@ -190,7 +192,7 @@ async def count_somehow(
     url = f"valkey://127.0.0.1:{valkey.get_connection_kwargs()['port']}/0"
     async with AsyncExitStack() as opened:
 
-        def member() -> Counts:
+        def member() -> CountersHandler:
             made = counting(
                 url,
                 zones=zones,
@@ -354,7 +356,7 @@ async def test_counts_are_those_of_a_plain_model(
             zones = {app: chance.choice(ZONES) for app in apps}
             streams = stream(chance, apps, chance.randrange(50, 400))
             # In some runs a batch takes several calls of the script.
-            monkeypatch.setattr(batch_sums, "VALUES_MAX", chance.choice((400, 10_000)))
+            monkeypatch.setattr(batch_sums, "COST_MAX", chance.choice((400, 10_000)))
             await count_somehow(chance, valkey, streams, Zones("UTC", zones))
             model = Model(zones, REMEMBER_S)
             for records in streams.values():

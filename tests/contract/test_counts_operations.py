@@ -10,7 +10,7 @@ from support.counting import counting
 from support.statistics import statistics_api
 from valkey import Valkey
 
-from consumers.counters.counts import Counts
+from consumers.counters.counts import CountersHandler
 from consumers.counters.server import connect
 from consumers.runtime.batch import Position
 from consumers.runtime.handler import Stopped, Unavailable
@@ -27,7 +27,7 @@ def valkey(valkey_url: str) -> Iterator[Valkey]:
 
 
 @pytest.fixture
-async def counts(valkey_url: str) -> AsyncIterator[Counts]:
+async def counts(valkey_url: str) -> AsyncIterator[CountersHandler]:
     """Yield empty counts."""
     made = counting(valkey_url)
     await made.begin(P0, Position(0))
@@ -35,7 +35,7 @@ async def counts(valkey_url: str) -> AsyncIterator[Counts]:
     await made.close()
 
 
-async def count(counts: Counts, offset: int) -> None:
+async def count(counts: CountersHandler, offset: int) -> None:
     """Count a message that no other offset has."""
     body = a_body(MsgKey=str(offset), From_Account=f"user{offset}", To_Account="b")
     await counts.handle(a_stored_batch(a_stored_record(offset, body)))
@@ -56,7 +56,7 @@ def totals(valkey: Valkey) -> dict[str, int]:
 
 @pytest.mark.parametrize("text", ["", "0", "01", "-1", "+1", "1 ", "1_0", "one", "9" * 400])
 async def test_a_text_that_is_no_generation_is_named_and_counting_goes_on_when_it_is_right(
-    counts: Counts, valkey: Valkey, valkey_url: str, text: str
+    counts: CountersHandler, valkey: Valkey, valkey_url: str, text: str
 ) -> None:
     """Python reads some of them as a number, with which the script would never agree."""
     await count(counts, 0)
@@ -79,7 +79,7 @@ async def test_a_text_that_is_no_generation_is_named_and_counting_goes_on_when_i
 
 
 async def test_a_generation_without_positions_is_not_counted_into(
-    counts: Counts, valkey: Valkey
+    counts: CountersHandler, valkey: Valkey
 ) -> None:
     """The consumer then asks for the position, and finds none."""
     valkey.set("hookline:generation", 7)
@@ -103,7 +103,7 @@ async def test_a_valkey_that_would_evict_counts_is_refused(
 
 
 async def test_a_full_valkey_counts_nothing_of_a_batch_and_all_of_it_later(
-    counts: Counts, valkey: Valkey
+    counts: CountersHandler, valkey: Valkey
 ) -> None:
     """The script's first write is refused, so there is no half."""
     await count(counts, 0)
@@ -119,7 +119,7 @@ async def test_a_full_valkey_counts_nothing_of_a_batch_and_all_of_it_later(
 
 
 async def test_people_whom_a_lost_call_counted_are_counted_again(
-    counts: Counts, valkey: Valkey
+    counts: CountersHandler, valkey: Valkey
 ) -> None:
     """An older copy is restored: the member forgets whom it knows, and counts them again."""
     await count(counts, 0)

@@ -19,7 +19,7 @@ from support.kafka.tcp_proxy import tcp_proxy
 from support.sync_tables import select
 
 from consumers.runtime.batch import Position
-from consumers.runtime.handler import Elsewhere, Rejected, Stopped, Unavailable
+from consumers.runtime.handler import PositionDiffers, Rejected, Stopped, Unavailable
 from consumers.sync.database import DatabaseHandler
 from ops.demo.embedded import child
 from ops.demo.embedded.postgres import EmbeddedPostgres
@@ -324,7 +324,7 @@ async def test_one_of_two_rivals_writes_a_batch(database: DatabaseHandler, conni
             database.handle(batch), rival.handle(batch), return_exceptions=True
         )
         (lost,) = [outcome for outcome in outcomes if outcome is not None]
-        assert isinstance(lost, Elsewhere)
+        assert isinstance(lost, PositionDiffers)
         assert lost.next_offset == offset + 1
     assert select(conninfo, "select count(*) from hookline.messages") == [(50,)]
     await rival.close()

@@ -9,11 +9,11 @@ import pytest
 from support.counting import counting
 from support.fakes import MemorySink
 
-from consumers.archive.consumer import Archive
+from consumers.archive.consumer import ArchiveHandler
 from consumers.archive.store import open_store
 from consumers.counters.server import connect
 from consumers.runtime import Batch, Opened, sql_sink
-from consumers.runtime.contract import CHECKS, StoreUnderTest
+from consumers.runtime.handler_checks import CHECKS, StoreUnderTest
 from consumers.stats.store import StoredCounts
 from consumers.stats.totals import totals
 from consumers.sync.database import DatabaseHandler
@@ -40,7 +40,7 @@ async def archive(request: pytest.FixtureRequest) -> AsyncIterator[StoreUnderTes
         names = [name for each in await store.partitions() for name in await store.names(each)]
         return sum([(await store.summary(name)).records for name in names])
 
-    yield StoreUnderTest(Archive(store), Archive(store), effects)
+    yield StoreUnderTest(ArchiveHandler(store), ArchiveHandler(store), effects)
 
 
 @asynccontextmanager
@@ -111,5 +111,5 @@ async def store(request: pytest.FixtureRequest) -> AsyncIterator[StoreUnderTest]
 async def test_every_sink_keeps_the_contract(
     store: StoreUnderTest, check: Callable[[StoreUnderTest], Awaitable[None]]
 ) -> None:
-    """The docstrings in `consumers/runtime/contract.py` state the facts."""
+    """The docstrings in `consumers/runtime/handler_checks.py` state the facts."""
     await check(store)

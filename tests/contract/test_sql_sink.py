@@ -16,7 +16,7 @@ from consumers.runtime import (
     Stopped,
     Unavailable,
 )
-from consumers.runtime.contract import HERE, THERE, a_batch
+from consumers.runtime.handler_checks import HERE, THERE, a_batch
 
 # A query of several rows, of which a test reads only the first.
 HALF_READ = "select record from seen union all select 1 union all select 2"

@@ -17,13 +17,13 @@ from support.sql_database import SEEN, SqlDatabase, see
 
 from consumers.runtime import (
     Batch,
-    Elsewhere,
     Position,
+    PositionDiffers,
     Stopped,
     Unavailable,
     sql_sink,
 )
-from consumers.runtime.contract import HERE, THERE, a_batch
+from consumers.runtime.handler_checks import HERE, THERE, a_batch
 from consumers.runtime.sql_sink import SqlSink
 
 
@@ -35,7 +35,7 @@ async def test_one_of_two_rivals_wins_every_race(sql_database: SqlDatabase) -> N
         races = [member.handle(a_batch(at, 1)) for member in members]
         ends = await asyncio.gather(*races, return_exceptions=True)
         (lost,) = [end for end in ends if end is not None]
-        assert isinstance(lost, Elsewhere)
+        assert isinstance(lost, PositionDiffers)
         assert lost.next_offset == at + 1
     assert sql_database.seen() == list(range(20, 50))
 
@@ -97,7 +97,7 @@ async def test_a_call_that_timed_out_ends_before_the_next_one_begins(
     again = asyncio.create_task(handler.handle(a_batch(0, 3)))
     await asyncio.sleep(0)
     go_on.set()
-    with pytest.raises(Elsewhere) as raised:
+    with pytest.raises(PositionDiffers) as raised:
         await again
     assert raised.value.next_offset == 3
     assert sql_database.seen() == [0, 1, 2]

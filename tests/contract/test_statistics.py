@@ -21,7 +21,7 @@ from support.statistics import statistics_api
 from valkey import Valkey
 
 from consumers.counters import layout
-from consumers.counters.counts import Counts
+from consumers.counters.counts import CountersHandler
 from consumers.counters.server import connect
 from consumers.runtime.batch import Position
 from consumers.runtime.handler import Unavailable
@@ -39,7 +39,7 @@ APP, OTHER_APP = "1400000001", "1400000002"
 class Bench:
     """Counters and the API that reads their counts."""
 
-    counts: Counts
+    counts: CountersHandler
     api: TestClient[Any, Any]
     reached: int = 0
 

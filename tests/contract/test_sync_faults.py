@@ -19,7 +19,7 @@ from support.kafka.tcp_proxy import Network, tcp_proxy
 from support.own_disk import mounted_disk, own_disk
 
 from consumers.runtime.batch import Batch, Position
-from consumers.runtime.handler import Elsewhere, Rejected, Unavailable
+from consumers.runtime.handler import PositionDiffers, Rejected, Unavailable
 from consumers.sync.database import DatabaseHandler
 from ops.demo.embedded import child
 from ops.demo.embedded.postgres import EmbeddedPostgres
@@ -54,9 +54,9 @@ class Delivered:
                 except Unavailable as error:
                     self.unavailable.append(str(error))
                     await asyncio.sleep(0.05)
-                except Elsewhere as elsewhere:
+                except PositionDiffers as differs:
                     # Only an answer was lost: the batch was written.
-                    assert elsewhere.next_offset == batch.next_offset  # noqa: PT017 - no raise expected
+                    assert differs.next_offset == batch.next_offset  # noqa: PT017 - no raise expected
                     return
                 except Rejected:
                     if len(batch.records) == 1:

@@ -10,7 +10,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from support.kafka.access import plaintext
 from support.kafka.parts import Pipe, delete_before, in_topic, many, run_until
 
-from consumers.archive.consumer import Archive
+from consumers.archive.consumer import ArchiveHandler
 from consumers.archive.segment import Line, read_lines, read_summary
 from consumers.archive.segment_name import SUFFIX
 from consumers.archive.store import open_store
@@ -36,13 +36,13 @@ def archived(directory: Path, origin: str) -> list[int]:
     return sequences
 
 
-def an_archive(directory: Path) -> Archive:
+def an_archive(directory: Path) -> ArchiveHandler:
     """Return a writer of the archive in `directory`."""
-    return Archive(open_store(str(directory), create_directory=True))
+    return ArchiveHandler(open_store(str(directory), create_directory=True))
 
 
 async def archive_until(
-    count: int, archive: Archive, directory: Path, pipe: Pipe, group: str
+    count: int, archive: ArchiveHandler, directory: Path, pipe: Pipe, group: str
 ) -> None:
     """Run one member until `count` records of the pipe's origin are archived."""
     await run_until(
@@ -129,7 +129,7 @@ async def test_while_the_sink_is_down_the_member_stays_and_nothing_is_lost(
     """Its partitions pause; when the sink is back, the same records are written once."""
     directory = tmp_path / "archive"
 
-    class Flaky(Archive):
+    class Flaky(ArchiveHandler):
         calls = 0
 
         async def handle(self, batch: Batch) -> None:
@@ -151,7 +151,7 @@ async def test_an_offset_that_retention_deleted_stops_the_consumer(
 ) -> None:
     """It stops with an error instead of skipping the deleted records."""
 
-    class Behind(Archive):
+    class Behind(ArchiveHandler):
         async def position(self, _partition: Partition) -> Position:
             return Position(0)
 

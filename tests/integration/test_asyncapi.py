@@ -36,7 +36,7 @@ def parsed(*documents: Path) -> list[dict[str, Any]]:
 
 
 def test_the_parser_accepts_the_document_and_refuses_damaged_ones(tmp_path: Path) -> None:
-    """It checks all but the schemas of the draft 2020-12, which test_contract.py does."""
+    """It checks all but the schemas of the draft 2020-12, which test_contract_documents.py does."""
     documents = [DOCUMENT]
     for written, damaged in DAMAGES.items():
         text = DOCUMENT.read_text()

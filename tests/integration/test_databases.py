@@ -18,9 +18,9 @@ from support.kafka.parts import Pipe, delete_before, ends_of, in_topic, many, ru
 from valkey import Valkey
 from valkey.exceptions import ValkeyError
 
-from consumers.archive.consumer import Archive
+from consumers.archive.consumer import ArchiveHandler
 from consumers.archive.store import open_store
-from consumers.counters.counts import Counts
+from consumers.counters.counts import CountersHandler
 from consumers.runtime.batch import Limits, Partition, Position
 from consumers.runtime.handler import Handler, Unavailable
 from consumers.sync.database import DatabaseHandler
@@ -40,7 +40,7 @@ class Sink:
     """A kind of sink with a server of its own."""
 
     server: EmbeddedPostgres | EmbeddedValkey
-    member: Callable[[], DatabaseHandler | Counts]
+    member: Callable[[], DatabaseHandler | CountersHandler]
     # How many of an origin's sequences are in it, and their sum; None while it does not answer.
     holds: Callable[[str], tuple[int, int] | None]
 
@@ -84,7 +84,7 @@ def _valkey(directory: Path) -> Sink:
                 return None
         return sum(int(each or 0) for each in counts), sum(int(each or 0) for each in sums)
 
-    def member() -> Counts:
+    def member() -> CountersHandler:
         return counting(server.url, people_exact_max=10_000)
 
     return Sink(server, member, holds)
@@ -192,7 +192,7 @@ async def test_a_quiet_partition_that_retention_has_emptied_stops_nobody(
     """The positions are after the last transaction's markers, where the topic begins then."""
     await pipe.store(many(200))
     await pipe.forward()
-    archive = Archive(open_store(str(tmp_path / "archive"), create_directory=True))
+    archive = ArchiveHandler(open_store(str(tmp_path / "archive"), create_directory=True))
 
     async def run(kind: Handler, name: str, ends: Mapping[TopicPartition, int]) -> None:
         async def reached() -> None:
@@ -221,7 +221,9 @@ async def test_a_quiet_partition_that_retention_has_emptied_stops_nobody(
         ends = await ends_of(pipe.bootstrap_servers)
         await run(handler, "database", ends)
         await run(
-            Archive(open_store(str(tmp_path / "archive"), create_directory=True)), "archive", ends
+            ArchiveHandler(open_store(str(tmp_path / "archive"), create_directory=True)),
+            "archive",
+            ends,
         )
     assert sink.holds(pipe.spool.origin) == all_of(250)
 

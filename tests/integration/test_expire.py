@@ -9,7 +9,7 @@ from aiokafka import TopicPartition
 from support.kafka.access import plaintext
 from support.kafka.parts import Pipe, delete_before, many, run_until
 
-from consumers.archive.consumer import Archive
+from consumers.archive.consumer import ArchiveHandler
 from consumers.archive.segment import read_summary
 from consumers.archive.store import SegmentStore, open_store
 from consumers.runtime.batch import Limits, Partition, Position
@@ -52,7 +52,7 @@ def archived(directory: Path) -> int:
 
 async def positions(store: SegmentStore) -> dict[Partition, Position | None]:
     """Return the position of the archive."""
-    handler = Archive(store)
+    handler = ArchiveHandler(store)
     return {each: await handler.position(each) for each in await store.partitions()}
 
 
@@ -95,7 +95,7 @@ async def what_goes(empty_kafka: EmbeddedKafka, pipe: Pipe, directory: Path, gro
 
     async def archive(count: int) -> None:
         await run_until(
-            Archive(store),
+            ArchiveHandler(store),
             Reached(directory, count),
             bootstrap_servers=empty_kafka.address,
             group=group,

@@ -12,12 +12,12 @@ from support.builders import P0, P1, a_batch, a_record, a_stored_batch
 from support.kafka.tcp_proxy import Network, TcpProxy, tcp_proxy
 
 from consumers.archive import new_segment, segment_name
-from consumers.archive.consumer import Archive
+from consumers.archive.consumer import ArchiveHandler
 from consumers.archive.listing import LISTINGS_MAX
 from consumers.archive.store import SegmentStore, open_store
 from consumers.archive.store_errors import SegmentExists
 from consumers.runtime.batch import Partition, Position
-from consumers.runtime.handler import HANDLE_TIMEOUT_S, Elsewhere, Unavailable
+from consumers.runtime.handler import HANDLE_TIMEOUT_S, PositionDiffers, Unavailable
 from ops.demo.embedded import child
 
 URL = f"s3://{BUCKET}/an/archive"
@@ -51,7 +51,7 @@ def store(network: TcpProxy) -> SegmentStore:
 
 async def test_a_chain_in_a_bucket_is_a_chain(store: SegmentStore, server: S3Server) -> None:
     """As in a directory: beginning, records, markers; the last segment gives the position."""
-    archive = Archive(store)
+    archive = ArchiveHandler(store)
     assert await archive.position(P0) is None
     await archive.begin(P0, Position(5))
     await archive.begin(P0, Position(8))
@@ -97,12 +97,12 @@ async def test_a_writer_that_loses_the_race_continues_after_the_winners_segment(
     store: SegmentStore,
 ) -> None:
     """A zombie's shorter segment never replaces its successor's."""
-    await Archive(store).begin(P0, Position(5))
+    await ArchiveHandler(store).begin(P0, Position(5))
     late = new_segment.of_batch(a_batch(5, 6))
-    await Archive(store).handle(a_batch(5, 6, 7))
-    with pytest.raises(Elsewhere) as elsewhere:
-        await Archive(open_store(URL)).handle(a_batch(5, 6))
-    assert elsewhere.value.next_offset == 8
+    await ArchiveHandler(store).handle(a_batch(5, 6, 7))
+    with pytest.raises(PositionDiffers) as differs:
+        await ArchiveHandler(open_store(URL)).handle(a_batch(5, 6))
+    assert differs.value.next_offset == 8
     with pytest.raises(SegmentExists):
         await store.create(*late)
     (_, name) = await store.names(P0)
@@ -113,7 +113,7 @@ async def test_the_chain_continues_after_a_segment_whose_answer_was_lost(
     store: SegmentStore, network: TcpProxy
 ) -> None:
     """It was created, although the writer got no answer: the next attempt continues after it."""
-    archive = Archive(store)
+    archive = ArchiveHandler(store)
     await archive.begin(P0, Position(5))
     network.becomes(Network.LOSES_ANSWERS)
     # The client retries by itself, and may then find that the segment exists.
@@ -121,9 +121,9 @@ async def test_the_chain_continues_after_a_segment_whose_answer_was_lost(
         await store.create(*new_segment.of_batch(a_batch(5, 6, 7)))
     assert network.lost
     network.becomes(Network.WORKS)
-    with pytest.raises(Elsewhere) as elsewhere:
+    with pytest.raises(PositionDiffers) as differs:
         await archive.handle(a_batch(5, 6, 7))
-    assert elsewhere.value.next_offset == 8
+    assert differs.value.next_offset == 8
     await archive.handle(a_batch(8, 9))
     assert await archive.position(P0) == Position(10, (9, "o" * 16, 9))
     assert [segment_name.first_offset(name) for name in await store.names(P0)] == [0, 5, 8]
@@ -134,7 +134,7 @@ async def test_a_network_that_fails_is_an_outage(
     store: SegmentStore, network: TcpProxy, network_is: Network
 ) -> None:
     """The call fails within the 20 s that the runtime gives it; no record is rejected."""
-    archive = Archive(store)
+    archive = ArchiveHandler(store)
     await archive.begin(P0, Position(5))
     network.becomes(network_is)
     async with asyncio.timeout(HANDLE_TIMEOUT_S):
@@ -152,7 +152,7 @@ async def test_calls_that_are_given_up_leave_few_threads(
     store: SegmentStore, network: TcpProxy
 ) -> None:
     """Many calls get no answer; the store works again afterwards."""
-    archive = Archive(store)
+    archive = ArchiveHandler(store)
     await archive.begin(P0, Position(5))
     before = set(threading.enumerate())
     network.becomes(Network.SWALLOWS)
@@ -188,7 +188,7 @@ async def test_a_configuration_fault_is_an_outage_whose_error_names_the_fault(
     assert network.network is Network.WORKS
     for name, value in env.items():
         monkeypatch.setenv(name, value)
-    archive = Archive(open_store(f"s3://{bucket}/an/archive"))
+    archive = ArchiveHandler(open_store(f"s3://{bucket}/an/archive"))
     for asking in (archive.position(P0), archive.handle(a_batch(5))):
         with pytest.raises(Unavailable, match=fault) as unavailable:
             await asking

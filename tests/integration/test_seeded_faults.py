@@ -19,7 +19,7 @@ from support.kafka.access import plaintext
 from support.seeded_faults import CALLBACKS_EACH, FAULTS, SINKS, TARGET, Seeded, named, seeded
 from support.statistics import statistics_api
 
-from consumers.archive.consumer import Archive
+from consumers.archive.consumer import ArchiveHandler
 from consumers.archive.store import open_store
 from consumers.counters.server import connect
 from consumers.runtime.batch import Batch, Partition, Position, Record
@@ -200,7 +200,7 @@ async def sinks(conninfo: str, valkey_url: str, archive: Path) -> AsyncIterator[
     database, counts = DatabaseHandler(Secret(conninfo)), counting(Secret(valkey_url), **LONG)
     store = open_store(str(archive), create_directory=True)
     try:
-        yield {"archive": Archive(store), "sync": database, "counters": counts}
+        yield {"archive": ArchiveHandler(store), "sync": database, "counters": counts}
     finally:
         await database.close()
         await counts.close()

@@ -21,7 +21,7 @@ from support.builders import P0, a_body, a_stored_batch, a_stored_record
 from support.counting import counting
 from support.statistics import statistics_api
 
-from consumers.counters.counts import Counts
+from consumers.counters.counts import CountersHandler
 from consumers.counters.server import connect
 from consumers.runtime.batch import Position
 from consumers.stats import answers, live
@@ -32,7 +32,7 @@ VIEWERS = 1000
 
 
 @pytest.fixture
-async def counts(valkey_url: str) -> AsyncIterator[Counts]:
+async def counts(valkey_url: str) -> AsyncIterator[CountersHandler]:
     """Yield counters with one app."""
     made = counting(valkey_url)
     await made.begin(P0, Position(0))
@@ -44,7 +44,7 @@ async def counts(valkey_url: str) -> AsyncIterator[Counts]:
 @pytest.fixture
 async def api(
     valkey_url: str,
-    counts: Counts,  # noqa: ARG001 - one app is counted
+    counts: CountersHandler,  # noqa: ARG001 - one app is counted
     monkeypatch: pytest.MonkeyPatch,
 ) -> AsyncIterator[TestClient[Any, Any]]:
     """Yield the API with ten updates a second."""
@@ -77,7 +77,7 @@ async def next_event(stream: aiohttp.StreamReader) -> dict[str, str]:
 
 
 async def test_a_viewer_sees_within_an_update_what_was_counted(
-    api: TestClient[Any, Any], counts: Counts
+    api: TestClient[Any, Any], counts: CountersHandler
 ) -> None:
     """The messages and the people of this minute."""
     async with api.get("/v1/live") as response:
@@ -153,7 +153,7 @@ async def metrics(api: TestClient[Any, Any]) -> set[str]:
 @pytest.mark.timeout(600)
 async def test_a_thousand_viewers_of_one_process(
     valkey_url: str,
-    counts: Counts,  # noqa: ARG001 - one app is counted
+    counts: CountersHandler,  # noqa: ARG001 - one app is counted
     say: Callable[[str], None],
 ) -> None:
     """

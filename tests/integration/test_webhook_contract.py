@@ -7,7 +7,7 @@ import pytest
 from support.webhook.receiver import Receiver, receiving
 from support.webhook.world import World
 
-from consumers.runtime.contract import CHECKS, StoreUnderTest
+from consumers.runtime.handler_checks import CHECKS, StoreUnderTest
 
 
 @pytest.fixture

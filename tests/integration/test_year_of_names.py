@@ -18,7 +18,7 @@ from support.archive import year_of_names as year
 from support.archive.archives import numbered
 from support.archive.s3_server import BUCKET, S3Server
 
-from consumers.archive.consumer import Archive
+from consumers.archive.consumer import ArchiveHandler
 from consumers.archive.listing import PAGE_NAMES
 from consumers.archive.store import SegmentStore, open_store
 from consumers.runtime.batch import Batch, Partition, Position
@@ -96,7 +96,7 @@ async def timed(answer: Awaitable[Got]) -> tuple[Got, float]:
 
 async def six(store: SegmentStore) -> list[Position | None]:
     """Return the ends of all partitions, asked at once as by a process that starts."""
-    archive = Archive(store)
+    archive = ArchiveHandler(store)
     return await asyncio.gather(*(archive.position(year.partition(number)) for number in NUMBERS))
 
 
@@ -107,7 +107,7 @@ async def test_the_end_of_a_year_is_found_in_a_directory(
     """By a new process; the newest hour is not the end."""
     one = []
     for _ in range(3):
-        archive = Archive(open_store(str(directory)))
+        archive = ArchiveHandler(open_store(str(directory)))
         position, took = await timed(archive.position(year.partition(0)))
         assert position == year.position(0)
         one.append(took)
@@ -167,7 +167,7 @@ async def test_the_end_of_a_year_is_found_on_s3(
 ) -> None:
     """With few list requests; with one if the last segment is known. The chain continues there."""
     before = server.lists()
-    position, took = await timed(Archive(bucket).position(year.partition(0)))
+    position, took = await timed(ArchiveHandler(bucket).position(year.partition(0)))
     lists = server.lists() - before
     assert position == year.position(0)
     assert lists <= LISTS_MAX
@@ -184,7 +184,7 @@ async def test_the_end_of_a_year_is_found_on_s3(
     )
 
     partition, end = year.partition(0), year.position(0).next_offset
-    archive = Archive(bucket)
+    archive = ArchiveHandler(bucket)
     assert await archive.position(partition) == year.position(0)
     before = server.lists()
     record = numbered(year.MINUTES + 1, origin=f"{0:016}")._replace(offset=end)
@@ -195,7 +195,7 @@ async def test_the_end_of_a_year_is_found_on_s3(
     assert server.lists() == before
     assert await archive.position(partition) == reached
     assert server.lists() == before + 1
-    assert await Archive(bucket).position(partition) == reached
+    assert await ArchiveHandler(bucket).position(partition) == reached
 
 
 async def test_a_partition_without_segments_is_empty_beside_a_year_of_another(
@@ -203,8 +203,8 @@ async def test_a_partition_without_segments_is_empty_beside_a_year_of_another(
 ) -> None:
     """It begins like any other chain."""
     other = Partition(year.partition(0).topic, year.PARTITIONS)
-    archive, before = Archive(bucket), server.lists()
+    archive, before = ArchiveHandler(bucket), server.lists()
     assert await archive.position(other) is None
     await archive.begin(other, Position(7))
-    assert await Archive(bucket).position(other) == Position(7)
+    assert await ArchiveHandler(bucket).position(other) == Position(7)
     assert server.lists() == before + 2

@@ -176,7 +176,7 @@ def test_queued_records_are_delivered_once_and_in_order(
         next_fetch_offset = max(after, waiting[0].offset) if waiting else after + portion
         queue.add(fetched, next_fetch_offset=next_fetch_offset, now=now)
         now += 1
-        while queue.due(now):
+        while queue.complete_if_due(now):
             batch = queue.batch_to_deliver()
             assert batch.begins_at == ends_at
             assert len(batch.records) <= records_max

@@ -3,7 +3,7 @@
 from typing import Any
 
 from consumers.counters.bounds import Bounds
-from consumers.counters.counts import Counts
+from consumers.counters.counts import CountersHandler
 from consumers.counters.zones import Zones
 from schemas.setting import Secret
 
@@ -23,6 +23,6 @@ LONG: dict[str, Any] = {
 }
 
 
-def counting(url: str, *, zones: Zones | None = None, **bounds: int) -> Counts:
+def counting(url: str, *, zones: Zones | None = None, **bounds: int) -> CountersHandler:
     """Return counters in the Valkey at `url`, by default with days of Shanghai."""
-    return Counts(Secret(url), Bounds(**(SHORT | bounds)), zones or Zones("Asia/Shanghai"))
+    return CountersHandler(Secret(url), Bounds(**(SHORT | bounds)), zones or Zones("Asia/Shanghai"))

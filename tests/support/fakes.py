@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Collection, Mapping
 
 from consumers.runtime.batch import Batch, Partition, Position, Record
-from consumers.runtime.handler import Elsewhere, Rejected, Unavailable
+from consumers.runtime.handler import PositionDiffers, Rejected, Unavailable
 from consumers.runtime.source import FetchedRecords, KafkaUnavailable, LogIdentity, OutOfRange
 from schemas.callback_record import place
 
@@ -111,7 +111,7 @@ class FakeSource:
         await asyncio.sleep(0)
         return self.cached_end_offset(partition) or self._topic.begins_at
 
-    async def identity(self, _partition: Partition, *, since: float) -> LogIdentity:
+    async def log_identity(self, _partition: Partition, *, since: float) -> LogIdentity:
         """Return the topic's present identity."""
         del since
         await asyncio.sleep(0)
@@ -183,7 +183,7 @@ class MemorySink:
             raise Rejected(None, "one of them")
         position = self._position(batch.partition)
         if not batch.follows(position):
-            raise Elsewhere(position)
+            raise PositionDiffers(position)
         for record in batch.records:
             self.applied.setdefault(batch.partition, []).append(record.offset)
             self._places[batch.partition, record.offset] = place(record.headers)

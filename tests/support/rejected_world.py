@@ -19,7 +19,7 @@ from support.kafka.access import plaintext
 from support.kafka.parts import Pipe, ends_of, in_topic, many, sequences
 from support.sync_tables import select
 
-from consumers.archive.consumer import Archive
+from consumers.archive.consumer import ArchiveHandler
 from consumers.archive.store import open_store
 from consumers.runtime.batch import Batch, Partition, Position, Record
 from consumers.runtime.handler import Handler
@@ -205,7 +205,7 @@ class RejectedWorld:
 
     async def archive_all(self) -> None:
         """Have the archive hold all callbacks of the main topic."""
-        await self.apply(Archive(open_store(str(self.archive), create_directory=True)))
+        await self.apply(ArchiveHandler(open_store(str(self.archive), create_directory=True)))
 
     async def audited(self) -> Report:
         """Archive everything, and return the report of an audit without counts."""

@@ -13,11 +13,11 @@ import pytest
 from support.builders import P0, P1, a_batch, a_record, a_stored_batch
 
 from consumers.archive import new_segment, segment_name
-from consumers.archive.consumer import Archive
+from consumers.archive.consumer import ArchiveHandler
 from consumers.archive.store import SegmentStore, open_store
 from consumers.archive.store_errors import CannotOpenStore, SegmentExists
 from consumers.runtime.batch import Position
-from consumers.runtime.handler import Elsewhere, Stopped, Unavailable
+from consumers.runtime.handler import PositionDiffers, Stopped, Unavailable
 
 A_NAME = "t/0/00000000000000000001-2023-11-14T22.jsonl.zst"
 
@@ -30,7 +30,7 @@ def store(tmp_path: Path) -> SegmentStore:
 
 async def test_the_chain_continues_after_its_last_segment(store: SegmentStore) -> None:
     """Each partition's position is that of its last segment on disk."""
-    archive = Archive(store)
+    archive = ArchiveHandler(store)
     assert await archive.position(P0) is None
     await archive.begin(P0, Position(5))
     assert await archive.position(P0) == Position(5)
@@ -42,29 +42,29 @@ async def test_the_chain_continues_after_its_last_segment(store: SegmentStore) -
 
 async def test_a_chain_begins_once(store: SegmentStore) -> None:
     """A slow member does not begin another chain, even if the topic begins later by then."""
-    await Archive(store).begin(P0, Position(5))
-    await Archive(store).begin(P0, Position(8))
-    assert await Archive(store).position(P0) == Position(5)
+    await ArchiveHandler(store).begin(P0, Position(5))
+    await ArchiveHandler(store).begin(P0, Position(8))
+    assert await ArchiveHandler(store).position(P0) == Position(5)
 
 
 async def test_a_writer_that_finds_a_name_taken_continues_after_that_segment(
     store: SegmentStore,
 ) -> None:
     """A zombie's shorter segment never replaces its successor's segment."""
-    await Archive(store).begin(P0, Position(5))
-    await Archive(store).handle(a_batch(5, 6, 7))
-    with pytest.raises(Elsewhere) as elsewhere:
-        await Archive(store).handle(a_batch(5, 6))
-    assert elsewhere.value.next_offset == 8
+    await ArchiveHandler(store).begin(P0, Position(5))
+    await ArchiveHandler(store).handle(a_batch(5, 6, 7))
+    with pytest.raises(PositionDiffers) as differs:
+        await ArchiveHandler(store).handle(a_batch(5, 6))
+    assert differs.value.next_offset == 8
     (_, name) = await store.names(P0)
     assert (await store.summary(name)).last_offset == 7
 
 
 async def test_between_check_and_create_the_name_decides(store: SegmentStore) -> None:
     """The store itself refuses a zombie that is suspended there."""
-    await Archive(store).begin(P0, Position(5))
+    await ArchiveHandler(store).begin(P0, Position(5))
     late = new_segment.of_batch(a_batch(5, 6))
-    await Archive(store).handle(a_batch(5, 6, 7))
+    await ArchiveHandler(store).handle(a_batch(5, 6, 7))
     with pytest.raises(SegmentExists):
         await store.create(*late)
 
@@ -73,21 +73,21 @@ async def test_a_store_that_is_restored_under_a_busy_writer_is_completed(
     store: SegmentStore,
 ) -> None:
     """The writer leaves no gap, which only `verify` would find later."""
-    archive = Archive(store)
+    archive = ArchiveHandler(store)
     await archive.begin(P0, Position(5))
     await archive.handle(a_batch(5, 6))
     await archive.handle(a_batch(7, 8))
     for name in (await store.names(P0))[2:]:
         await store.delete(name)
-    with pytest.raises(Elsewhere) as elsewhere:
+    with pytest.raises(PositionDiffers) as differs:
         await archive.handle(a_batch(9))
-    assert elsewhere.value.next_offset == 7
+    assert differs.value.next_offset == 7
     await archive.handle(a_batch(7, 8))
     for name in await store.names(P0):
         await store.delete(name)
-    with pytest.raises(Elsewhere) as elsewhere:
+    with pytest.raises(PositionDiffers) as differs:
         await archive.handle(a_batch(9))
-    assert elsewhere.value.next_offset is None
+    assert differs.value.next_offset is None
 
 
 @pytest.mark.parametrize("days", [(0, 400), (400, 0), (-4000, 0), (0, -9), (0, 400, -400)])
@@ -95,14 +95,14 @@ async def test_the_last_segment_is_the_one_with_the_highest_offset(
     store: SegmentStore, days: tuple[int, ...]
 ) -> None:
     """A segment with an hour in the future does not hide the segments of today."""
-    archive, now_ms = Archive(store), int(time.time() * 1000)
+    archive, now_ms = ArchiveHandler(store), int(time.time() * 1000)
     await archive.begin(P0, Position(0))
     for offset, day in enumerate(days):
         record = a_record(offset, timestamp_ms=now_ms + day * 24 * 3_600_000)
         await archive.handle(a_stored_batch(record))
     at = len(days)
     # A process that has seen none of the segments finds it, too.
-    for each in (archive, Archive(store)):
+    for each in (archive, ArchiveHandler(store)):
         assert await each.position(P0) == Position(at, (at - 1, "o" * 16, at - 1))
     names = await store.names(P0)
     assert [segment_name.first_offset(name) for name in names] == [0, *range(at)]
@@ -110,24 +110,24 @@ async def test_the_last_segment_is_the_one_with_the_highest_offset(
 
 async def test_a_wrong_hint_does_not_break_a_chain(store: SegmentStore, tmp_path: Path) -> None:
     """A writer that continues after an earlier segment finds that the next name is taken."""
-    await Archive(store).begin(P0, Position(5))
+    await ArchiveHandler(store).begin(P0, Position(5))
     batches = [a_batch(5, 6), a_batch(7), a_batch(8, 9)]
-    archive = Archive(store)
+    archive = ArchiveHandler(store)
     for batch in batches:
         await archive.handle(batch)
     directory = tmp_path / "archive" / str(P0)
     changed_ns, earlier = directory.stat().st_mtime_ns, (await store.names(P0))[1]
     hint = [changed_ns, earlier.rpartition("/")[2]]
     directory.with_name(f".end-{P0.number}").write_text(json.dumps(hint))
-    misled = Archive(open_store(str(tmp_path / "archive")))
+    misled = ArchiveHandler(open_store(str(tmp_path / "archive")))
     position = await misled.position(P0)
     assert position is not None
     assert position.next_offset == 7
     for batch, after in zip(batches[1:], (8, 10), strict=True):
-        with pytest.raises(Elsewhere) as elsewhere:
+        with pytest.raises(PositionDiffers) as differs:
             await misled.handle(batch)
-        assert elsewhere.value.position is not None
-        assert elsewhere.value.position.next_offset == after
+        assert differs.value.position is not None
+        assert differs.value.position.next_offset == after
     await misled.handle(a_batch(10))
     names = await store.names(P0)
     assert [segment_name.first_offset(name) for name in names] == [0, 5, 7, 8, 10]
@@ -137,7 +137,7 @@ async def test_a_writer_that_knows_the_last_segment_does_not_list(
     store: SegmentStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It only reads that segment. Otherwise each write would list a year's names."""
-    archive = Archive(store)
+    archive = ArchiveHandler(store)
     await archive.begin(P0, Position(5))
     assert await archive.position(P0) == Position(5)
     monkeypatch.setattr("os.scandir", None)
@@ -149,16 +149,16 @@ async def test_a_writer_that_knows_the_last_segment_does_not_list(
 
 async def test_transaction_markers_move_the_end_of_the_chain(store: SegmentStore) -> None:
     """Markers after a record are in its segment's summary; others are a segment without records."""
-    archive, other = Archive(store), Archive(store)
+    archive, other = ArchiveHandler(store), ArchiveHandler(store)
     await archive.begin(P0, Position(5))
     await archive.handle(a_stored_batch(a_record(5), next_offset=9))
-    assert await Archive(store).position(P0) == Position(9, (5, "o" * 16, 5))
+    assert await ArchiveHandler(store).position(P0) == Position(9, (5, "o" * 16, 5))
     markers = replace(a_stored_batch(a_record(9), next_offset=12), records=())
     await archive.handle(markers)
     assert await other.position(P0) == Position(12, (5, "o" * 16, 5))
-    with pytest.raises(Elsewhere) as elsewhere:
+    with pytest.raises(PositionDiffers) as differs:
         await other.handle(markers)
-    assert elsewhere.value.next_offset == 12
+    assert differs.value.next_offset == 12
     await other.handle(a_stored_batch(a_record(14), begins_at=12))
     assert await archive.position(P0) == Position(15, (14, "o" * 16, 14))
 
@@ -236,7 +236,7 @@ async def test_a_damaged_last_segment_stops_the_consumer(store: SegmentStore) ->
     """The end of the chain is unknown, so no record may be appended."""
     await store.create(A_NAME.replace("t/0", str(P0)), b"not a segment")
     with pytest.raises(Stopped, match="cannot be read"):
-        await Archive(store).position(P0)
+        await ArchiveHandler(store).position(P0)
 
 
 async def test_a_directory_that_cannot_be_written_is_an_outage(
@@ -245,7 +245,7 @@ async def test_a_directory_that_cannot_be_written_is_an_outage(
     """The handler raises Unavailable, so that records wait instead of being rejected."""
     (tmp_path / "archive" / P0.topic).write_text("a file where a directory should be")
     with pytest.raises(Unavailable):
-        await Archive(store).handle(a_batch(1))
+        await ArchiveHandler(store).handle(a_batch(1))
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ def add(queue: BatchQueue, records: list[Record], *, now: float) -> None:
 
 def due(queue: BatchQueue, now: float) -> Batch | None:
     """Return the batch that is due at `now`."""
-    return queue.batch_to_deliver() if queue.due(now) else None
+    return queue.batch_to_deliver() if queue.complete_if_due(now) else None
 
 
 def remove(queue: BatchQueue, offset: int) -> None:
@@ -170,7 +170,7 @@ def test_a_batch_reaches_its_last_record_even_if_that_was_rejected() -> None:
     queue = a_queue()
     queue.begin(Position(5, (3, "a", 6), "id"), refetches_last=False)
     add(queue, [placed(5, "a", 7), placed(6, "a", 8), placed(7, "a", 9)], now=0)
-    assert queue.due(0)
+    assert queue.complete_if_due(0)
     remove(queue, 7)
     assert queue.batch_to_deliver().reached == Position(8, (7, "a", 9), "id")
     queue.halve_first()
@@ -188,7 +188,7 @@ def test_an_origin_that_no_ingress_gives_is_kept_short_and_without_nul() -> None
     """Every sink can store it, and the queue recognizes it."""
     queue, record = a_queue(), placed(5, "\0" + "x" * 999, 7)
     add(queue, [record], now=0)
-    assert queue.due(10)
+    assert queue.complete_if_due(10)
     reached = queue.batch_to_deliver().reached
     assert reached.last == (5, "\\x00" + "x" * 60, 7)
     queue.begin(reached, refetches_last=True)
@@ -254,7 +254,7 @@ def test_a_rejected_record_is_removed_from_its_batch() -> None:
     """It is not delivered again, even if the other records of the batch are."""
     queue = a_queue()
     add(queue, [a_record(o) for o in (5, 6, 7)], now=0)
-    assert queue.due(0)
+    assert queue.complete_if_due(0)
     remove(queue, 6)
     batch = queue.batch_to_deliver()
     assert ([r.offset for r in batch.records], batch.next_offset) == ([5, 7], 8)
@@ -264,7 +264,7 @@ def test_the_halves_of_a_batch_follow_each_other() -> None:
     """The second one ends where the batch ended, after its markers."""
     queue = a_queue()
     queue.add([a_record(o) for o in (5, 7, 9)], next_fetch_offset=12, now=0)
-    assert queue.due(0)
+    assert queue.complete_if_due(0)
     queue.halve_first()
     first = queue.batch_to_deliver()
     queue.remove_applied(queue.batch_to_deliver(), 0)
@@ -278,7 +278,7 @@ def test_a_removed_record_does_not_count_for_its_batch() -> None:
     """Its bytes count neither for the batch's limit nor for the memory."""
     queue = a_queue(records=2)
     add(queue, [a_record(5), a_record(6)], now=0)
-    batch = queue.due(0)
+    batch = queue.complete_if_due(0)
     assert batch
     before = batch.counted_bytes, batch.unpacked_bytes
     remove(queue, 5)
@@ -313,7 +313,7 @@ async def test_packed_records_take_less_memory_and_still_count_for_the_limits() 
     await batch.pack_into(packed)
     assert queue.held_bytes == 2
     add(queue, [a_record(7), a_record(8)], now=0)
-    batch = queue.due(0)
+    batch = queue.complete_if_due(0)
     assert batch
     assert queue.next_to_pack(1 << 20) is batch
     await batch.pack_into(packed)
@@ -327,7 +327,7 @@ async def test_records_after_markers_are_packed_too() -> None:
     queue, packed = a_queue(), Offsets()
     queue.add([], next_fetch_offset=7, now=0)
     add(queue, [a_record(7)], now=0)
-    assert queue.due(10)
+    assert queue.complete_if_due(10)
     batch = queue.next_to_pack(1 << 20)
     assert batch
     await batch.pack_into(packed)

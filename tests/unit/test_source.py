@@ -239,12 +239,12 @@ async def test_partitions_share_a_request_that_was_sent_late_enough(
     source = KafkaSource(cast("Any", client))
     now = time.monotonic()
     asking = [
-        asyncio.create_task(source.identity(Partition("t", at), since=now)) for at in range(2)
+        asyncio.create_task(source.log_identity(Partition("t", at), since=now)) for at in range(2)
     ]
     while broker.asked < 1:  # noqa: ASYNC110 - a request is a task of its own
         await asyncio.sleep(0)
     broker.topic_id = "two"
-    later = asyncio.create_task(source.identity(Partition("t", 0), since=time.monotonic()))
+    later = asyncio.create_task(source.log_identity(Partition("t", 0), since=time.monotonic()))
     while broker.asked < 2:  # noqa: ASYNC110
         await asyncio.sleep(0)
     broker.answers.set()
@@ -262,9 +262,9 @@ async def test_a_failed_request_is_sent_again(monkeypatch: pytest.MonkeyPatch) -
     source = KafkaSource(cast("Any", client))
     now = time.monotonic()
     with pytest.raises(Unavailable, match="the id of topic t"):
-        await source.identity(Partition("t", 0), since=now)
+        await source.log_identity(Partition("t", 0), since=now)
     broker.fails = False
-    assert (await source.identity(Partition("t", 0), since=now)).topic_id == "one"
+    assert (await source.log_identity(Partition("t", 0), since=now)).topic_id == "one"
 
 
 @pytest.mark.parametrize("leader", [None, -1])
@@ -272,7 +272,7 @@ async def test_without_a_leader_no_request_is_sent(leader: int | None) -> None:
     """The topic is deleted, or a leader is being elected."""
     source = KafkaSource(cast("Any", Led(leader)))
     with pytest.raises(Unavailable, match="no leader of t/0"):
-        await source.identity(Partition("t", 0), since=0)
+        await source.log_identity(Partition("t", 0), since=0)
 
 
 async def test_a_client_that_shuts_down_cancels_its_requests(
@@ -282,7 +282,7 @@ async def test_a_client_that_shuts_down_cancels_its_requests(
     Broker(monkeypatch)
     source = KafkaSource(cast("Any", Led()))
     async with source.background_tasks():
-        asking = asyncio.create_task(source.identity(Partition("t", 0), since=time.monotonic()))
+        asking = asyncio.create_task(source.log_identity(Partition("t", 0), since=time.monotonic()))
         await asyncio.sleep(0)
     with pytest.raises(Unavailable, match="the Kafka client is shutting down"):
         await asking

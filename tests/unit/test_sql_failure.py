@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from consumers.runtime import Batch, Position, Rejected, Stopped, Unavailable, sql_sink
-from consumers.runtime.contract import HERE, a_batch
+from consumers.runtime.handler_checks import HERE, a_batch
 
 
 class OfMySQL(Exception):

@@ -12,7 +12,7 @@ import zstandard
 from support.builders import P0, a_body, a_callback
 
 from consumers.archive import segment
-from consumers.archive.consumer import Archive
+from consumers.archive.consumer import ArchiveHandler
 from consumers.archive.listing import Listing
 from consumers.archive.segment import SegmentSummary
 from consumers.archive.store import Create, SegmentStore, open_store
@@ -35,7 +35,7 @@ class WrittenArchive:
         self.directory = directory
         self._url = url
         self.store = open_store(url or str(directory), create_directory=True)
-        self.handler = Archive(self.store)
+        self.handler = ArchiveHandler(self.store)
 
     async def append(
         self,

@@ -10,15 +10,15 @@ from support.simulation.simulated_kafka import now_ms
 from support.simulation.simulated_store import MemoryStore, RemoteStore
 
 from consumers.archive import new_segment, segment, segment_name
-from consumers.archive.consumer import Archive
+from consumers.archive.consumer import ArchiveHandler
 from consumers.archive.store import SegmentStore
 from consumers.archive.store_errors import SegmentNotFound
 from consumers.runtime.batch import Batch, Partition, Position
-from consumers.runtime.handler import Elsewhere, Unavailable
+from consumers.runtime.handler import PositionDiffers, Unavailable
 from ops.archive import expire
 
 
-class Blind(Archive):
+class Blind(ArchiveHandler):
     """
     Not "a batch begins where the chain ends".
 
@@ -83,20 +83,20 @@ class Hasty(Blind):
     def __init__(self, store: RemoteStore) -> None:
         super().__init__(store)
         self._loop = store.life.world.loop
-        self._elsewhere: dict[Partition, Elsewhere] = {}
+        self._differs: dict[Partition, PositionDiffers] = {}
 
     async def handle(self, batch: Batch) -> None:
         """Take the batch, and write it later."""
-        if elsewhere := self._elsewhere.pop(batch.partition, None):
-            raise elsewhere
+        if differs := self._differs.pop(batch.partition, None):
+            raise differs
         self._loop.spawn(self._write(batch))
 
     async def _write(self, batch: Batch) -> None:
         while True:
             try:
                 return await super().handle(batch)
-            except Elsewhere as elsewhere:
-                self._elsewhere[batch.partition] = elsewhere
+            except PositionDiffers as differs:
+                self._differs[batch.partition] = differs
                 return None
             except Unavailable:
                 await asyncio.sleep(1)
@@ -109,8 +109,8 @@ class Stubborn(Blind):
         """Write the batch, or treat the existing segment as the batch."""
         try:
             await super().handle(batch)
-        except Elsewhere as elsewhere:
-            if elsewhere.next_offset is None or elsewhere.next_offset < batch.begins_at:
+        except PositionDiffers as differs:
+            if differs.next_offset is None or differs.next_offset < batch.begins_at:
                 raise
 
 

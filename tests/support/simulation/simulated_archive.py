@@ -15,7 +15,7 @@ from support.simulation.simulated_world import Life, World, silent
 from support.simulation.simulation import Simulation
 
 from consumers.archive import segment
-from consumers.archive.consumer import Archive
+from consumers.archive.consumer import ArchiveHandler
 from consumers.archive.store import SegmentStore
 from consumers.archive.store_errors import SegmentNotFound
 from consumers.runtime import partition_worker
@@ -49,7 +49,7 @@ class Rules:
 
     store: Callable[[Topic], MemoryStore] = MemoryStore
     remote: Callable[[MemoryStore, Life], RemoteStore] = RemoteStore
-    archive: Callable[[RemoteStore], Handler] = Archive
+    archive: Callable[[RemoteStore], Handler] = ArchiveHandler
     batch_age_s_max: float = partition_worker.BATCH_AGE_S_MAX
     keeps_last: bool = True
     delete: Callable[[SegmentStore, Sequence[expire.StoredSegment]], Awaitable[None]] = _delete

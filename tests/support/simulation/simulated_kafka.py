@@ -179,7 +179,7 @@ class Source:
         """Return the end of the partition."""
         return await self._life.ask(partial(_returned, lambda: self._topic.logs[partition].end))
 
-    async def identity(self, _partition: Partition, *, since: float) -> LogIdentity:
+    async def log_identity(self, _partition: Partition, *, since: float) -> LogIdentity:
         """Return the identity of the topic."""
         del since
         return await self._life.ask(

@@ -9,7 +9,7 @@ from support.kafka.parts import run_until
 from support.webhook.receiver import Arrival
 from support.webhook.world import World
 
-from consumers.archive.consumer import Archive
+from consumers.archive.consumer import ArchiveHandler
 from consumers.archive.segment import read_summary
 from consumers.archive.segment_name import SUFFIX
 from consumers.archive.store import open_store
@@ -40,7 +40,7 @@ async def audited(world: World, *, wait_s: float = AUDIT_WAIT_S) -> Report:
     archive, log = world.directory / "archive", world.directory / "received"
     log.write_text("".join(f"{log_line(each)}\n" for each in world.receiver.accepted))
     await run_until(
-        Archive(open_store(str(archive), create_directory=True)),
+        ArchiveHandler(open_store(str(archive), create_directory=True)),
         lambda: _archived(archive) >= len(world.sent),
         bootstrap_servers=world.kafka,
         group=f"archive-{world.name}",

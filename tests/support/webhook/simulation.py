@@ -14,7 +14,7 @@ from support.simulation.seeded_loop import SeededLoop
 
 from consumers.runtime.batch import Batch, Partition, Position, Record
 from consumers.runtime.brake import Brake
-from consumers.runtime.handler import HANDLE_TIMEOUT_S, Elsewhere, Rejected, Unavailable
+from consumers.runtime.handler import HANDLE_TIMEOUT_S, PositionDiffers, Rejected, Unavailable
 from consumers.runtime.source import KafkaUnavailable
 from consumers.webhook.batch_delivery import BatchDelivery
 from consumers.webhook.circuit import Circuit
@@ -246,8 +246,8 @@ class Member:
                         await self.handler.handle(batch)
                 except (Unavailable, TimeoutError):
                     await asyncio.sleep(1)
-                except Elsewhere as elsewhere:
-                    position = elsewhere.position
+                except PositionDiffers as differs:
+                    position = differs.position
                     break
                 else:
                     position = batch.reached

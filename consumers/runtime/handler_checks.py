@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from consumers.runtime.batch import Batch, Partition, Position, Record
-from consumers.runtime.handler import Elsewhere, Handler
+from consumers.runtime.handler import Handler, PositionDiffers
 from schemas.outgoing_record import ReceivedCallback, main_topic_record, with_place
 from schemas.topics import CALLBACKS
 
@@ -38,8 +38,8 @@ class StoreUnderTest:
         """Check that the store refuses `batch`; return the offset that it expects instead."""
         try:
             await self.handler.handle(batch)
-        except Elsewhere as elsewhere:
-            position = elsewhere.position
+        except PositionDiffers as differs:
+            position = differs.position
         else:
             raise AssertionError(f"the batch that begins at {batch.begins_at} was applied")
         assert position == await self.rival.position(HERE)
