@@ -3,10 +3,11 @@
 from typing import Protocol, runtime_checkable
 
 from consumers.runtime.brake import Brake
+from consumers.runtime.handler import Handler
 
 
 @runtime_checkable
-class DeadLetteringHandler(Protocol):
+class DeadLetteringHandler(Handler, Protocol):
     """
     A handler that sends the records that it rejects to the dead-letter topic itself.
 

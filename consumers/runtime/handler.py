@@ -145,7 +145,7 @@ class SinkState:
 
 
 @runtime_checkable
-class MeasuringHandler(Protocol):
+class MeasuringHandler(Handler, Protocol):
     """A handler with gauges of its own, which are set when /metrics or /status is asked for."""
 
     async def measure(self, partitions: Collection[Partition] | None) -> SinkState:
