@@ -1,11 +1,15 @@
 """The admin port: /livez, /readyz, /status and /metrics, never on the public port."""
 
+from datetime import UTC, datetime
+
 import orjson
 from aiohttp import web
 from prometheus_client.aiohttp import make_aiohttp_handler
 
 from ingress.health import IngressHealth
+from ingress.spool.hours import hour_at
 from schemas import telemetry
+from schemas.ingress_status import SINCE_FORMAT
 
 
 def admin_application(health: IngressHealth) -> web.Application:
@@ -19,10 +23,15 @@ def admin_application(health: IngressHealth) -> web.Application:
         reason = health.unready_reason()
         return web.Response(text=f"{reason or 'ready'}\n", status=503 if reason else 200)
 
-    async def status(_: web.Request) -> web.Response:
+    async def status(request: web.Request) -> web.Response:
+        try:
+            since_hour = _since_hour(request)
+        except ValueError:
+            return web.Response(text="since is not an hour, such as 2026-01-31T09\n", status=400)
         return web.json_response(
             body=orjson.dumps(
-                await health.status(), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
+                await health.status(since_hour),
+                option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE,
             )
         )
 
@@ -40,3 +49,16 @@ def admin_application(health: IngressHealth) -> web.Application:
         ]
     )
     return app
+
+
+def _since_hour(request: web.Request) -> int | None:
+    """
+    Return the hour that the query names, None if it names none.
+
+    Raises:
+        ValueError: it is not an hour.
+    """
+    if (text := request.query.get("since")) is None:
+        return None
+    at = datetime.strptime(text, SINCE_FORMAT).replace(tzinfo=UTC)
+    return hour_at(at.timestamp())

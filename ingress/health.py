@@ -89,8 +89,12 @@ class IngressHealth:
             )
         return ""
 
-    async def status(self) -> dict[str, Any]:
-        """Return the content of `/status`; docs/monitoring.md explains each field."""
+    async def status(self, since_hour: int | None = None) -> dict[str, Any]:
+        """
+        Return the content of `/status`; docs/monitoring.md explains each field.
+
+        `since_hour`: the hour since which a spool's `first_sequence` is asked for.
+        """
         disk_free_bytes = await self.disk.free()
         state = self.spool.state
         full_in_s = self.full_in_s()
@@ -119,7 +123,7 @@ class IngressHealth:
             "spool_disk_free_bytes": disk_free_bytes,
             "spool_full_in_s": None if math.isinf(full_in_s) else round(full_in_s, 1),
             "uptime_s": round(time.monotonic() - self.started_at, 3),
-            "spools": [asdict(spool) for spool in self.adopter.summaries()],
+            "spools": [asdict(spool) for spool in self.adopter.summaries(since_hour)],
         }
 
     async def update_metrics(self) -> None:

@@ -20,6 +20,7 @@ from ingress.spool.directory import SpoolSummary, corrupt_files, spool_names
 from ingress.spool.disk import Corrupt, DiskFailed, LimitReached
 from ingress.spool.spool import Spool
 from ingress.spool.spool_lock import FILE_SUFFIX, SpoolInUse, hold_file, rename_corrupt
+from ingress.spool.state import SpoolState
 from ingress.spool.verification import NotVerified, verify
 
 log = logging.getLogger(__name__)
@@ -52,15 +53,15 @@ class Adopter:
         self._own_forwarder = own_forwarder
         self._make_forwarder = make_forwarder
         self._bytes_max = bytes_max
-        # Drained spools by name: the file's time of change then, and the summary.
-        self._drained_spools: dict[str, tuple[int, SpoolSummary]] = {}
+        # Drained spools by name: the file's time of change then, and the state.
+        self._drained_spools: dict[str, tuple[int, SpoolState]] = {}
         # By name, the fault that was logged since the last success; "" is the directory.
         self._logged_faults: dict[str, str] = {}
         self._adopted_spool: AsyncSpool | None = None
         # Spools that stay open, and so locked, until the process ends: their disk hangs.
         self._stuck_spools: list[AsyncSpool] = []
 
-    def summaries(self) -> list[SpoolSummary]:
+    def summaries(self, since_hour: int | None = None) -> list[SpoolSummary]:
         """
         Return a summary of every spool in the directory, this process's own first.
 
@@ -71,8 +72,8 @@ class Adopter:
             name for name in spool_names(self._directory) if name != self._own_spool.name
         ]
         return [
-            self._own_spool.summary(),
-            *(self._summary(name) for name in other_names),
+            self._own_spool.summary(since_hour),
+            *(self._summary(name, since_hour) for name in other_names),
             *corrupt_files(self._directory),
         ]
 
@@ -97,11 +98,12 @@ class Adopter:
         self._logged_faults.pop("", None)
         return names
 
-    def _summary(self, name: str) -> SpoolSummary:
+    def _summary(self, name: str, since_hour: int | None) -> SpoolSummary:
         if self._adopted_spool and self._adopted_spool.name == name:
-            return self._adopted_spool.summary()
+            return self._adopted_spool.summary(since_hour)
         if self._is_drained(name):
-            return self._drained_spools[name][1]
+            changed_at_ns, state = self._drained_spools[name]
+            return SpoolSummary.of(name, state, since_hour, changed_at_s=changed_at_ns / 1e9)
         return SpoolSummary(name, name, None)
 
     def _is_drained(self, name: str) -> bool:
@@ -132,7 +134,7 @@ class Adopter:
                         name,
                     )
                 # Do this while holding it; else rows of its next holder would count as drained.
-                self._drained_spools[name] = (self._modified_at_ns(name), spool.summary())
+                self._drained_spools[name] = (self._modified_at_ns(name), spool.state)
                 self._logged_faults.pop(name, None)
         except (SpoolInUse, Corrupt):
             return

@@ -39,9 +39,9 @@ class AsyncSpool:
         """The reason for which no callback can be stored now, "" if callbacks can be stored."""
         return self._group_commit.fault
 
-    def summary(self) -> SpoolSummary:
+    def summary(self, since_hour: int | None = None) -> SpoolSummary:
         """Return the spool as /status lists it."""
-        return SpoolSummary.of(self.name, self.state)
+        return SpoolSummary.of(self.name, self.state, since_hour)
 
     # For the receiver.
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Self
 
 from ingress.spool.disk import Corrupt, DiskFailed, LimitReached
+from ingress.spool.hours import hour_at
 from ingress.spool.spool import Spool
 from ingress.spool.spool_lock import (
     CORRUPT_SUFFIX,
@@ -41,7 +42,8 @@ class SpoolSummary:
     One spool in the directory, in the format of /status and `hookline spool ls --json`.
 
     `last_sequence` is None while it is not known. `quarantined` has all sequences in
-    quarantine, also those of sound rows that Kafka refused.
+    quarantine, also those of sound rows that Kafka refused. `first_sequence` is the first one that
+    was stored since the hour that was asked for; None if no hour was, or if it is not known.
     """
 
     name: str
@@ -50,16 +52,34 @@ class SpoolSummary:
     fault: str = ""
     rows: int | None = None
     quarantined: tuple[int, ...] = ()
+    first_sequence: int | None = None
 
     @classmethod
-    def of(cls, name: str, state: SpoolState) -> Self:
-        """Return the summary of an open spool."""
+    def of(
+        cls,
+        name: str,
+        state: SpoolState,
+        since_hour: int | None = None,
+        *,
+        changed_at_s: float | None = None,
+    ) -> Self:
+        """
+        Return the summary of an open spool.
+
+        `changed_at_s`: the time of the last change of its file, if no process can change it now.
+        """
+        first_sequence = None
+        if since_hour is not None:
+            first_sequence = state.first_sequence_since(since_hour)
+            if changed_at_s is not None and hour_at(changed_at_s) < since_hour:
+                first_sequence = state.last_sequence + 1
         return cls(
             name,
             state.origin,
             state.last_sequence,
             rows=state.row_count,
             quarantined=tuple(state.quarantined_sequences),
+            first_sequence=first_sequence,
         )
 
 
@@ -136,7 +156,7 @@ def _files(directory: Path) -> list[str]:
         return []
 
 
-def summaries(directory: Path) -> Iterator[SpoolSummary]:
+def summaries(directory: Path, since_hour: int | None = None) -> Iterator[SpoolSummary]:
     """
     Yield every spool in `directory`; those that no process holds are read for a moment.
 
@@ -150,7 +170,8 @@ def summaries(directory: Path) -> Iterator[SpoolSummary]:
     for name in spool_names(directory):
         try:
             with open_unheld(directory, name) as spool:
-                summary = SpoolSummary.of(name, spool.state)
+                changed_at_s = (directory / f"{name}{FILE_SUFFIX}").stat().st_mtime
+                summary = SpoolSummary.of(name, spool.state, since_hour, changed_at_s=changed_at_s)
         except SpoolInUse:
             yield SpoolSummary(name, name, None)
         except NotVerified as not_verified:

@@ -17,6 +17,7 @@ MAP_MARGIN_BYTES = 64 << 20
 STATE = b"state"
 PROBE = b"probe"
 ABORTED_ORIGIN = b"aborted origin"
+HOURS = b"hours"
 _META_PAGES = 2
 
 
@@ -25,7 +26,7 @@ class SpoolFile(NamedTuple):
     An open file.
 
     `blocks` has the blocks of rows by the number of their first row, `quarantine` the rows in
-    quarantine by number, `meta` the state, the probe and the aborted origin.
+    quarantine by number, `meta` the state, the probe, the aborted origin and the hours.
     """
 
     env: lmdb.Environment

@@ -11,10 +11,15 @@ from typing import NamedTuple
 import msgspec
 
 from ingress.spool.disk import Corrupt
+from ingress.spool.hours import Hours, first_number_since
 from ingress.spool.row import CHECKSUM_BYTES, checksum
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(tuple[str, int, int, int])
+# The stored part of the state as MessagePack: an array of four. Releases before 0.2, which note no
+# hours, read both forms and write the shorter one. So the form shows whether rows were stored
+# without an hour since the last hour was noted.
+_SHORT_ARRAY, _LONG_ARRAY = b"\x94", b"\xdd\0\0\0\x04"
 
 
 class SpoolState(NamedTuple):
@@ -35,6 +40,8 @@ class SpoolState(NamedTuple):
     quarantined_numbers: frozenset[int]
     # LMDB pages in use by rows and by the quarantine.
     used_bytes: int
+    # The first rows of the last hours.
+    hours: Hours = ()
 
     @property
     def first_sequence(self) -> int:
@@ -63,6 +70,15 @@ class SpoolState(NamedTuple):
             number - self.base for number in sorted(self.quarantined_numbers) if number > self.base
         ]
 
+    def first_sequence_since(self, hour: int) -> int | None:
+        """
+        Return the first sequence that was stored in `hour` or later; the next one if none was.
+
+        None if it is not known (ingress/spool/hours.py).
+        """
+        number = first_number_since(self.hours, hour, base=self.base, last_number=self.last_number)
+        return None if number is None else number - self.base
+
     def last_removable_number(self, forwarded_sequence: int) -> int:
         """Return the last number up to which all rows are forwarded or in quarantine."""
         number = self.base + forwarded_sequence
@@ -81,7 +97,7 @@ def encode_state(state: SpoolState, spool_name: str) -> bytes:
 
     The rest is derived from the blocks in the file.
     """
-    content = _encoder.encode(state[:4])
+    content = _LONG_ARRAY + _encoder.encode(state[:4]).removeprefix(_SHORT_ARRAY)
     return _state_checksum(content, spool_name) + content
 
 
@@ -100,6 +116,11 @@ def check_and_decode_state(stored: bytes, spool_name: str) -> SpoolState:
         return SpoolState(*_decoder.decode(content), 0, frozenset(), 0)
     except msgspec.DecodeError as error:
         raise Corrupt(f"the state of spool {spool_name} cannot be read: {error}") from error
+
+
+def covers_hours(stored: bytes) -> bool:
+    """Return whether the release that stored this state notes hours."""
+    return stored.startswith(_LONG_ARRAY, CHECKSUM_BYTES)
 
 
 def with_number_checksum(remains: bytes, spool_name: str, number: int) -> bytes:

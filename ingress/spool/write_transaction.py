@@ -13,10 +13,18 @@ import lmdb
 
 from ingress.spool.block import pack, split_into_blocks
 from ingress.spool.disk import Corrupt
-from ingress.spool.spool_file import ABORTED_ORIGIN, PROBE, STATE, SpoolFile
+from ingress.spool.hours import decode_hours, encode_hours, with_rows
+from ingress.spool.spool_file import (
+    ABORTED_ORIGIN,
+    HOURS,
+    PROBE,
+    STATE,
+    SpoolFile,
+)
 from ingress.spool.state import (
     SpoolState,
     check_and_decode_state,
+    covers_hours,
     encode_state,
     strip_number_checksum,
     with_number_checksum,
@@ -75,7 +83,9 @@ def read_state(
     Raises:
         Corrupt: the file contradicts itself; a number could be given twice, or a row be skipped.
     """
-    state = check_and_decode_state(bytes(txn.get(STATE, b"", db=file.meta)), spool_name)
+    stored_state = bytes(txn.get(STATE, b"", db=file.meta))
+    state = check_and_decode_state(stored_state, spool_name)
+    hours = bytes(txn.get(HOURS, b"", db=file.meta)) if covers_hours(stored_state) else b""
     keys = txn.cursor(db=file.blocks).iternext(values=False)
     index = BlockIndex(int.from_bytes(first, "big") for first in keys)
     if (first_number := index.last_block_first_number()) > state.last_number:
@@ -92,6 +102,7 @@ def read_state(
         first_block_last_number=index.first_block_range(state.last_number)[1],
         quarantined_numbers=frozenset(quarantined_numbers),
         used_bytes=_used_bytes(txn, file, has_quarantine=bool(quarantined_numbers)),
+        hours=decode_hours(hours, spool_name),
     ), index
 
 
@@ -124,6 +135,7 @@ class WriteTransaction:
         self._origin, self._base = before.origin, before.base
         self._first_number, self._last_number = before.first_number, before.last_number
         self._quarantined_numbers = before.quarantined_numbers
+        self._hours = before.hours
 
     def append(self, contents: Sequence[bytes], bytes_max: int) -> bool:
         """
@@ -139,6 +151,7 @@ class WriteTransaction:
             and self.used_bytes() + incoming > bytes_max
         ):
             return False
+        self._hours = with_rows(self._hours, self._last_number + 1)
         for block_contents in split_into_blocks(contents):
             first = self._last_number + 1
             block = pack(block_contents, self._spool_name, first)
@@ -206,11 +219,15 @@ class WriteTransaction:
             self._index.first_block_range(self._last_number)[1],
             self._quarantined_numbers,
             self.used_bytes(),
+            self._hours,
         )
 
     def write_state(self) -> SpoolState:
         """Write the state into the file and return it; change nothing after this call."""
         state = self.state()
+        meta = self._file.meta
         if state[:4] != self.before[:4]:
-            self._txn.put(STATE, encode_state(state, self._spool_name), db=self._file.meta)
+            self._txn.put(STATE, encode_state(state, self._spool_name), db=meta)
+        if state.hours != self.before.hours:
+            self._txn.put(HOURS, encode_hours(state.hours, self._spool_name), db=meta)
         return state

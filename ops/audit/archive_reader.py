@@ -4,13 +4,22 @@ import asyncio
 import contextlib
 import hashlib
 from collections.abc import AsyncGenerator
+from datetime import UTC, datetime
 from typing import NamedTuple
 
-from consumers.archive.segment import DamagedSegment, decode_line, read_lines, read_summary
+from consumers.archive import segment_name
+from consumers.archive.segment import (
+    DamagedSegment,
+    SegmentSummary,
+    decode_line,
+    read_lines,
+    read_summary,
+)
 from consumers.archive.store import SegmentStore
 from consumers.runtime.batch import Partition
 from consumers.runtime.handler import Unavailable
 from ops.archive.segments import in_order
+from ops.audit.since import READ_BEFORE, Since
 from ops.audit.sources import AuditFailed, ReadAgain, SourceUnavailable
 from ops.audit.tally import Tally
 
@@ -29,8 +38,9 @@ class NamesRead(NamedTuple):
 class ArchiveReader:
     """Reads each segment of an archive once into a tally."""
 
-    def __init__(self, store: SegmentStore) -> None:
+    def __init__(self, store: SegmentStore, since: Since | None = None) -> None:
         self._store = store
+        self._since = since
         self._read: dict[Partition, NamesRead] = {}
 
     async def read(self, tally: Tally) -> None:
@@ -56,7 +66,7 @@ class ArchiveReader:
             async for name, content in segments:
                 if content is None:
                     return False
-                await asyncio.to_thread(_add, tally, name, content)
+                await asyncio.to_thread(_add, tally, name, content, self._since)
                 self._read[partition] = self._names_read(partition).followed_by(name)
         return True
 
@@ -64,13 +74,21 @@ class ArchiveReader:
         before, names_now = self._names_read(partition), NamesRead()
         async with contextlib.aclosing(self._store.pages(partition)) as pages:
             async for page in pages:
-                for name in page:
+                for name in filter(self._is_in_range, page):
                     if name <= before.last:
                         names_now = names_now.followed_by(name)
                         continue
                     _check(partition, before, names_now)
                     yield name
         _check(partition, before, names_now)
+
+    def _is_in_range(self, name: str) -> bool:
+        """Return whether a segment may have records since the time, or says what has expired."""
+        if self._since is None:
+            return True
+        # A segment has no record of a later hour than that of its name.
+        hour = segment_name.hour(name)
+        return hour == segment_name.BEGINNING or hour >= f"{self._since.read_from:%Y-%m-%dT%H}"
 
     def _names_read(self, partition: Partition) -> NamesRead:
         return self._read.get(partition, NamesRead())
@@ -81,7 +99,7 @@ def _check(partition: Partition, before: NamesRead, names_now: NamesRead) -> Non
         raise ReadAgain(f"segments of {partition} that were read were deleted from the archive")
 
 
-def _add(tally: Tally, name: str, content: bytes) -> None:
+def _add(tally: Tally, name: str, content: bytes, since: Since | None) -> None:
     try:
         summary = read_summary(content)
         for line in read_lines(content):
@@ -89,6 +107,19 @@ def _add(tally: Tally, name: str, content: bytes) -> None:
     except DamagedSegment as error:
         raise AuditFailed(f"{name}: {error}; see hookline archive verify") from error
     if not summary.records:
+        if since is not None:
+            _check_expired(summary, since)
+            return
         tally.note_expired(
             summary.partition, summary.origins, last_timestamp_ms=summary.last_timestamp_ms
+        )
+
+
+def _check_expired(summary: SegmentSummary, since: Since) -> None:
+    if summary.origins and summary.last_timestamp_ms >= since.read_from_ms:
+        last = datetime.fromtimestamp(summary.last_timestamp_ms / 1000, UTC)
+        raise AuditFailed(
+            f"--since {since}: records of {summary.partition} have expired from Kafka and the"
+            f" archive up to {last:%Y-%m-%dT%H:%M:%S}Z; name a time that is at least"
+            f" {READ_BEFORE.total_seconds() / 3600:g} h after that"
         )

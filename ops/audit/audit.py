@@ -58,7 +58,8 @@ async def audit(
     Read everything and report.
 
     Waits up to `wait_s` for missing callbacks, and for sources and ingresses that do not answer.
-    `read_ends` returns the ends of the origins; it is called before and after everything is read.
+    `read_ends` returns the ends of the origins, and the first sequences if only callbacks since a
+    time are audited; it is called before and after everything is read.
 
     Raises:
         AuditFailed: one of the sources cannot be read.
@@ -91,6 +92,8 @@ class _Audit:
         self._store = store
         self._ledger = ledger
         self._waits_for = ""
+        # The counts are totals since the beginning: they say nothing about a part of the time.
+        self._stats = sources.stats if ends.since is None else None
         self._reset()
 
     def _reset(self) -> None:
@@ -99,12 +102,12 @@ class _Audit:
             self._ends,
             self._ledger,
             audits_postgres=self._sources.postgres is not None,
-            audits_counts=self._sources.stats is not None,
+            audits_counts=self._stats is not None,
             webhooks={target.name: target.callback_filter for target in self._sources.webhooks},
         )
         self._logs = {target.name: LogReader(target.logs) for target in self._sources.webhooks}
-        self._topics = TopicReader(self._sources.kafka)
-        self._archive = ArchiveReader(self._store)
+        self._topics = TopicReader(self._sources.kafka, self._ends.since)
+        self._archive = ArchiveReader(self._store, self._ends.since)
 
     async def show_progress(self, progress: Progress) -> None:
         """Report progress, and the reason for which the audit waits, until cancelled."""
@@ -138,8 +141,8 @@ class _Audit:
 
     async def _round(self) -> Report:
         # Read the counts first: then every counted callback is in the topic when Kafka is read.
-        if self._sources.stats is not None:
-            api = StatisticsApi(self._sources.stats, self._sources.stats_token)
+        if self._stats is not None:
+            api = StatisticsApi(self._stats, self._sources.stats_token)
             self.tally.note_statistics(await read_statistics(api))
             self.tally.note_days(await read_days(api))
         await self._note_webhooks()

@@ -53,5 +53,5 @@ def nothing_collected(
         contents=contents,
         ledger=LedgerCheck(ledger, audits_postgres=audits_postgres),
         message_counts=MessageCounts(),
-        webhooks=checks_of(webhooks, contents),
+        webhooks=checks_of(webhooks, contents, is_since=ends.since is not None),
     )

@@ -1,15 +1,17 @@
 """`hookline audit`: its options, its output and its exit code."""
 
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 from click.core import ParameterSource
 
 from ops.audit import output
-from ops.audit.audit import audit, collect_garbage_rarely
+from ops.audit.audit import ReadEnds, audit, collect_garbage_rarely
 from ops.audit.ends_reader import read_ends
 from ops.audit.report import Report
+from ops.audit.since import Since
 from ops.audit.sources import Sources
 from ops.audit.spool_ends import SpoolEnds
 from ops.audit.statistics_api import read_token
@@ -22,6 +24,7 @@ from ops.options import (
     json_option,
     postgres_option,
 )
+from ops.records.options import since_option
 from ops.simulate import ledger
 from ops.terminal import print_json, reader_may_leave, run, show, waiting
 from schemas.kafka_access import KafkaAccess
@@ -56,6 +59,10 @@ from schemas.kafka_access import KafkaAccess
     "directory",
     type=click.Path(path_type=Path, exists=True, file_okay=False),
     help="The directory of the spools, if no ingress runs.",
+)
+@since_option(
+    "Audit only callbacks that an ingress has stored since the beginning of the hour of TIME (UTC);"
+    " the counts are not audited then."
 )
 @click.option(
     "--ledger",
@@ -104,6 +111,7 @@ def audit_command(
     stats_token_file: Path | None,
     admin_urls: tuple[str, ...],
     directory: Path | None,
+    since: datetime | None,
     ledger_paths: tuple[Path, ...],
     webhook_logs: tuple[str, ...],
     webhook_commands: tuple[str, ...],
@@ -142,7 +150,12 @@ def audit_command(
     )
     urls = _ingress_urls(admin_urls, directory)
     collect_garbage_rarely()
-    report = run(_audit(sources, urls, directory, ledger_paths, wait_s))
+    since_hour = _since(since, ledger_paths)
+
+    async def ends() -> SpoolEnds:
+        return await read_ends(urls, directory, since_hour)
+
+    report = run(_audit(ends, sources, ledger_paths, wait_s))
     _print(report, as_json=as_json)
     sys.exit(report.exit_code)
 
@@ -164,6 +177,18 @@ def _ingress_urls(admin_urls: tuple[str, ...], directory: Path | None) -> list[s
     return [_base_url("--ingress", url, "/status") for url in admin_urls]
 
 
+def _since(since: datetime | None, ledger_paths: tuple[Path, ...]) -> Since | None:
+    if since is None:
+        return None
+    if since > datetime.now(UTC):
+        raise click.UsageError("--since is in the future; it is a time in UTC")
+    if ledger_paths:
+        raise click.UsageError(
+            "--ledger and --since exclude each other: the entries of a ledger have no time"
+        )
+    return Since.the_hour_of(since)
+
+
 def _base_url(option: str, url: str, path: str) -> str:
     if not url.startswith(("http://", "https://")):
         raise click.BadParameter("must begin with http:// or https://", param_hint=option)
@@ -171,15 +196,11 @@ def _base_url(option: str, url: str, path: str) -> str:
 
 
 async def _audit(
+    ends: ReadEnds,
     sources: Sources,
-    urls: list[str],
-    directory: Path | None,
     ledger_paths: tuple[Path, ...],
     wait_s: float,
 ) -> Report:
-    async def ends() -> SpoolEnds:
-        return await read_ends(urls, directory)
-
     with waiting("reading") as progress:
         return await audit(
             ends,

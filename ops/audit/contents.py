@@ -94,8 +94,10 @@ class Contents:
         self._dead_letters[location.origin].add(location.sequence)
         self._add(Kind.DEAD_LETTER, ce_id, body_sha256, location, content_digest=content_digest)
 
-    def add_receipt(self, ce_id: str, body_sha256: bytes, origin: str, sequence: int) -> None:
-        """Add a receipt of the database, with the digest of its row."""
+    def add_receipt(
+        self, ce_id: str, body_sha256: bytes | None, origin: str, sequence: int
+    ) -> None:
+        """Add a receipt of the database, with the digest of its row; None: not to be compared."""
         location = Location(origin, sequence, "", 0, 0)
         self._add(Kind.RECEIPT, ce_id, body_sha256, location)
 

@@ -11,8 +11,10 @@ from yarl import URL
 
 from ingress.spool.directory import SpoolSummary, summaries
 from ops.audit.http_json import NoJsonAnswer, get_json
+from ops.audit.since import Since
 from ops.audit.spool_ends import IngressReport, ReportedSpool, SpoolEnds, combine
 from ops.failure import Failure
+from schemas.ingress_status import SINCE_FORMAT
 from schemas.url_text import public_url
 
 # The time in which an address must answer. All are asked concurrently.
@@ -25,17 +27,19 @@ class NoSpools(Failure):
     """The directory has no spools, or they cannot be read; the text says which."""
 
 
-async def read_ends(urls: Iterable[str], directory: Path | None) -> SpoolEnds:
+async def read_ends(
+    urls: Iterable[str], directory: Path | None, since: Since | None = None
+) -> SpoolEnds:
     """
     Return the ends as the ingresses at `urls` and a directory of spools report them.
 
     Every address of a name is asked: several ingresses may have one name. Nothing in the directory
-    is changed.
+    is changed. `since`: also return the first sequences since this time.
 
     Raises:
         NoSpools: the directory has no spools, or cannot be read.
     """
-    answers, unanswered = await ask_ingresses(urls, IngressReport)
+    answers, unanswered = await ask_ingresses(urls, IngressReport, since)
     statuses = {}
     for address, answer in answers.items():
         if isinstance(answer, IngressReport):
@@ -45,13 +49,12 @@ async def read_ends(urls: Iterable[str], directory: Path | None) -> SpoolEnds:
                 f"{public_url(address)}: {answer}, so the end of its spool is not known; start that"
                 " ingress (again), or leave its address out if it is permanently gone"
             )
-    return combine(
-        statuses, unanswered, await asyncio.to_thread(_spools, directory) if directory else ()
-    )
+    spools = await asyncio.to_thread(_spools, directory, since) if directory else ()
+    return combine(statuses, unanswered, spools, since)
 
 
 async def ask_ingresses(
-    urls: Iterable[str], kind: type[Status]
+    urls: Iterable[str], kind: type[Status], since: Since | None = None
 ) -> tuple[dict[str, Status | str], dict[str, str]]:
     """
     Ask every address of the ingresses at `urls` for its `/status`, all concurrently.
@@ -70,13 +73,15 @@ async def ask_ingresses(
             )
         except ValueError:
             unresolved[url] = f"{public_url(url)}: this is not an address; correct --ingress"
-    answers = await asyncio.gather(*(_status(address, kind) for address in addresses))
+    answers = await asyncio.gather(*(_status(address, kind, since) for address in addresses))
     return dict(zip(addresses, answers, strict=True)), unresolved
 
 
-def _spools(directory: Path) -> list[ReportedSpool]:
+def _spools(directory: Path, since: Since | None) -> list[ReportedSpool]:
     try:
-        spools = [_spool(summary) for summary in summaries(directory)]
+        spools = [
+            _spool(summary) for summary in summaries(directory, since.hour if since else None)
+        ]
     except OSError as error:
         raise NoSpools(f"the spools in {directory} cannot be locked and read: {error}") from error
     if not spools:
@@ -93,6 +98,7 @@ def _spool(summary: SpoolSummary) -> ReportedSpool:
         last_sequence=summary.last_sequence,
         fault=summary.fault,
         quarantined=summary.quarantined,
+        first_sequence=summary.first_sequence,
     )
 
 
@@ -120,11 +126,12 @@ async def _addresses(url: str) -> list[str]:
     return [str(parsed.with_host(address)) for address in addresses]
 
 
-async def _status(address: str, kind: type[Status]) -> Status | str:
+async def _status(address: str, kind: type[Status], since: Since | None) -> Status | str:
     """Return the status of the ingress at an address, or why there is none."""
+    query = f"?since={since.at:{SINCE_FORMAT}}" if since else ""
     try:
         return msgspec.convert(
-            await get_json(f"{address}/status", timeout_s=STATUS_TIMEOUT_S),
+            await get_json(f"{address}/status{query}", timeout_s=STATUS_TIMEOUT_S),
             kind,
             strict=True,
         )

@@ -16,11 +16,12 @@ class OriginEnd(NamedTuple):
 
     `last_sequence` is N (spool_ends.py). If no spool of the origin is known, it is the highest
     sequence that Kafka had at the first report (after `ReadAgain`: at the first one since), and
-    `is_known` is False.
+    `is_known` is False. `first_sequence` is above 1 if only callbacks since a time are audited.
     """
 
     last_sequence: int
     is_known: bool
+    first_sequence: int = 1
 
 
 def _no_order() -> defaultdict[int, SequenceOrder]:

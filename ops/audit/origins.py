@@ -1,6 +1,9 @@
 """Every origin that an audit knows: its evidence, its end, and the doubts about its end."""
 
+from collections.abc import Mapping
+
 from ops.audit.evidence import Evidence, OriginEnd
+from ops.audit.since import Since
 from ops.audit.spool_ends import SpoolEnds
 
 # A sequence further above N is not added to the evidence: its origin is in doubt anyway.
@@ -45,7 +48,9 @@ class Origins:
         """
         last = self._last_sequences.get(origin)
         if last is not None:
-            return OriginEnd(last, is_known=True)
+            first = self._ends.first_sequence(origin)
+            # Without a first sequence nothing is required, and the origin is in doubt.
+            return OriginEnd(last, is_known=True, first_sequence=first or last + 1)
         highest = self._evidence[origin].topic.highest
         return OriginEnd(self._highest_in_first_report.setdefault(origin, highest), is_known=False)
 
@@ -53,9 +58,14 @@ class Origins:
         """
         Add the origin, and return whether a sequence is admitted to its evidence.
 
-        The caller adds an admitted sequence. One far above N is only noted as too high.
+        The caller adds an admitted sequence. One far above N is only noted as too high. With
+        --since, the sequences before are not admitted, and none of an origin whose first one is not
+        known.
         """
         self.add_origin(origin)
+        first = self._ends.first_sequence(origin)
+        if first is None or sequence < first:
+            return False
         if sequence <= (self._last_sequences.get(origin) or 0) + ABOVE_END_MAX:
             return True
         evidence = self.evidence(origin)
@@ -78,7 +88,21 @@ class Origins:
     @property
     def quarantined(self) -> dict[str, tuple[int, ...]]:
         """By origin, the sequences whose rows are in quarantine in the spool."""
-        return self._ends.quarantined
+        return {
+            origin: later
+            for origin, rows in self._ends.quarantined.items()
+            if (later := tuple(row for row in rows if row >= self.end(origin).first_sequence))
+        }
+
+    @property
+    def since(self) -> Since | None:
+        """The time since which callbacks are audited, None for all."""
+        return self._ends.since
+
+    @property
+    def first_sequences(self) -> Mapping[str, int]:
+        """With --since: by origin, the first sequence since then, where it is known."""
+        return self._ends.first_sequences
 
     def doubts(self) -> dict[str, str]:
         """Return, by origin, spool or address, why nothing can be proven, and what to do."""
@@ -91,6 +115,13 @@ class Origins:
                     f"origin {origin}: Kafka or a sink has callbacks of it, but none of the"
                     " named spools has, so the number of its callbacks is not known; name the"
                     " ingress or the directory that has its spool",
+                )
+                continue
+            if self._ends.first_sequence(origin) is None:
+                doubts[origin] = (
+                    f"origin {origin}: its spool does not know which callbacks it has stored since"
+                    f" {self.since}, because a release before 0.2 has stored some since then, or"
+                    " because that is too long ago; name a later --since, or audit without it"
                 )
                 continue
             end = max(self._later_ends.last_sequences.get(origin) or 0, last)

@@ -48,19 +48,32 @@ def _table(audited: Report) -> RenderableType:
         width = max(map(len, words))
         table.add_column("\n".join(words), justify="right", min_width=width, overflow="fold")
     for origin in audited.origins:
+        if _has_nothing(audited, origin):
+            continue
         table.add_row(
             origin.origin,
-            "unknown" if origin.last_sequence is None else str(origin.last_sequence),
+            "unknown" if origin.stored is None else str(origin.stored),
             *(str(origin.sinks[name].sequences) for name in names),
             fault_count(origin.missing),
             fault_count(origin.doubled),
         )
+    if audited.since is not None:
+        table.caption = f"since {audited.since}; counts: not audited with --since"
     return table
+
+
+def _has_nothing(audited: Report, origin: OriginReport) -> bool:
+    """Return whether an origin has stored nothing since the time, and no doubt is about it."""
+    if audited.since is None or origin.stored or origin.origin in audited.doubts:
+        return False
+    return not any(sink.sequences for sink in origin.sinks.values())
 
 
 def remarks(audited: Report) -> list[RenderableType]:
     """Return the findings that the table has no columns for, a line each."""
     lines = [line for origin in audited.origins for line in _faults_of(origin)]
+    if nothing := sum(_has_nothing(audited, origin) for origin in audited.origins):
+        lines.append(f"{nothing} origins have stored no callback since {audited.since}")
     lines += (
         f"{origin}: {len(rows)} rows in quarantine, damaged or refused by Kafka; show them with"
         f" hookline spool show: {', '.join(map(str, rows[:LISTED_MAX]))}"
@@ -177,12 +190,16 @@ def verdict(audited: Report) -> RenderableType:
         for name, title in TITLES.items()
         if name != INGRESS_DEAD_LETTERS and audited.sequences_in(name) is not None
     )
-    left_out = ", ".join(f"{TITLES[sink]} ({OPTIONS[sink]})" for sink in audited.not_audited)
+    options = OPTIONS | ({COUNTS: "not with --since"} if audited.since else {})
+    left_out = ", ".join(f"{TITLES[sink]} ({options[sink]})" for sink in audited.not_audited)
     not_audited_text = f"; not audited: {left_out}" if left_out else ""
+    since_text = f" that was stored since {audited.since}" if audited.since else ""
     if audited.proven:
         excepted = ["expired"] * audited.has_expired + ["been dropped"] * bool(audited.dropped)
-        except_text = f" that has not {' or '.join(excepted)}" if excepted else ""
-        line = f"proven: every callback{except_text} is exactly once in {names}"
+        except_text = (
+            f"{' and' * bool(since_text)} that has not {' or '.join(excepted)}" if excepted else ""
+        )
+        line = f"proven: every callback{since_text}{except_text} is exactly once in {names}"
         if audited.webhooks:
             targets = ", ".join(map(title, audited.webhooks))
             line += f"; every callback for {targets} came there at least once"
@@ -201,7 +218,8 @@ def verdict(audited: Report) -> RenderableType:
     if faults_text := ", ".join(f"{count} {fault}" for fault, count in counts.items() if count):
         kind = "faults" if audited.faults else "dead letters"
         unknown_text = f"; {unknown}" if unknown else ""
-        return text_line(f"{kind}: {faults_text}{unknown_text}{not_audited_text}", style="bold red")
-    return text_line(
-        f"incomplete: no fault was found; {unknown}{not_audited_text}", style="bold red"
-    )
+        line = f"{kind}: {faults_text}"
+    else:
+        line, unknown_text = "incomplete: no fault was found", f"; {unknown}"
+    since_text = f"; only callbacks since {audited.since}" if audited.since else ""
+    return text_line(f"{line}{unknown_text}{since_text}{not_audited_text}", style="bold red")

@@ -1,7 +1,8 @@
 """
 Decide for one origin whether every sequence 1..N is exactly once in Kafka and in each sink.
 
-N is the origin's end (spool_ends.py). Sequences that retention and `hookline archive expire` have
+N is the origin's end (spool_ends.py). With --since, the first sequence since then takes the place
+of 1; no earlier one is in the evidence. Sequences that retention and `hookline archive expire` have
 deleted everywhere are `expired_everywhere`; the audit does not look for them. The rest is decided
 by sets, for each sink:
 
@@ -57,7 +58,7 @@ class OriginProof:
     def __init__(self, evidence: Evidence, end: OriginEnd) -> None:
         self._evidence = evidence
         self._end = end
-        self._up_to_end = sequence_bitmap(1, end.last_sequence)
+        self._up_to_end = sequence_bitmap(end.first_sequence, end.last_sequence)
         # Those that a person has dropped, and whose dead letters retention has deleted since.
         self._dropped_and_gone = (
             self._up_to_end

@@ -44,9 +44,31 @@ _LEDGER_ROWS = b"""
     ) as found"""
 
 
+# With --since, the receipts of each origin from its first sequence on. A repeated callback shares
+# the row of the first one: if that was received before, its body is not that of any record that is
+# read, and is not compared.
+_RECEIPTS = """
+    select r.origin, r.sequence, r.ce_id,
+        coalesce(sha256(m.raw), m.body_sha256, sha256(e.raw), e.body_sha256)
+    from hookline.receipts r left join hookline.messages m using (ce_id)
+    left join hookline.events e using (ce_id)
+    where m.ce_id is not null or e.ce_id is not null"""
+_RECEIPTS_SINCE = """
+    select r.origin, r.sequence, r.ce_id,
+        case when coalesce(m.received_at, e.received_at) = r.received_at
+                or coalesce(m.received_at, e.received_at) >= %(since)s
+            then coalesce(sha256(m.raw), m.body_sha256, sha256(e.raw), e.body_sha256)
+        end
+    from unnest(%(origins)s::text[], %(firsts)s::bigint[]) as since (origin, first_sequence)
+    join hookline.receipts r on r.origin = since.origin and r.sequence >= since.first_sequence
+    left join hookline.messages m using (ce_id)
+    left join hookline.events e using (ce_id)
+    where m.ce_id is not null or e.ce_id is not null"""
+
+
 async def read_receipts(conninfo: str, tally: Tally) -> None:
     """
-    Read all receipts, and the rows of the ledger's callbacks.
+    Read the receipts that are audited, and the rows of the ledger's callbacks.
 
     A receipt counts only if the row of its callback exists.
 
@@ -98,13 +120,15 @@ class _Reading:
     def _receipts(self, connection: psycopg.Connection) -> None:
         self._tally.forget_receipts()
         with connection.cursor(name="receipts") as receipts:
-            receipts.execute(
-                "select r.origin, r.sequence, r.ce_id,"
-                " coalesce(sha256(m.raw), m.body_sha256, sha256(e.raw), e.body_sha256)"
-                " from hookline.receipts r left join hookline.messages m using (ce_id)"
-                " left join hookline.events e using (ce_id)"
-                " where m.ce_id is not null or e.ce_id is not null"
-            )
+            since = self._tally.origins.since
+            if since is None:
+                receipts.execute(_RECEIPTS)
+            else:
+                firsts = self._tally.origins.first_sequences
+                receipts.execute(
+                    _RECEIPTS_SINCE,
+                    {"since": since.at, "origins": [*firsts], "firsts": [*firsts.values()]},
+                )
             while rows := receipts.fetchmany(RECEIPTS_PER_FETCH):
                 self.moved_at = time.monotonic()
                 self._tally.add_receipts(rows)

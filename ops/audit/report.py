@@ -47,7 +47,8 @@ class SinkReport:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OriginReport:
     """
-    The callbacks of one origin. `last_sequence` is N, None if no spool is known. `sinks` by name.
+    The callbacks of one origin. `last_sequence` is N, None if no spool is known. `first_sequence`
+    is above 1 if only callbacks since a time were audited. `sinks` by name.
 
     `expired`: retention and `hookline archive expire` deleted them everywhere, so the audit does
     not look for them.
@@ -57,6 +58,12 @@ class OriginReport:
     last_sequence: int | None
     sinks: dict[str, SinkReport]
     expired: int = 0
+    first_sequence: int = 1
+
+    @property
+    def stored(self) -> int | None:
+        """The number of callbacks that its spool has stored; with --since, since then."""
+        return None if self.last_sequence is None else self.last_sequence + 1 - self.first_sequence
 
     @property
     def missing(self) -> int:
@@ -100,7 +107,8 @@ class Report:
     `different`: callbacks that differ in content from another one of their `ce_id` or sequence;
     `different_listed` has the first LISTED_MAX. `doubts`: by origin, spool or address, why the
     proof is incomplete, and what to do. `quarantined`: by origin, the rows in quarantine.
-    `not_audited`: sinks that were not named. `webhooks`: by name of the target.
+    `not_audited`: sinks that were not named. `webhooks`: by name of the target. `since`: the time
+    since which callbacks were audited, None for all.
     """
 
     origins: list[OriginReport]
@@ -115,6 +123,7 @@ class Report:
     quarantined: dict[str, tuple[int, ...]]
     not_audited: list[str]
     webhooks: dict[str, WebhookReport] = field(default_factory=dict)
+    since: str | None = None
 
     @property
     def missing_at_least(self) -> int:

@@ -105,6 +105,7 @@ class _Reporting:
                 if not is_audited
             ],
             webhooks=webhooks,
+            since=str(collected.origins.since) if collected.origins.since else None,
         )
 
     def _webhooks(self, logs: Mapping[str, LogReader]) -> dict[str, WebhookReport]:
@@ -155,6 +156,7 @@ class _Reporting:
             last_sequence=self._collected.origins.last_sequence(origin),
             sinks=sinks,
             expired=len(proof.expired_everywhere),
+            first_sequence=self._collected.origins.end(origin).first_sequence,
         )
 
 

@@ -23,7 +23,7 @@ class RowCheck:
         changed: tuple[Entry, Entry] | None = None
         for receipt, callback in group.receipts:
             if callback is not None:
-                if receipt.body_digest not in digests:
+                if receipt.body_digest and receipt.body_digest not in digests:
                     changed = changed or (receipt, callback)
             elif self._contents.has(*receipt.place):
                 # The callback with this sequence has another id.

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from ops.audit.since import Since
 from schemas.url_text import public_url
 
 
@@ -20,7 +21,8 @@ class ReportedSpool(msgspec.Struct, frozen=True, kw_only=True):
     """
     A spool as a process reports it; `last_sequence` is None if that process does not know it.
 
-    `quarantined` has the sequences in quarantine, damaged or refused by Kafka.
+    `quarantined` has the sequences in quarantine, damaged or refused by Kafka. `first_sequence` is
+    the first one since the time that was asked for, None if the process does not know it.
     """
 
     name: str
@@ -28,6 +30,7 @@ class ReportedSpool(msgspec.Struct, frozen=True, kw_only=True):
     last_sequence: int | None = None
     fault: str = ""
     quarantined: tuple[int, ...] = ()
+    first_sequence: int | None = None
 
 
 class IngressReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,7 +55,8 @@ class SpoolEnds:
     an older copy gets another origin. `unknown`: by spool's name, why its end is not known and what
     to do. `never_known`: by spool's name, why its end can never be known. `unanswered`: by address,
     why there is no answer. `answered`: the other addresses. `quarantined`: by origin, the rows in
-    quarantine.
+    quarantine. `since`: the time since which callbacks are audited, None for all.
+    `first_sequences`: by origin, the first sequence since then, where it is known.
     """
 
     by_spool: dict[str, dict[str, int]] = field(default_factory=dict)
@@ -61,6 +65,12 @@ class SpoolEnds:
     unanswered: dict[str, str] = field(default_factory=dict)
     answered: frozenset[str] = frozenset()
     quarantined: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    since: Since | None = None
+    first_sequences: dict[str, int] = field(default_factory=dict)
+
+    def first_sequence(self, origin: str) -> int | None:
+        """Return the first sequence of an origin that is audited, None if it is not known."""
+        return 1 if self.since is None else self.first_sequences.get(origin)
 
     @property
     def last_sequences(self) -> dict[str, int | None]:
@@ -104,6 +114,8 @@ class SpoolEnds:
             },
             answered=self.answered | later.answered,
             quarantined=self.quarantined | later.quarantined,
+            since=self.since,
+            first_sequences=later.first_sequences | self.first_sequences,
         )
 
 
@@ -111,6 +123,7 @@ def combine(
     statuses: dict[str, IngressReport],
     unanswered: dict[str, str],
     directory: Iterable[ReportedSpool] = (),
+    since: Since | None = None,
 ) -> SpoolEnds:
     """Return the ends according to all answers: `statuses` by address, spools of a `directory`."""
     unanswered = unanswered | _without_ends(statuses)
@@ -122,6 +135,7 @@ def combine(
     unknown: dict[str, str] = {}
     never_known: dict[str, str] = {}
     quarantined: dict[str, tuple[int, ...]] = {}
+    first_sequences: dict[str, int] = {}
     for name, spools in reported.items():
         reports = list(holders.get(name, {}).values())
         if reason := _why_never_known(name, spools, [address for address, _ in reports]):
@@ -133,6 +147,9 @@ def combine(
                 origins = by_spool.setdefault(name, {})
                 origins[spool.origin] = max(origins.get(spool.origin, 0), spool.last_sequence)
                 quarantined[spool.origin] = spool.quarantined
+                if spool.first_sequence is not None:
+                    first = first_sequences.get(spool.origin, spool.first_sequence)
+                    first_sequences[spool.origin] = min(first, spool.first_sequence)
         if name not in by_spool:
             unknown[name] = (
                 f"spool {name}: nothing that was asked knows its end; name the admin address of"
@@ -146,6 +163,8 @@ def combine(
         unanswered=unanswered,
         answered=frozenset(statuses.keys() - unanswered.keys()),
         quarantined={origin: rows for origin, rows in quarantined.items() if rows},
+        since=since,
+        first_sequences=first_sequences,
     )
 
 

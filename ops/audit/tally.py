@@ -197,8 +197,7 @@ class Tally:
             self._collected.message_counts.days.note_expired(last_timestamp_ms)
         for origin, expired in origins.items():
             self.origins.add_origin(origin)
-            ranges = self.origins.evidence(origin).expired_ranges
-            ranges.setdefault(partition, []).append(expired)
+            self.origins.evidence(origin).expired_ranges.setdefault(partition, []).append(expired)
 
     def forget_receipts(self) -> None:
         """Forget all receipts of the database, before they are read again."""
@@ -209,8 +208,8 @@ class Tally:
             evidence.postgres = Sequences()
             evidence.expired_from_postgres = []
 
-    def add_receipts(self, receipts: Iterable[tuple[str, int, str, bytes]]) -> None:
-        """Add receipts of the database: origin, sequence, `ce_id`, SHA-256 of the row's body."""
+    def add_receipts(self, receipts: Iterable[tuple[str, int, str, bytes | None]]) -> None:
+        """Add origin, sequence, `ce_id`, SHA-256 of the row's body; None: it is not compared."""
         for origin, sequence, ce_id, sha256 in receipts:
             self.receipts += 1
             self.origins.add_origin(origin)
@@ -222,8 +221,10 @@ class Tally:
     def add_expired_receipts(self, ranges: Iterable[tuple[str, int, int]]) -> None:
         """Add ranges that `hookline sync expire` has deleted: origin, first and last sequence."""
         for origin, first, last in ranges:
-            self.origins.add_origin(origin)
-            self.origins.evidence(origin).expired_from_postgres.append((first, last))
+            # With --since, an origin without a spool may have no callbacks since then.
+            if self.origins.since is None or origin in self.origins.first_sequences:
+                self.origins.add_origin(origin)
+                self.origins.evidence(origin).expired_from_postgres.append((first, last))
 
     def add_ledger_row(self, ce_id: str, sha256: str) -> None:
         """Note that the database has a row for a `ce_id` of the ledger, with this digest."""

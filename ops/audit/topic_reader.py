@@ -1,11 +1,13 @@
 """Read the topics, each time from where the last read ended, over a new connection."""
 
 import contextlib
+from collections.abc import Mapping
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 from aiokafka.structs import ConsumerRecord
 
+from ops.audit.since import Since
 from ops.audit.sources import ReadAgain, SourceUnavailable
 from ops.audit.tally import Tally
 from ops.records.committed_records import TopicMissing, reader_of_existing
@@ -20,8 +22,9 @@ from schemas.topics import ACTIONS, CALLBACKS, DEAD_LETTERS, TOPICS
 class TopicReader:
     """Reads each record of the topics once into a tally."""
 
-    def __init__(self, kafka: KafkaAccess) -> None:
+    def __init__(self, kafka: KafkaAccess, since: Since | None = None) -> None:
         self._kafka = kafka
+        self._since = since
         self._next_offsets: dict[TopicPartition, int] = {}
 
     async def read(self, tally: Tally) -> None:
@@ -48,8 +51,9 @@ class TopicReader:
         partitions = sorted(client.assignment())
         log_starts = await client.beginning_offsets(partitions)
         ends = await client.end_offsets(partitions)
+        begins = await self._begins(client, log_starts, ends)
         for tp in partitions:
-            next_offset = self._next_offsets.setdefault(tp, log_starts[tp])
+            next_offset = self._next_offsets.setdefault(tp, begins[tp])
             if not log_starts[tp] <= next_offset <= ends[tp]:
                 raise ReadAgain(
                     f"{tp.topic}/{tp.partition} was read up to offset {next_offset}, and has"
@@ -63,6 +67,19 @@ class TopicReader:
             async for tp, records in fetches:
                 for record in records:
                     _add(tp, record, tally)
+
+    async def _begins(
+        self,
+        client: AIOKafkaConsumer,
+        log_starts: Mapping[TopicPartition, int],
+        ends: Mapping[TopicPartition, int],
+    ) -> Mapping[TopicPartition, int]:
+        """Return the offset of each partition at which an audit begins."""
+        if self._since is None:
+            return log_starts
+        found = await client.offsets_for_times(dict.fromkeys(ends, self._since.read_from_ms))
+        # A partition without such a record is read from its end on.
+        return {tp: at.offset if (at := found.get(tp)) else end for tp, end in ends.items()}
 
 
 def _add(tp: TopicPartition, record: ConsumerRecord[bytes, bytes], tally: Tally) -> None:

@@ -50,11 +50,15 @@ class WebhookCheck:
         callback_filter: CallbackFilter,
         contents: Contents,
         number: int,
+        *,
+        is_since: bool = False,
     ) -> None:
         self.title = title(name)
         self._callback_filter = callback_filter
         self._contents = contents
         self._number = number
+        # With --since, earlier callbacks are not known: the log may have them, too.
+        self._is_since = is_since
         self._state = TargetState()
         self._origins: defaultdict[str, _Origin] = defaultdict(_Origin)
         self._lines = self._samples = self._with_body = 0
@@ -103,8 +107,8 @@ class WebhookCheck:
         if delivered.origin is not None and delivered.sequence is not None:
             place = delivered.origin, delivered.sequence
             if not self._contents.has(*place):
-                self._named_unknown_count += 1
-                if len(self._named_unknown) < LISTED_MAX:
+                self._named_unknown_count += not self._is_since
+                if not self._is_since and len(self._named_unknown) < LISTED_MAX:
                     self._named_unknown.append(delivered.id)
                 return
             named = self._origins[place[0]].named
@@ -123,8 +127,8 @@ class WebhookCheck:
             if delivered.sequence:
                 self._compare_named(group.ce_id, delivered, callback, differences)
             elif first is None:
-                self._unknown += 1
-                if len(self._unknown_listed) < LISTED_MAX:
+                self._unknown += not self._is_since
+                if not self._is_since and len(self._unknown_listed) < LISTED_MAX:
                     self._unknown_listed.append(group.ce_id)
             else:
                 if digests is None:
@@ -149,7 +153,8 @@ class WebhookCheck:
         for callback in group.callbacks:
             if self._is_for_it(callback.place):
                 places[callback.origin].add(callback.sequence)
-        if sum(map(len, places.values())) > 1:
+        # With --since, the id may also be that of an earlier callback.
+        if sum(map(len, places.values())) > (not self._is_since):
             for origin, sequences in places.items():
                 self._unsure[origin] |= sequences - self._origins[origin].named
 
@@ -179,6 +184,7 @@ class WebhookCheck:
             for waiting in self._state.parked.values()
             for origin, sequence in waiting.values()
             if sequence > 0 and sequence not in self._origins[origin].named
+            if not self._is_since or self._contents.has(origin, sequence)
         }
 
     def _is_for_it(self, place: Place) -> bool:
@@ -209,9 +215,10 @@ class WebhookCheck:
                 " conversations; correct the target, and wait until it has them (--wait)"
             )
         if unsure := sum(map(len, self._unsure.values())):
+            shared = "may share their ce_id" if self._is_since else "have the ce_id of another one"
             yield (
-                f"{unsure} callbacks have the ce_id of another one, and the log does not say which"
-                " of them came; have the receiver log ce-origin and ce-sequence, too"
+                f"{unsure} callbacks {shared}, and the log does not say which of them came;"
+                " have the receiver log ce-origin and ce-sequence, too"
             )
         if self._unknown and may_be_gone:
             yield (
@@ -232,9 +239,11 @@ class WebhookCheck:
             )
 
 
-def checks_of(filters: Mapping[str, CallbackFilter], contents: Contents) -> dict[str, WebhookCheck]:
+def checks_of(
+    filters: Mapping[str, CallbackFilter], contents: Contents, *, is_since: bool
+) -> dict[str, WebhookCheck]:
     """Return a check for each target, by its name."""
     return {
-        name: WebhookCheck(name, callback_filter, contents, number)
+        name: WebhookCheck(name, callback_filter, contents, number, is_since=is_since)
         for number, (name, callback_filter) in enumerate(filters.items())
     }

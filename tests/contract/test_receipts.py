@@ -4,9 +4,11 @@ import asyncio
 import gc
 import hashlib
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 
 import psycopg
 import pytest
+from support.archive.archives import HOUR_MS
 from support.builders import P0, SAMPLES, a_body, a_stored_batch, a_stored_record
 
 from consumers.runtime.batch import Position
@@ -14,6 +16,7 @@ from consumers.sync.database import DatabaseHandler
 from ops.audit import receipts
 from ops.audit.receipts import read_receipts
 from ops.audit.report import POSTGRES, Report
+from ops.audit.since import Since
 from ops.audit.spool_ends import SpoolEnds
 from ops.audit.tally import Tally
 from ops.simulate.ledger import LedgerEntry
@@ -59,6 +62,31 @@ async def test_unaltered_rows_are_proven(filled: str) -> None:
     """Bodies that sync altered, and repeats with other bytes, are not faults."""
     report = await audited(filled)
     assert (report.proven, report.different, report.repeats) == (True, 0, 1)
+
+
+async def test_only_the_receipts_since_a_time_are_read(conninfo: str) -> None:
+    """A repeat shares the row of the first callback, whose body is not read: not compared."""
+    bodies = [a_body(MsgKey="repeated", UnreadMsgNum=number) for number in (1, 2)]
+    first, repeat = (
+        a_stored_record(offset, body, origin=ORIGIN, received_at_ms=(offset + 1) * HOUR_MS)
+        for offset, body in enumerate(bodies)
+    )
+    database = DatabaseHandler(Secret(conninfo))
+    await database.begin(P0, Position(0))
+    await database.handle(a_stored_batch(first, repeat))
+    await database.close()
+    ends = SpoolEnds(
+        by_spool={ORIGIN: {ORIGIN: 2}},
+        since=Since(datetime.fromtimestamp(2 * HOUR_MS / 1000, UTC)),
+        first_sequences={ORIGIN: 2},
+    )
+    tally = Tally(ends, [], audits_postgres=True, audits_counts=False)
+    tally.note_log_starts({})
+    tally.add_record(P0.number, repeat.offset, repeat.headers, repeat.value)
+    tally.origins.evidence(ORIGIN).archive.add(2)
+    await read_receipts(conninfo, tally)
+    report = tally.report()
+    assert (tally.receipts, report.different, report.proven) == (1, 0, True)
 
 
 async def test_the_rows_of_a_ledger_are_asked_for_in_parts_and_once(

@@ -176,6 +176,7 @@ async def test_every_command_in_the_docs_works(
             line = (await asyncio.wait_for(reader.stdout.readline(), 180)).decode()
             assert re.match(r"\d{4}-\d\d-\d\dT\S+Z \S+ \S+\n", line)
         await shell.run(audit_block())
+        await shell.run(the_block("1 day ago"))
         await nothing_to_send_again(shell)
         await the_statistics(shell)
         # Of the consumers, only the port of the archive differs from that in the docs.
@@ -305,5 +306,5 @@ def archive_block() -> str:
 
 def audit_block() -> str:
     """Return the block that audits without a ledger."""
-    (block,) = [b for b in blocks("sh") if b.startswith("hookline audit")]
+    (block,) = [b for b in blocks("sh") if b.startswith("hookline audit") and "--stats" in b]
     return block

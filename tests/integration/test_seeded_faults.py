@@ -7,6 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
 import psycopg
@@ -31,7 +32,8 @@ from consumers.webhook.retry_topic import retry_topic
 from consumers.webhook.retry_topic_setup import ensure_topic
 from ops.audit import bucket_file
 from ops.audit.audit import audit
-from ops.audit.report import Report
+from ops.audit.report import COUNTS, Report
+from ops.audit.since import Since
 from ops.audit.sources import Sources, WebhookSource
 from ops.audit.spool_ends import SpoolEnds
 from ops.demo.embedded import child
@@ -42,6 +44,8 @@ from schemas.setting import Secret
 from schemas.topics import CALLBACKS, DEAD_LETTERS
 
 SEEDS = 1000
+# The counts are not audited with --since.
+SINKS_SINCE = [sink for sink in SINKS if sink != COUNTS]
 RECORDS_PER_BATCH = 500
 # What leaves a callback out of, or puts it twice into, the batches of one consumer.
 LEFT_OUT = {
@@ -220,13 +224,33 @@ async def statistics(valkey_url: str) -> AsyncIterator[str]:
         yield f"http://127.0.0.1:{port}"
 
 
-async def audited(sources: Sources, seeds: list[Seeded]) -> Report:
-    """Return the report of one audit of everything."""
+async def audited(sources: Sources, seeds: list[Seeded], since: Since | None = None) -> Report:
+    """Return the report of one audit of everything, or of the callbacks since a time."""
 
     async def ends() -> SpoolEnds:
-        return SpoolEnds(by_spool={seed.origin: {seed.origin: CALLBACKS_EACH} for seed in seeds})
+        return SpoolEnds(
+            by_spool={seed.origin: {seed.origin: CALLBACKS_EACH} for seed in seeds},
+            since=since,
+            first_sequences={seed.origin: seed.first_sequence for seed in seeds} if since else {},
+        )
 
     return await audit(ends, sources, ledger=[], wait_s=0, progress=lambda _: None)
+
+
+def assert_named_exactly(
+    report: Report,
+    seeds: list[Seeded],
+    sinks: Iterable[str],
+    expected: Callable[[Seeded, str], dict[str, list[int]]],
+) -> None:
+    """Assert that a report names the faults of all seeds, and nothing else."""
+    by_origin = {each.origin: each for each in report.origins}
+    assert by_origin.keys() == {seed.origin for seed in seeds}
+    for seed in seeds:
+        named_faults = {sink: named(by_origin[seed.origin].sinks[sink]) for sink in sinks}
+        assert named_faults == {sink: expected(seed, sink) for sink in sinks}, seed
+    assert (report.different, report.foreign, report.names_in_doubt) == (0, 0, [])
+    assert not report.proven
 
 
 @pytest.fixture
@@ -244,7 +268,8 @@ async def test_each_of_a_thousand_faults_is_named_exactly(
     tmp_path: Path,
     say: Callable[[str], None],
 ) -> None:
-    """The origin, the place, the sequence and the kind, and nothing else."""
+    """The origin, the place, the sequence and the kind, and nothing else; also with --since."""
+    begun_at = datetime.now(UTC)
     seeds = seeded(SEEDS)
     written = await fill_topics(empty_kafka.address, seeds)
     archive, log = tmp_path / "archive", tmp_path / "received"
@@ -262,12 +287,9 @@ async def test_each_of_a_thousand_faults_is_named_exactly(
             webhooks=(WebhookSource(name=TARGET, callback_filter=CallbackFilter(), logs=(log,)),),
         )
         report = await audited(sources, seeds)
-    by_origin = {each.origin: each for each in report.origins}
-    assert by_origin.keys() == {seed.origin for seed in seeds}
-    for seed in seeds:
-        named_faults = {sink: named(by_origin[seed.origin].sinks[sink]) for sink in SINKS}
-        assert named_faults == {sink: seed.expected(sink) for sink in SINKS}, seed
-    assert (report.different, report.foreign, report.names_in_doubt) == (0, 0, [])
-    assert not report.proven
+        later = await audited(sources, seeds, Since.the_hour_of(begun_at))
+    assert_named_exactly(report, seeds, SINKS, Seeded.expected)
+    assert_named_exactly(later, seeds, SINKS_SINCE, Seeded.expected_since)
+    assert later.not_audited == [COUNTS]
     by_kind = Counter(seed.kind for seed in seeds)
     say(f"{SEEDS} faults named: {', '.join(f'{n} {kind}' for kind, n in by_kind.items())}")

@@ -43,11 +43,16 @@ FAULTS: dict[str, dict[str, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Seeded:
-    """An origin and its fault: what happened to the callback with `sequence`."""
+    """
+    An origin and its fault: what happened to the callback with `sequence`.
+
+    `first_sequence` is the first one of an audit with --since, CALLBACKS_EACH + 1 if there is none.
+    """
 
     origin: str
     kind: str
     sequence: int
+    first_sequence: int
 
     def record(self, sequence: int) -> OutgoingRecord:
         """Return the record of the callback with `sequence`, with its place."""
@@ -68,13 +73,25 @@ class Seeded:
             faults[fault] = [self.sequence]
         return faults
 
+    def expected_since(self, sink: str) -> dict[str, list[int]]:
+        """Return the same for an audit with --since: nothing of a callback before."""
+        return {
+            fault: [sequence for sequence in sequences if sequence >= self.first_sequence]
+            for fault, sequences in self.expected(sink).items()
+        }
+
 
 def seeded(seeds: int) -> list[Seeded]:
     """Return an origin for each seed; every kind of fault is there, if there are enough seeds."""
     kinds = list(FAULTS)
     chance = random.Random(0)  # noqa: S311 - no secret
     return [
-        Seeded(f"{seed:016x}", kinds[seed % len(kinds)], chance.randint(1, CALLBACKS_EACH))
+        Seeded(
+            f"{seed:016x}",
+            kinds[seed % len(kinds)],
+            chance.randint(1, CALLBACKS_EACH),
+            chance.randint(1, CALLBACKS_EACH + 1),
+        )
         for seed in range(1, seeds + 1)
     ]
 
