@@ -22,6 +22,7 @@ from ops.topic_plan import ExistingTopic, WantedTopic
 from schemas.clients import started
 from schemas.kafka_access import KafkaAccess
 from schemas.kafka_denials import check_denial
+from schemas.kafka_names import KafkaName
 from schemas.kafka_outage import NotAuthorized, outage_text
 from schemas.topics import TOPICS
 
@@ -109,14 +110,14 @@ async def _apply(
         known = await _known(admin) if mode.is_dry_run else set()
         existing = []
         for each in wanted:
-            name, partitions = each.topic.name, each.new_partitions
+            name, partitions = kafka.topic(each.topic.name), each.new_partitions
             if mode.is_dry_run and name not in known:
                 lines.append(f"{name}: would be created with {partitions} partitions")
-            elif mode.is_dry_run or not await _create(admin, each, replicas):
+            elif mode.is_dry_run or not await _create(admin, name, each, replicas):
                 if each.is_of_others:
                     lines.append(f"{name}: exists; it is another team's, and stays as it is")
                 else:
-                    existing.append(await _existing(admin, each))
+                    existing.append(await _existing(admin, name, each))
             else:
                 lines.append(f"{name}: created with {partitions} partitions")
         changes_nothing = mode.is_dry_run or mode.creates_only
@@ -153,12 +154,12 @@ async def _known(admin: AIOKafkaAdminClient) -> set[str]:
     return {topic["topic"] for topic in await admin.describe_topics()}
 
 
-async def _create(admin: AIOKafkaAdminClient, wanted: WantedTopic, replicas: int) -> bool:
+async def _create(
+    admin: AIOKafkaAdminClient, name: KafkaName, wanted: WantedTopic, replicas: int
+) -> bool:
     """Create a topic, and return True; return False if it exists."""
     # Create before describing: a broker may create a described topic, with one partition.
-    new = NewTopic(
-        wanted.topic.name, wanted.new_partitions, replicas, topic_configs=wanted.new_configs()
-    )
+    new = NewTopic(name, wanted.new_partitions, replicas, topic_configs=wanted.new_configs())
     response = await admin.create_topics([new])
     if already_there(response):
         return False
@@ -166,8 +167,9 @@ async def _create(admin: AIOKafkaAdminClient, wanted: WantedTopic, replicas: int
     return True
 
 
-async def _existing(admin: AIOKafkaAdminClient, wanted: WantedTopic) -> ExistingTopic:
-    name = wanted.topic.name
+async def _existing(
+    admin: AIOKafkaAdminClient, name: KafkaName, wanted: WantedTopic
+) -> ExistingTopic:
     (description,) = await admin.describe_topics([name])
     check_denial(description["error_code"], name)
     if description["error_code"]:
@@ -183,6 +185,7 @@ async def _existing(admin: AIOKafkaAdminClient, wanted: WantedTopic) -> Existing
         for entry in resource["config_entries"]
     ]
     return ExistingTopic(
+        name=name,
         wanted=wanted,
         partitions=len(description["partitions"]),
         configs={entry["config_names"]: entry["config_value"] for entry in entries},

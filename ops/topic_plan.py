@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+from schemas.kafka_names import KafkaName
 from schemas.topics import Topic
 
 DAY_MS = 24 * 3600 * 1000
@@ -96,15 +97,11 @@ def _value(name: str, value: str | None) -> str:
 class ExistingTopic:
     """A topic in the cluster: `configs` are in force, `own_configs` were set on the topic."""
 
+    name: KafkaName
     wanted: WantedTopic
     partitions: int
     configs: Mapping[str, str]
     own_configs: Mapping[str, str]
-
-    @property
-    def name(self) -> str:
-        """The name of the topic."""
-        return self.wanted.topic.name
 
     @property
     def changes(self) -> dict[str, str]:

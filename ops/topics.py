@@ -77,7 +77,7 @@ def _apply(
         raise click.UsageError("--allow-delete needs --acls, and excludes --create-only")
     # Read the file first: a fault in it must not leave half of the work done.
     table = None if acls_file is None else read_table(acls_file)
-    acls = None if table is None else table.entries()
+    acls = None if table is None else table.entries(kafka)
     if allow_delete and not acls:
         raise UnusableTable(
             f"{acls_file} names no principal, so --allow-delete would remove every ACL that was"

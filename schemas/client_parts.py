@@ -18,6 +18,8 @@ from aiokafka.conn import AIOKafkaConnection
 from aiokafka.errors import NoError, ProducerClosed, UnknownMemberIdError, for_code
 from aiokafka.protocol.group import LeaveGroupRequest
 
+from schemas.kafka_names import KafkaName
+
 log = logging.getLogger(__name__)
 
 Client = AIOKafkaConsumer | AIOKafkaProducer | AIOKafkaAdminClient | AIOKafkaClient
@@ -121,7 +123,7 @@ def member_id(consumer: AIOKafkaConsumer) -> str:
     return str(coordinator.member_id)
 
 
-async def leave_group(consumer: AIOKafkaConsumer, group: str, member: str) -> None:
+async def leave_group(consumer: AIOKafkaConsumer, group: KafkaName, member: str) -> None:
     """
     Remove `member` from `group`, as that member itself would.
 

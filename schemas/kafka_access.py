@@ -1,5 +1,5 @@
 """
-How every client of ours reaches Kafka: the addresses, the security, and the client id.
+How every client of ours reaches Kafka: the addresses, the security, the client id, and the names.
 
 A new client reads the files of the user, the password and the certificates, so they are rotated
 without a restart. While one of them cannot be used, for example because another program is writing
@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from schemas.kafka_files import UnusableAccess
+from schemas.kafka_names import KafkaName
 from schemas.kafka_security import KAFKA_PREFIX, KafkaSecurity
 from schemas.settings import read_settings
 
@@ -39,6 +40,29 @@ class KafkaAccess:
     def named(self, service: str) -> "KafkaAccess":
         """Return the same access for `service`, whose clients are `hookline-SERVICE`."""
         return replace(self, client_id=f"hookline-{service}")
+
+    @property
+    def prefix(self) -> str:
+        """The text with which all names of this pipeline begin in Kafka, "" for none."""
+        return self.security.prefix
+
+    def topic(self, name: str) -> KafkaName:
+        """Return the topic `name` as the cluster knows it."""
+        return KafkaName(self.prefix + name)
+
+    def group(self, name: str) -> KafkaName:
+        """Return the consumer group `name` as the cluster knows it."""
+        return KafkaName(self.prefix + name)
+
+    def transactional_id(self, name: str) -> KafkaName:
+        """Return the transactional id `name` as the cluster knows it."""
+        return KafkaName(self.prefix + name)
+
+    def bare(self, name: str) -> str:
+        """Return the name without the prefix; `name` is one of this pipeline's in Kafka."""
+        if not name.startswith(self.prefix):
+            raise ValueError(f"{name} is not a name of the pipeline {self.prefix}")
+        return name[len(self.prefix) :]
 
     def options(self, client_id: str | None = None) -> dict[str, Any]:
         """
@@ -85,7 +109,7 @@ def _current_or_last(security: KafkaSecurity) -> dict[str, Any]:
 
 def kafka_access(bootstrap_servers: str, env: Mapping[str, str]) -> KafkaAccess:
     """
-    Return the access to the brokers with the security that HOOKLINE_KAFKA_* in `env` demand.
+    Return the access to the brokers with the security and the prefix of HOOKLINE_KAFKA_* in `env`.
 
     Raises:
         SettingsFaults: with everything that is wrong, not only the first.

@@ -1,4 +1,4 @@
-"""HOOKLINE_KAFKA_*: TLS and SASL of the clients of Kafka."""
+"""HOOKLINE_KAFKA_*: TLS and SASL of the clients of Kafka, and the prefix of the names there."""
 
 import ssl
 import stat
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from schemas.kafka_files import UnusableAccess, read_credential, tls_context
+from schemas.kafka_names import PREFIX_FORM, is_prefix
 from schemas.setting import Format, Secret
 from schemas.settings import Settings
 from schemas.token_command import is_command, token_provider
@@ -18,8 +19,19 @@ _USES_NO_TLS = "uses no TLS; set it to SSL or SASL_SSL"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KafkaSecurity(Settings):
-    """HOOKLINE_KAFKA_*: TLS and authentication of every client of Kafka, also of the commands."""
+    """
+    HOOKLINE_KAFKA_*: every client of Kafka, also of the commands.
 
+    They are the prefix of the names, TLS, and authentication.
+    """
+
+    prefix: Annotated[
+        str,
+        Format(PREFIX_FORM, is_prefix),
+        "Text that every topic, consumer group and transactional id in Kafka begins with, so that "
+        "several pipelines share one cluster. Give all processes and commands of a pipeline the "
+        "same. It cannot be changed later: see docs/kafka.md.",
+    ] = ""
     security_protocol: Annotated[
         Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"],
         "How clients speak to the brokers: `SSL` is TLS, `SASL_…` authenticates the client.",

@@ -22,26 +22,27 @@ from aiokafka.client import AIOKafkaClient, ConnectionGroup, CoordinationType
 from aiokafka.errors import KafkaError, LeaderNotAvailableError, for_code
 
 from schemas.clients import kafka_failures
+from schemas.kafka_names import KafkaName
 from schemas.topic_metadata import TopicMetadata, topics_in
 from schemas.transaction_state import transaction_state
 
 POLL_INTERVAL_S = 0.01
 # The first has the offsets that a transaction commits. A change of the second's leaders is a change
 # of coordinators. Who may not read them relies on the epochs of the other topics.
-_INTERNAL_TOPICS = ("__consumer_offsets", "__transaction_state")
+_INTERNAL_TOPICS = KafkaName("__consumer_offsets"), KafkaName("__transaction_state")
 
 
 class MarkerCheck:
     """The leaders that one producer's transactions began with; a change of them is an error."""
 
-    def __init__(self, topics: Iterable[str]) -> None:
+    def __init__(self, topics: Iterable[KafkaName]) -> None:
         self._topics = tuple(topics)
-        self._transactional_id = ""
+        self._transactional_id = KafkaName("")
         self._coordinator = -1
         # The coordinator's last answer that agrees with the first.
         self._known = b""
 
-    async def begin(self, client: AIOKafkaClient, transactional_id: str) -> None:
+    async def begin(self, client: AIOKafkaClient, transactional_id: KafkaName) -> None:
         """
         Note the leaders of all partitions, before the first transaction of a producer ends.
 

@@ -14,6 +14,7 @@ from aiokafka.client import AIOKafkaClient
 from aiokafka.conn import CloseReason
 from aiokafka.errors import KafkaError, NodeNotReadyError, UnknownTopicOrPartitionError, for_code
 
+from schemas.kafka_names import KafkaName
 from schemas.topic_metadata import NO_ID, TopicMetadata, topics_in
 
 # A connection of its own to each broker: on the connection for fetches, an answer would wait.
@@ -34,7 +35,7 @@ class TopicOnBroker(NamedTuple):
     connection: object
 
 
-async def describe_topic(client: AIOKafkaClient, node_id: int, topic: str) -> TopicOnBroker:
+async def describe_topic(client: AIOKafkaClient, node_id: int, topic: KafkaName) -> TopicOnBroker:
     """
     Ask the broker `node_id` for `topic`.
 
@@ -66,7 +67,7 @@ async def describe_topic(client: AIOKafkaClient, node_id: int, topic: str) -> To
     return TopicOnBroker(None if answered_topic.topic_id == NO_ID else text, epochs, connection)
 
 
-async def topic_id_of(client: AIOKafkaConsumer, topic: str) -> str | None:
+async def topic_id_of(client: AIOKafkaConsumer, topic: KafkaName) -> str | None:
     """
     Return Kafka's id of a topic, None if Kafka has no ids.
 

@@ -19,6 +19,8 @@ from aiokafka.protocol.types import (
     TaggedFields,
 )
 
+from schemas.kafka_names import KafkaName
+
 NO_ID = bytes(16)
 
 
@@ -116,7 +118,7 @@ class TopicMetadata(Request[_MetadataRequest]):
 
     API_KEY = 3
 
-    def __init__(self, *topics: str) -> None:
+    def __init__(self, *topics: KafkaName) -> None:
         self._topics = topics
 
     def build(self, request_struct_class: type[_MetadataRequest]) -> _MetadataRequest:

@@ -23,6 +23,7 @@ from aiokafka.protocol.types import (
 
 from schemas.clients import kafka_failures, started
 from schemas.kafka_access import KafkaAccess
+from schemas.kafka_names import KafkaName
 
 REQUEST_TIMEOUT_S = 30.0
 # A transaction that is under way counts as aborted: the start of the next producer aborts it.
@@ -57,8 +58,9 @@ async def last_transaction_outcome(kafka: KafkaAccess, transactional_id: str) ->
     client = AIOKafkaClient(**kafka.options())
     async with started(client, REQUEST_TIMEOUT_S, kafka), asyncio.timeout(REQUEST_TIMEOUT_S):
         with kafka_failures():
-            coordinator = await _coordinator(client, transactional_id)
-            state = await transaction_state(client, coordinator, transactional_id)
+            in_kafka = kafka.transactional_id(transactional_id)
+            coordinator = await _coordinator(client, in_kafka)
+            state = await transaction_state(client, coordinator, in_kafka)
     if state in _ABORTED_STATES:
         return TransactionOutcome.ABORTED
     if state in _COMMITTED_STATES:
@@ -66,7 +68,7 @@ async def last_transaction_outcome(kafka: KafkaAccess, transactional_id: str) ->
     return TransactionOutcome.FORGOTTEN
 
 
-async def _coordinator(client: AIOKafkaClient, transactional_id: str) -> int:
+async def _coordinator(client: AIOKafkaClient, transactional_id: KafkaName) -> int:
     try:
         coordinator: int = await client.coordinator_lookup(
             CoordinationType.TRANSACTION, transactional_id
@@ -77,7 +79,9 @@ async def _coordinator(client: AIOKafkaClient, transactional_id: str) -> int:
     return coordinator
 
 
-async def transaction_state(client: AIOKafkaClient, coordinator: int, transactional_id: str) -> str:
+async def transaction_state(
+    client: AIOKafkaClient, coordinator: int, transactional_id: KafkaName
+) -> str:
     """
     Return the state of the last transaction, in Kafka's words; "" if there was none.
 
@@ -138,7 +142,7 @@ class _DescribeV0(RequestStruct):
 class _Describe(Request[_DescribeV0]):
     API_KEY = 65
 
-    def __init__(self, transactional_id: str) -> None:
+    def __init__(self, transactional_id: KafkaName) -> None:
         self._transactional_id = transactional_id
 
     def build(self, request_struct_class: type[_DescribeV0]) -> _DescribeV0:

@@ -16,8 +16,11 @@ class BatchQueue:
     time.
     """
 
-    def __init__(self, partition: Partition, limits: Limits) -> None:
+    def __init__(
+        self, partition: Partition, limits: Limits, name_in_kafka: str | None = None
+    ) -> None:
         self._partition = partition
+        self._name_in_kafka = name_in_kafka or str(partition)
         self._limits = limits
         self._is_begun = False
         # The sink's position, at which the first batch begins.
@@ -123,7 +126,7 @@ class BatchQueue:
         if last is None or (not records and next_fetch_offset <= last[0]):
             return  # the last record has not been fetched yet
         check_last_record(
-            self._partition,
+            self._name_in_kafka,
             last,
             records,
             next_offset=next_offset,

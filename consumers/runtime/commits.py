@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 
-from consumers.runtime.batch import Partition
 from schemas.client_parts import mark_retrieved
 from schemas.clients import kafka_failures
 
@@ -31,9 +30,9 @@ class Commits:
         # The time at which commits began to fail, None if they succeed.
         self._failing_since: float | None = None
 
-    def note(self, partition: Partition, next_offset: int) -> None:
+    def note(self, partition: TopicPartition, next_offset: int) -> None:
         """Commit `next_offset` soon."""
-        self._offsets_to_commit[TopicPartition(*partition)] = next_offset
+        self._offsets_to_commit[partition] = next_offset
         self._has_offsets.set()
 
     def forget(self) -> None:

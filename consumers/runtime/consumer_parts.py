@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from consumers.runtime.batch import Limits
+from consumers.runtime.batch import Limits, Partition
 from consumers.runtime.brake import Brake
 from consumers.runtime.dead_letters import DeadLetters
 from consumers.runtime.handler import Handler
@@ -14,7 +14,8 @@ class ConsumerParts:
     """
     The handler, the limits and the shared objects of one consumer, for its partitions' workers.
 
-    `rebuild`: an empty sink may begin although the group has committed an offset.
+    `rebuild`: an empty sink may begin although the group has committed an offset. `kafka_prefix`:
+    the names in Kafka begin with it.
     """
 
     name: str
@@ -24,3 +25,8 @@ class ConsumerParts:
     brake: Brake
     rebuild: bool
     clock: Callable[[], float]
+    kafka_prefix: str = ""
+
+    def name_in_kafka(self, partition: Partition) -> str:
+        """Return the partition's name as the cluster knows it, for texts."""
+        return f"{self.kafka_prefix}{partition}"

@@ -1,19 +1,23 @@
-"""Check that the topic in Kafka continues a sink's position; stop the consumer if not. No I/O."""
+"""
+Check that the topic in Kafka continues a sink's position; stop the consumer if not. No I/O.
+
+The partitions are as the cluster names them.
+"""
 
 from collections.abc import Sequence
 
-from consumers.runtime.batch import Partition, Position, Record
+from consumers.runtime.batch import Position, Record
 from consumers.runtime.handler import Stopped
 from consumers.runtime.pending_batch import ORIGIN_CHARACTERS_MAX, offset_and_place
 
 _NEW_SINK = (
-    "Nothing was written. Is HOOKLINE_BOOTSTRAP_SERVERS or the sink's address wrong? Then correct "
-    "it. To continue with the current topic, begin in a new sink, once with CONSUMER_REBUILD=true; "
-    "see 'A consumer stops' in docs/runbook.md."
+    "Nothing was written. Is HOOKLINE_BOOTSTRAP_SERVERS, HOOKLINE_KAFKA_PREFIX or the sink's "
+    "address wrong? Then correct it. To continue with the current topic, begin in a new sink, once "
+    "with CONSUMER_REBUILD=true; see 'A consumer stops' in docs/runbook.md."
 )
 
 
-def check_not_emptied(name: str, partition: Partition, committed: int | None) -> None:
+def check_not_emptied(name: str, partition: str, committed: int | None) -> None:
     """
     Check that a sink without a position never had one; `committed` is the group's offset.
 
@@ -28,7 +32,7 @@ def check_not_emptied(name: str, partition: Partition, committed: int | None) ->
         )
 
 
-def check_topic(name: str, partition: Partition, position: Position, topic_id: str | None) -> None:
+def check_topic(name: str, partition: str, position: Position, topic_id: str | None) -> None:
     """
     Check that the position is of the topic that has this name now.
 
@@ -44,7 +48,7 @@ def check_topic(name: str, partition: Partition, position: Position, topic_id: s
 
 
 def check_offsets(
-    name: str, partition: Partition, position: Position, *, log_start: int, end_offset: int
+    name: str, partition: str, position: Position, *, log_start: int, end_offset: int
 ) -> None:
     """
     Check that the position is between the topic's first and last offset.
@@ -71,7 +75,7 @@ def check_offsets(
 
 
 def check_last_record(
-    partition: Partition,
+    partition: str,
     last: tuple[int, str, int],
     records: Sequence[Record],
     *,

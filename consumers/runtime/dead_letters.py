@@ -88,7 +88,7 @@ class KafkaDeadLetters:
         topic: str = DEAD_LETTERS.name,
     ) -> None:
         self._kafka = kafka
-        self._topic = topic
+        self._topic = kafka.topic(topic)
         self._record_bytes_max = record_bytes_max
         self._group = group
 
@@ -126,9 +126,9 @@ class KafkaDeadLetters:
         except MessageSizeTooLargeError as error:
             raise Stopped(
                 f"{self._topic} takes no record as large as the one at offset "
-                f"{record.offset} of {partition}. Run `hookline topics apply` with the "
-                "HOOKLINE_BODY_BYTES_MAX of the ingress (of a topic of your own, raise "
-                "max.message.bytes), then start the process again."
+                f"{record.offset} of {self._kafka.topic(str(partition))}. Run `hookline topics "
+                "apply` with the HOOKLINE_BODY_BYTES_MAX of the ingress (of a topic of your own, "
+                "raise max.message.bytes), then start the process again."
             ) from error
         except TimeoutError as error:
             raise KafkaUnavailable(

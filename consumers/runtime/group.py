@@ -12,10 +12,12 @@ from consumers.runtime.batch import Partition
 from consumers.runtime.fetched_records import decode_as_records
 from consumers.runtime.kafka_availability import KafkaAvailability
 from consumers.runtime.kafka_source import KafkaSource
+from consumers.runtime.names import from_kafka
 from consumers.runtime.source import CALL_TIMEOUT_S, Source
 from schemas.client_parts import leave_group, member_id
 from schemas.clients import kafka_failures, started
 from schemas.kafka_access import KafkaAccess
+from schemas.kafka_names import KafkaName
 
 # The size of a fetch of one partition. Larger fetches are slower: their records do not stay in the
 # processor's caches.
@@ -61,7 +63,7 @@ async def join_group(
     # are larger and slower than these.
     client = AIOKafkaConsumer(
         **kafka.options(),
-        group_id=group,
+        group_id=kafka.group(group),
         isolation_level="read_committed",
         auto_offset_reset="none",
         enable_auto_commit=False,
@@ -70,20 +72,21 @@ async def join_group(
         metadata_max_age_ms=METADATA_MAX_AGE_MS,
         max_partition_fetch_bytes=FETCH_BYTES,
     )
-    source = KafkaSource(client, kafka_availability)
+    source = KafkaSource(client, kafka, kafka_availability)
     members = set[str]() if former_members is None else former_members
     try:
         async with started(client, CALL_TIMEOUT_S, kafka):
             decode_as_records(client)
-            await _remove_members(client, group, members)
-            client.subscribe([topic], listener=_Listener(client, source, owner, members))
+            await _remove_members(client, kafka.group(group), members)
+            listener = _Listener(client, kafka, source, owner, members)
+            client.subscribe([kafka.topic(topic)], listener=listener)
             async with source.background_tasks():
                 yield source
     finally:
         source.raise_bug()
 
 
-async def _remove_members(client: AIOKafkaConsumer, group: str, members: set[str]) -> None:
+async def _remove_members(client: AIOKafkaConsumer, group: KafkaName, members: set[str]) -> None:
     # If this fails, the coordinator removes the members after SESSION_TIMEOUT_MS.
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(LEAVE_TIMEOUT_S):
@@ -105,11 +108,13 @@ class _Listener(ConsumerRebalanceListener):
     def __init__(
         self,
         client: AIOKafkaConsumer,
+        kafka: KafkaAccess,
         source: KafkaSource,
         owner: PartitionOwner,
         members: set[str],
     ) -> None:
         self._client = client
+        self._kafka = kafka
         self._source = source
         self._owner = owner
         self._members = members
@@ -122,7 +127,8 @@ class _Listener(ConsumerRebalanceListener):
                 self._client.seek(tp, 0)
             self._source.note_joined()
             self._members.add(member_id(self._client))
-            self._owner.assign(self._source, [Partition(*tp) for tp in sorted(assigned)])
+            partitions = [from_kafka(self._kafka, tp) for tp in sorted(assigned)]
+            self._owner.assign(self._source, partitions)
 
     async def on_partitions_revoked(self, _revoked: object) -> None:
         with self._source.noting_bug():

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import IllegalStateError, KafkaError, OffsetOutOfRangeError
@@ -11,6 +12,7 @@ from aiokafka.errors import IllegalStateError, KafkaError, OffsetOutOfRangeError
 from consumers.runtime.batch import Partition, Record
 from consumers.runtime.commits import Commits
 from consumers.runtime.kafka_availability import KafkaAvailability
+from consumers.runtime.names import from_kafka, in_kafka
 from consumers.runtime.partition_ends import PartitionEnds
 from consumers.runtime.partition_identities import PartitionIdentities
 from consumers.runtime.source import (
@@ -22,6 +24,7 @@ from consumers.runtime.source import (
 )
 from schemas.client_parts import ended_task
 from schemas.clients import kafka_failures
+from schemas.kafka_access import KafkaAccess
 
 # The records of a fetch, of all partitions together. More would not stay in the processor's caches.
 FETCH_RECORDS = 1024
@@ -39,9 +42,14 @@ class KafkaSource:
     """Partitions are assigned paused, so that no record is fetched before `seek`."""
 
     def __init__(
-        self, client: AIOKafkaConsumer, kafka_availability: KafkaAvailability | None = None
+        self,
+        client: AIOKafkaConsumer,
+        kafka: KafkaAccess,
+        kafka_availability: KafkaAvailability | None = None,
     ) -> None:
         self._client = client
+        self._in_kafka = partial(in_kafka, kafka)
+        self._bare = partial(from_kafka, kafka)
         self._commits = Commits(client)
         self._ends = PartitionEnds(client, kafka_availability or KafkaAvailability("the consumer"))
         self._identities = PartitionIdentities(client)
@@ -106,9 +114,7 @@ class KafkaSource:
         """
         now = time.monotonic()
         self._check_client(now)
-        topic_partitions = [TopicPartition(*partition) for partition in partitions] or [
-            _NO_PARTITION
-        ]
+        topic_partitions = [*map(self._in_kafka, partitions)] or [_NO_PARTITION]
         are_all_fetched = len(partitions) == len(self._client.assignment())
         fetched: Mapping[TopicPartition, Sequence[Record]] | None
         try:
@@ -135,7 +141,7 @@ class KafkaSource:
         self._fetched_at = now
         next_offsets = await self._fetch_offsets(topic_partitions)
         return {
-            Partition(*tp): FetchedRecords(fetched.get(tp, ()), next_fetch_offset)
+            self._bare(tp): FetchedRecords(fetched.get(tp, ()), next_fetch_offset)
             for tp, next_fetch_offset in next_offsets.items()
         }
 
@@ -160,7 +166,7 @@ class KafkaSource:
         # After a `seek`, the client may report the offset before it once more.
         current = await self._fetch_offsets(offsets)
         refused = {
-            Partition(*tp): offset for tp, offset in offsets.items() if current.get(tp) == offset
+            self._bare(tp): offset for tp, offset in offsets.items() if current.get(tp) == offset
         }
         if refused:
             raise OutOfRange(refused) from error
@@ -183,12 +189,12 @@ class KafkaSource:
     def seek(self, partition: Partition, next_offset: int) -> None:
         """Fetch from `next_offset` on; ignore a partition that was just revoked."""
         with contextlib.suppress(IllegalStateError):
-            self._client.seek(TopicPartition(*partition), next_offset)
-            self._client.resume(TopicPartition(*partition))
+            self._client.seek(self._in_kafka(partition), next_offset)
+            self._client.resume(self._in_kafka(partition))
 
     def cached_end_offset(self, partition: Partition) -> int | None:
         """Return the last stable offset, as of some seconds ago, None if it is unknown."""
-        return self._ends.cached_end_offset(partition)
+        return self._ends.cached_end_offset(self._in_kafka(partition))
 
     async def committed(self, partition: Partition) -> int | None:
         """
@@ -198,7 +204,7 @@ class KafkaSource:
             KafkaUnavailable: Kafka does not answer.
         """
         async with _kafka_call("the committed offset"):
-            offset: int | None = await self._client.committed(TopicPartition(*partition))
+            offset: int | None = await self._client.committed(self._in_kafka(partition))
             return offset
 
     async def log_start(self, partition: Partition) -> int:
@@ -208,7 +214,7 @@ class KafkaSource:
         Raises:
             KafkaUnavailable: Kafka does not answer.
         """
-        tp = TopicPartition(*partition)
+        tp = self._in_kafka(partition)
         async with _kafka_call("the first offset"):
             starts: Mapping[TopicPartition, int] = await self._client.beginning_offsets([tp])
             return starts[tp]
@@ -220,18 +226,18 @@ class KafkaSource:
         Raises:
             KafkaUnavailable: Kafka does not answer.
         """
-        tp = TopicPartition(*partition)
+        tp = self._in_kafka(partition)
         async with _kafka_call("the last offset"):
             ends: Mapping[TopicPartition, int] = await self._client.end_offsets([tp])
             return ends[tp]
 
     async def log_identity(self, partition: Partition, *, since: float) -> LogIdentity:
         """Return the identity as `PartitionIdentities` does."""
-        return await self._identities.log_identity(partition, since=since)
+        return await self._identities.log_identity(self._in_kafka(partition), since=since)
 
     def commit(self, partition: Partition, next_offset: int) -> None:
         """Commit `next_offset` soon, in the background."""
-        self._commits.note(partition, next_offset)
+        self._commits.note(self._in_kafka(partition), next_offset)
 
 
 @contextlib.asynccontextmanager

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError, TopicAuthorizationFailedError
 
-from consumers.runtime.batch import Partition
 from consumers.runtime.kafka_availability import KafkaAvailability
 from consumers.runtime.outage_cause import OutageCause
 from consumers.runtime.source import CALL_TIMEOUT_S
@@ -32,9 +31,9 @@ class PartitionEnds:
         # Whether the client is a member of its group.
         self.is_member = False
 
-    def cached_end_offset(self, partition: Partition) -> int | None:
+    def cached_end_offset(self, partition: TopicPartition) -> int | None:
         """Return the last stable offset by Kafka's last answer, None before the first one."""
-        return self._ends.get(TopicPartition(*partition))
+        return self._ends.get(partition)
 
     async def run(self) -> None:
         """Ask until cancelled."""

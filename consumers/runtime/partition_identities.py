@@ -8,10 +8,10 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaError
 
-from consumers.runtime.batch import Partition
 from consumers.runtime.source import CALL_TIMEOUT_S, KafkaUnavailable, LogIdentity
 from schemas.client_parts import mark_retrieved
 from schemas.clients import kafka_failures
+from schemas.kafka_names import KafkaName
 from schemas.topic_ids import TopicOnBroker, describe_topic
 
 
@@ -28,7 +28,7 @@ class PartitionIdentities:
         """The requests, which have to be cancelled before the client ends."""
         return [request for _, request in self._requests.values()]
 
-    async def log_identity(self, partition: Partition, *, since: float) -> LogIdentity:
+    async def log_identity(self, partition: TopicPartition, *, since: float) -> LogIdentity:
         """
         Return the identity that the partition's leader reported at `since` or later.
 
@@ -36,14 +36,15 @@ class PartitionIdentities:
             KafkaUnavailable: Kafka does not answer, or has no such topic now.
         """
         client = self._client._client  # noqa: SLF001
-        leader = client.cluster.leader_for_partition(TopicPartition(*partition))
+        topic = KafkaName(partition.topic)
+        leader = client.cluster.leader_for_partition(partition)
         if leader is None or leader < 0:
-            raise KafkaUnavailable(f"Kafka reports no leader of {partition}")
-        requested_at, request = self._requests.get((leader, partition.topic), (-1.0, None))
+            raise KafkaUnavailable(f"Kafka reports no leader of {topic}/{partition.partition}")
+        requested_at, request = self._requests.get((leader, topic), (-1.0, None))
         if request is None or requested_at < since or _has_failed(request):
-            request = asyncio.create_task(_ask(client, leader, partition.topic))
+            request = asyncio.create_task(_ask(client, leader, topic))
             request.add_done_callback(mark_retrieved)  # its callers may have been cancelled
-            self._requests[leader, partition.topic] = time.monotonic(), request
+            self._requests[leader, topic] = time.monotonic(), request
         await asyncio.wait((request,))
         if request.cancelled():
             raise KafkaUnavailable("the Kafka client is shutting down")
@@ -52,15 +53,15 @@ class PartitionIdentities:
                 topic_on_broker = request.result()
         except (KafkaError, TimeoutError) as error:
             raise KafkaUnavailable(
-                f"Kafka did not return the id of topic {partition.topic}: {error!r}"
+                f"Kafka did not return the id of topic {topic}: {error!r}"
             ) from error
         return LogIdentity(
             topic_on_broker.topic_id,
-            (leader, topic_on_broker.epochs.get(partition.number), topic_on_broker.connection),
+            (leader, topic_on_broker.epochs.get(partition.partition), topic_on_broker.connection),
         )
 
 
-async def _ask(client: AIOKafkaClient, node_id: int, topic: str) -> TopicOnBroker:
+async def _ask(client: AIOKafkaClient, node_id: int, topic: KafkaName) -> TopicOnBroker:
     async with asyncio.timeout(CALL_TIMEOUT_S):
         return await describe_topic(client, node_id, topic)
 

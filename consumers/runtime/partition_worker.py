@@ -45,7 +45,7 @@ class PartitionWorker:
 
     def __init__(self, partition: Partition, source: Source, parts: ConsumerParts) -> None:
         self.partition = partition
-        self.queue = BatchQueue(partition, parts.limits)
+        self.queue = BatchQueue(partition, parts.limits, parts.name_in_kafka(partition))
         self._parts = parts
         handler = parts.handler
         self._packing_handler = handler if isinstance(handler, PackingHandler) else None
@@ -130,7 +130,8 @@ class PartitionWorker:
                 await self._deliver()
             except PositionUncertain as reason:
                 name = self._parts.name
-                log.info("%s finds its position in %s again: %s", name, self.partition, reason)
+                where = self._parts.name_in_kafka(self.partition)
+                log.info("%s finds its position in %s again: %s", name, where, reason)
                 self._drop_held()
                 checked = None
             except PositionDiffers as differs:
@@ -150,12 +151,13 @@ class PartitionWorker:
         self.queue.clear()
 
     def _log_position(self, position: Position | None) -> None:
+        where = self._parts.name_in_kafka(self.partition)
         if position is None:
-            log.info("the sink of %s has no position in %s", self._parts.name, self.partition)
+            log.info("the sink of %s has no position in %s", self._parts.name, where)
         else:
             log.info(
                 "the sink of %s has moved to offset %d of %s",
-                *(self._parts.name, position.next_offset, self.partition),
+                *(self._parts.name, position.next_offset, where),
             )
 
     async def _deliver(self) -> None:

@@ -61,6 +61,7 @@ class Positioning:
         backoff: Backoff,
     ) -> None:
         self._partition = partition
+        self._name_in_kafka = parts.name_in_kafka(partition)
         self._source = source
         self._parts = parts
         self._queue = queue
@@ -106,12 +107,14 @@ class Positioning:
             position = await self._parts.handler.position(self._partition)
         if position is None:
             if not self._parts.rebuild:
-                check_not_emptied(self._parts.name, self._partition, self.committed)
+                check_not_emptied(self._parts.name, self._name_in_kafka, self.committed)
             position = await self._begin(Position(log_start, None, identity.topic_id))
-        check_topic(self._parts.name, self._partition, position, identity.topic_id)
+        check_topic(self._parts.name, self._name_in_kafka, position, identity.topic_id)
         end_offset = await self._source.end_offset(self._partition)
         check_offsets(
-            self._parts.name, self._partition, position, log_start=log_start, end_offset=end_offset
+            *(self._parts.name, self._name_in_kafka, position),
+            log_start=log_start,
+            end_offset=end_offset,
         )
         return CheckedPosition(position=position, identity=identity, log_start=log_start)
 
@@ -132,7 +135,7 @@ class Positioning:
             Stopped: the position is of another topic.
         """
         position, identity = checked.position, checked.identity
-        check_topic(self._parts.name, self._partition, position, identity.topic_id)
+        check_topic(self._parts.name, self._name_in_kafka, position, identity.topic_id)
         self.out_of_range = None
         self._identity = identity
         # A last record that retention has deleted cannot be compared.
@@ -142,7 +145,7 @@ class Positioning:
             position = position._replace(topic_id=identity.topic_id)
         log.info(
             "%s continues with %s at offset %d",
-            *(self._parts.name, self._partition, position.next_offset),
+            *(self._parts.name, self._name_in_kafka, position.next_offset),
         )
         self._queue.begin(position, refetches_last=refetches_last)
         # The last record is fetched again, to be compared.
@@ -171,7 +174,7 @@ class Positioning:
             identity = await self._source.log_identity(self._partition, since=since)
         except Unavailable as error:
             text = "%s cannot confirm the topic id of %s now; it asks Kafka before it writes: %s"
-            self._warning.log(text, self._parts.name, self._partition, error)
+            self._warning.log(text, self._parts.name, self._name_in_kafka, error)
             return False
         if identity != self._identity:
             raise PositionUncertain("the topic, or the log of the partition, may be another one")
@@ -221,8 +224,8 @@ class Positioning:
             return
         if offset == self._out_of_range_before:
             raise Stopped(
-                f"The sink of {self._parts.name} expects {self._partition} at {offset}, which the "
-                "topic does not have. Either retention deleted records before they were in the "
+                f"The sink of {self._parts.name} expects {self._name_in_kafka} at {offset}, which "
+                "the topic does not have. Either retention deleted records before they were in the "
                 "sink, or the topic was created again. To continue in silence would hide the loss; "
                 "see 'A consumer stops' in docs/runbook.md."
             )
@@ -235,7 +238,7 @@ class Positioning:
 
     def _warn_no_position(self, error: Unavailable) -> None:
         text = "%s cannot find the position of its sink in %s: %s"
-        self._warning.log(text, self._parts.name, self._partition, error)
+        self._warning.log(text, self._parts.name, self._name_in_kafka, error)
 
     @contextlib.asynccontextmanager
     async def _time_limit(self, failure: str) -> AsyncIterator[None]:

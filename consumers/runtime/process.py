@@ -22,9 +22,10 @@ from consumers.runtime.kafka_availability import KafkaAvailability
 from consumers.runtime.ongoing_failure import OngoingFailure
 from consumers.runtime.runner import Runner
 from schemas.kafka_access import KafkaAccess
+from schemas.kafka_security import KAFKA_PREFIX
 from schemas.process import run_process, stop_on_signals
 from schemas.setting import Format, Host, Port, Range
-from schemas.settings import Settings, SharedSettings
+from schemas.settings import Settings, SettingsFaults, SharedSettings
 from schemas.telemetry import CONSUMER_BRAKED
 from schemas.topics import DEAD_LETTERS, is_topic_name, record_bytes_max
 
@@ -95,6 +96,14 @@ async def consume(
     if consumer.configure is not None:
         consumer = consumer.configure(shared, kafka, own_settings, settings.dead_letters_max)
     kafka = kafka.named(consumer.name)
+    if too_long := [
+        name
+        for name in (consumer.topic.name, settings.dead_letters_topic)
+        if not is_topic_name(kafka.topic(name))
+    ]:
+        raise SettingsFaults(
+            f"{KAFKA_PREFIX}PREFIX makes the topic {too_long[0]} longer than Kafka allows"
+        )
     dead_letters = KafkaDeadLetters(
         kafka=kafka,
         record_bytes_max=record_bytes_max(shared.body_bytes_max),
@@ -110,6 +119,7 @@ async def consume(
             rebuild=settings.rebuild,
             dead_letters_max=settings.dead_letters_max,
             held_bytes_max=settings.held_bytes_max,
+            kafka_prefix=kafka.prefix,
         )
         kafka_availability = KafkaAvailability(consumer.name)
         health = ConsumerHealth(runner, handler, kafka_availability)

@@ -52,6 +52,7 @@ class Runner:
         rebuild: bool,
         dead_letters_max: int,
         held_bytes_max: int,
+        kafka_prefix: str = "",
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._parts = ConsumerParts(
@@ -64,6 +65,7 @@ class Runner:
             else Brake(dead_letters_max),
             rebuild=rebuild,
             clock=clock,
+            kafka_prefix=kafka_prefix,
         )
         self._clock = clock
         self._held_bytes_max = held_bytes_max
@@ -147,9 +149,8 @@ class Runner:
             return f"the loop has finished no round for {now - self._round_ended_at:.0f} s"
         for worker in self._workers.values():
             if worker.in_flight_since is not None and now - worker.in_flight_since > HANDLING_S_MAX:
-                return (
-                    f"a write of {worker.partition} has taken {now - worker.in_flight_since:.0f} s"
-                )
+                where = self._parts.name_in_kafka(worker.partition)
+                return f"a write of {where} has taken {now - worker.in_flight_since:.0f} s"
         return None
 
     def note_alive(self) -> None:
@@ -223,10 +224,8 @@ class Runner:
         return list(tasks.values())
 
     def _is_held_bytes_max_reached(self) -> bool:
-        return (
-            sum(worker.queue.held_bytes for worker in self._workers.values())
-            >= self._held_bytes_max
-        )
+        held_bytes = sum(worker.queue.held_bytes for worker in self._workers.values())
+        return held_bytes >= self._held_bytes_max
 
     def _complete_largest(self) -> None:
         """Complete the largest growing batch, so that it is delivered and makes room."""

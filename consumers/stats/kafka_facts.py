@@ -26,6 +26,7 @@ from schemas.client_parts import inner_client
 from schemas.clients import kafka_failures, started
 from schemas.kafka_access import KafkaAccess
 from schemas.kafka_denials import DENIALS, check_denial, denial_of
+from schemas.kafka_names import KafkaName
 from schemas.kafka_outage import NotAuthorized, outage_text
 from schemas.topic_ids import topic_id_of
 from schemas.topics import ACTIONS, CALLBACKS, DEAD_LETTERS
@@ -72,7 +73,7 @@ async def ask_kafka(
     try:
         async with asyncio.timeout(KAFKA_S_MAX), _clients(kafka) as (reader, admin):
             with kafka_failures():
-                return await _facts(reader, admin, groups, follower)
+                return await _facts(kafka, reader, admin, groups, follower)
     except NotAuthorized as error:
         return SilentProcess(because=_warn(str(error)))
     except TimeoutError:
@@ -106,13 +107,15 @@ async def _clients(
 
 
 async def _facts(
+    kafka: KafkaAccess,
     reader: AIOKafkaConsumer,
     admin: AIOKafkaAdminClient,
     groups: Collection[str],
     follower: ActionFollower,
 ) -> KafkaFacts:
-    committed = await asyncio.gather(*(_committed(admin, group) for group in groups))
-    partitions = await _partitions(reader, CALLBACKS.name)
+    committed = await asyncio.gather(*(_committed(admin, kafka.group(name)) for name in groups))
+    topic = kafka.topic(CALLBACKS.name)
+    partitions = await _partitions(reader, topic)
     ends = await reader.end_offsets(partitions)
     day_ago_ms = int((datetime.now(UTC).timestamp() - 86400) * 1000)
     then = await reader.offsets_for_times(dict.fromkeys(partitions, day_ago_ms))
@@ -129,30 +132,33 @@ async def _facts(
             unread[group] = await _first_unread(reader, positions, ends)
     return KafkaFacts(
         partitions=len(partitions),
-        retention_s=await _retention_s(admin, CALLBACKS.name),
+        retention_s=await _retention_s(admin, topic),
         callbacks_per_day=float(
             sum(ends[one] - found.offset for one, found in then.items() if found is not None)
         ),
         unread_since=unread,
-        dead_letters=await _dead_letters(reader, follower),
+        dead_letters=await _dead_letters(kafka, reader, follower),
         denials=[offsets for offsets in committed if isinstance(offsets, str)],
     )
 
 
-async def _dead_letters(reader: AIOKafkaConsumer, follower: ActionFollower) -> DeadLetters | str:
+async def _dead_letters(
+    kafka: KafkaAccess, reader: AIOKafkaConsumer, follower: ActionFollower
+) -> DeadLetters | str:
     """Return the dead letters that wait, or why they cannot be counted."""
-    actions = await _partitions(reader, ACTIONS.name)
-    dead = await _partitions(reader, DEAD_LETTERS.name)
+    topic, actions_topic = kafka.topic(DEAD_LETTERS.name), kafka.topic(ACTIONS.name)
+    actions = await _partitions(reader, actions_topic)
+    dead = await _partitions(reader, topic)
     if not dead:
-        return f"topic {DEAD_LETTERS.name} does not exist; create it with: hookline topics apply"
-    topic_id = await topic_id_of(reader, DEAD_LETTERS.name) or ""
+        return f"topic {topic} does not exist; create it with: hookline topics apply"
+    topic_id = await topic_id_of(reader, topic) or ""
     if not await follower.follow(reader, actions, topic_id):
-        return f"the actions in {ACTIONS.name} could not be read in time"
+        return f"the actions in {actions_topic} could not be read in time"
     return await count_dead_letters(reader, dead, follower.actions)
 
 
 async def _committed(
-    admin: AIOKafkaAdminClient, group: str
+    admin: AIOKafkaAdminClient, group: KafkaName
 ) -> Mapping[TopicPartition, OffsetAndMetadata] | str:
     """
     Return the offsets of a group, or which right is missing.
@@ -170,7 +176,7 @@ async def _committed(
     return offsets
 
 
-async def _retention_s(admin: AIOKafkaAdminClient, topic: str) -> float:
+async def _retention_s(admin: AIOKafkaAdminClient, topic: KafkaName) -> float:
     (response,) = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, topic)])
     for resource in response.to_object()["resources"]:
         check_denial(resource["error_code"], topic)
@@ -180,7 +186,7 @@ async def _retention_s(admin: AIOKafkaAdminClient, topic: str) -> float:
     return FOR_EVER_S
 
 
-async def _partitions(reader: AIOKafkaConsumer, topic: str) -> list[TopicPartition]:
+async def _partitions(reader: AIOKafkaConsumer, topic: KafkaName) -> list[TopicPartition]:
     """Return the partitions of a topic, none if it does not exist."""
     # aiokafka asks Kafka for a topic's partitions when it is assigned one of them.
     reader.assign([TopicPartition(topic, 0)])

@@ -165,7 +165,7 @@ class Retries:
                     break
             await owned.write(changes)
         except Unavailable as error:
-            log.info("parked callbacks of %s/%d wait: %s", CALLBACKS.name, owned.number, error)
+            log.info("parked callbacks of partition %d wait: %s", owned.number, error)
             await asyncio.sleep(RETRY_S)
         else:
             self._forget(owned, changes)

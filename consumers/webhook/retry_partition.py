@@ -109,10 +109,13 @@ class RetryPartition:
         sent = []
         for each in changes:
             key, value, headers = retry_record(each)
-            topic, partition = self._partition
             sent.append(
                 await self._producer.send(
-                    topic, value, key=key, partition=partition, headers=headers
+                    self._partition.topic,
+                    value,
+                    key=key,
+                    partition=self._partition.partition,
+                    headers=headers,
                 )
             )
         stored = await asyncio.gather(*sent)

@@ -19,6 +19,7 @@ from consumers.webhook.retry_record import PartitionClaim
 from consumers.webhook.retry_topic_setup import ensure_topic
 from schemas.clients import kafka_failures, started
 from schemas.kafka_access import KafkaAccess
+from schemas.kafka_names import KafkaName
 from schemas.marker_check import MarkerCheck
 from schemas.topics import EXTENDED_RECORD_BYTES_LIMIT, RECORD_OVERHEAD_BYTES
 
@@ -37,7 +38,8 @@ class RetryTopic:
     """The retry topic of the target `name`."""
 
     def __init__(self, *, kafka: KafkaAccess, name: str, record_bytes_max: int) -> None:
-        self.topic = retry_topic(name)
+        self._name = name
+        self.topic = kafka.topic(retry_topic(name))
         self._id = f"hookline-webhook-{name}"
         self._kafka = kafka
         # A parked callback has more headers than it had in the main topic.
@@ -64,14 +66,15 @@ class RetryTopic:
     async def _claim(self, number: int, opened: contextlib.AsyncExitStack) -> RetryPartition:
         async with self._preparing:
             if number >= self._partitions:
-                self._partitions = await ensure_topic(self._kafka, self.topic)
+                self._partitions = await ensure_topic(self._kafka, retry_topic(self._name))
+        transactional_id = self._kafka.transactional_id(f"{self._id}-{number}")
         # The start of the producer aborts what an earlier owner left open, and fences that owner.
         producer = await opened.enter_async_context(
-            started(self._producer(f"{self._id}-{number}"), START_TIMEOUT_S, self._kafka)
+            started(self._producer(transactional_id), START_TIMEOUT_S, self._kafka)
         )
         markers = MarkerCheck((self.topic,))
         async with asyncio.timeout(START_TIMEOUT_S):
-            await markers.begin(producer.client, f"{self._id}-{number}")
+            await markers.begin(producer.client, transactional_id)
         reader = await opened.enter_async_context(
             started(self._reader(), START_TIMEOUT_S, self._kafka)
         )
@@ -84,7 +87,7 @@ class RetryTopic:
             await owned.read(claim)
         return owned
 
-    def _producer(self, transactional_id: str) -> AIOKafkaProducer:
+    def _producer(self, transactional_id: KafkaName) -> AIOKafkaProducer:
         return AIOKafkaProducer(
             **self._kafka.options(),
             transactional_id=transactional_id,

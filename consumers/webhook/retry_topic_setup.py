@@ -16,6 +16,7 @@ from consumers.runtime.handler import Stopped
 from schemas.clients import kafka_failures, started
 from schemas.kafka_access import KafkaAccess
 from schemas.kafka_denials import check_denial
+from schemas.kafka_names import KafkaName
 from schemas.topics import CALLBACKS, EXTENDED_RECORD_BYTES_LIMIT
 
 SETUP_TIMEOUT_S = 15.0
@@ -32,28 +33,29 @@ _CONFIGS = {
 }
 
 
-async def ensure_topic(kafka: KafkaAccess, topic: str) -> int:
+async def ensure_topic(kafka: KafkaAccess, name: str) -> int:
     """
-    Create `topic`, or add the partitions that it lacks; return how many it has.
+    Create the topic `name`, or add the partitions that it lacks; return how many it has.
 
     Raises:
         KafkaError, TimeoutError: Kafka does not answer, or refuses.
         Stopped: the topic exists, but Kafka does not keep the last record of each key in it.
     """
+    topic, main_topic = kafka.topic(name), kafka.topic(CALLBACKS.name)
     admin = AIOKafkaAdminClient(**kafka.options())
     async with started(admin, SETUP_TIMEOUT_S, kafka), asyncio.timeout(SETUP_TIMEOUT_S):
         with kafka_failures():
-            main = await _partitions(admin, CALLBACKS.name)
+            main = await _partitions(admin, main_topic)
             replicas = len(main[0]["replicas"])
             # Create before describing: a broker may create a described topic by itself.
             created: Any = await admin.create_topics(
                 [NewTopic(topic, len(main), replicas, topic_configs=_CONFIGS)]
             )
-            _check(created.to_object()["topic_errors"], topic)
+            _check(created.to_object()["topic_errors"], topic, main_topic)
             partitions = await _partitions_of_new(admin, topic)
             if len(partitions) < len(main):
                 grown: Any = await admin.create_partitions({topic: NewPartitions(len(main))})
-                _check(grown.to_object()["topic_errors"], topic)
+                _check(grown.to_object()["topic_errors"], topic, main_topic)
             policy = await _cleanup_policy(admin, topic)
     if policy != "compact":
         raise Stopped(
@@ -63,7 +65,7 @@ async def ensure_topic(kafka: KafkaAccess, topic: str) -> int:
     return max(len(main), len(partitions))
 
 
-async def _partitions_of_new(admin: AIOKafkaAdminClient, topic: str) -> list[Any]:
+async def _partitions_of_new(admin: AIOKafkaAdminClient, topic: KafkaName) -> list[Any]:
     """Return the partitions; a broker may know a topic only some time after it was created."""
     while True:
         try:
@@ -72,7 +74,7 @@ async def _partitions_of_new(admin: AIOKafkaAdminClient, topic: str) -> list[Any
             await asyncio.sleep(DESCRIBE_INTERVAL_S)
 
 
-async def _partitions(admin: AIOKafkaAdminClient, topic: str) -> list[Any]:
+async def _partitions(admin: AIOKafkaAdminClient, topic: KafkaName) -> list[Any]:
     (described,) = await admin.describe_topics([topic])
     if described["error_code"]:
         check_denial(described["error_code"], topic)
@@ -83,7 +85,7 @@ async def _partitions(admin: AIOKafkaAdminClient, topic: str) -> list[Any]:
     return partitions
 
 
-async def _cleanup_policy(admin: AIOKafkaAdminClient, topic: str) -> str:
+async def _cleanup_policy(admin: AIOKafkaAdminClient, topic: KafkaName) -> str:
     (response,) = await admin.describe_configs(
         [ConfigResource(ConfigResourceType.TOPIC, topic, {"cleanup.policy": ""})]
     )
@@ -95,13 +97,13 @@ async def _cleanup_policy(admin: AIOKafkaAdminClient, topic: str) -> str:
     raise KafkaError(f"Kafka does not report the cleanup.policy of the topic {topic}")
 
 
-def _check(errors: list[Any], topic: str) -> None:
+def _check(errors: list[Any], topic: KafkaName, main_topic: KafkaName) -> None:
     for each in errors:
         code = each["error_code"]
         check_denial(code, topic)
         if code and code != TopicAlreadyExistsError.errno:
             raise KafkaError(
                 f"Kafka refuses to create the topic {topic}: {for_code(code).__name__}: "
-                f"{each.get('error_message')}. Create it with the partitions of {CALLBACKS.name} "
+                f"{each.get('error_message')}. Create it with the partitions of {main_topic} "
                 "and cleanup.policy=compact"
             )

@@ -23,7 +23,6 @@ from schemas.topics import CALLBACKS
 
 log = logging.getLogger(__name__)
 
-_PARTITION = TopicPartition(CALLBACKS.name, 0)
 READ_TIMEOUT_S = 30.0
 
 
@@ -34,15 +33,29 @@ class Cursor(NamedTuple):
     fingerprint: str = ""
     topic_id: str = ""
 
-    def offsets(self) -> dict[TopicPartition, OffsetAndMetadata]:
+    def offsets(self, kafka: KafkaAccess) -> dict[TopicPartition, OffsetAndMetadata]:
         """Return the cursor as the offsets that a transaction commits."""
         metadata = f"{self.fingerprint} {self.topic_id}".rstrip()
-        return {_PARTITION: OffsetAndMetadata(self.sequence, metadata)}
+        return {_partition(kafka): OffsetAndMetadata(self.sequence, metadata)}
 
 
 def cursor_group(origin: str) -> str:
     """Return the consumer group whose offset is the cursor of `origin`."""
     return f"hookline-spool-{origin}"
+
+
+def forwarder_id(kafka: KafkaAccess, origin: str) -> str:
+    """
+    Return the transactional id of the forwarders of `origin`.
+
+    It is the origin alone in a pipeline without a prefix: an earlier release may have left a
+    transaction of this id open. With a prefix, one ACL selects the ids of forwarders and no others.
+    """
+    return cursor_group(origin) if kafka.prefix else origin
+
+
+def _partition(kafka: KafkaAccess) -> TopicPartition:
+    return TopicPartition(kafka.topic(CALLBACKS.name), 0)
 
 
 async def read_cursor(kafka: KafkaAccess, origin: str) -> Cursor:
@@ -52,22 +65,22 @@ async def read_cursor(kafka: KafkaAccess, origin: str) -> Cursor:
     Raises:
         KafkaError, TimeoutError: it cannot be read now.
     """
-    group = cursor_group(origin)
+    partition, group = _partition(kafka), kafka.group(cursor_group(origin))
     # The consumer can distinguish an error from a missing offset, but cannot read metadata; the
     # admin client can read metadata, but cannot distinguish them. So both are asked.
     reader = AIOKafkaConsumer(**kafka.options(), group_id=group, enable_auto_commit=False)
     async with started(reader, READ_TIMEOUT_S, kafka), asyncio.timeout(READ_TIMEOUT_S):
         with kafka_failures():
-            sequence = await reader.committed(_PARTITION)
+            sequence = await reader.committed(partition)
     if sequence is None:
         return Cursor()
     admin = AIOKafkaAdminClient(**kafka.options())
     async with started(admin, READ_TIMEOUT_S, kafka), asyncio.timeout(READ_TIMEOUT_S):
         with kafka_failures():
             offsets = await admin.list_consumer_group_offsets(group)
-    if _PARTITION not in offsets or offsets[_PARTITION].offset != sequence:
+    if partition not in offsets or offsets[partition].offset != sequence:
         raise KafkaError(f"the cursor is {sequence}, but its metadata cannot be read now")
-    fingerprint, _, topic_id = offsets[_PARTITION].metadata.partition(" ")
+    fingerprint, _, topic_id = offsets[partition].metadata.partition(" ")
     return Cursor(sequence, fingerprint, topic_id)
 
 

@@ -17,6 +17,7 @@ from aiokafka.errors import KafkaError
 from ingress.forward.cursor import (
     Cursor,
     cursor_group,
+    forwarder_id,
     is_older_copy,
     read_cursor,
     report_older_copy,
@@ -70,8 +71,8 @@ class Forwarder:
         self._record_bytes_max = record_bytes_max(body_bytes_max)
         self._sizing = TransactionSizing(spool)
         self._last_outcome = LastOutcome(spool, kafka)
-        self._topic_check = TopicCheck()
-        self._marker_check = MarkerCheck((CALLBACKS.name, DEAD_LETTERS.name))
+        self._topic_check = TopicCheck(kafka)
+        self._marker_check = MarkerCheck(map(kafka.topic, (CALLBACKS.name, DEAD_LETTERS.name)))
         # The origin of the current producer and cursor.
         self._origin = spool.state.origin
         self._quarantine_log = QuarantineLog(spool.name)
@@ -107,7 +108,9 @@ class Forwarder:
     def _note_failure(self, error: Exception) -> None:
         INGRESS_FORWARD_FAILURES.inc()
         origin = self._spool.state.origin
-        self.fault = log_fault(error, origin, self.forwarded_sequence, before=self.fault)
+        self.fault = log_fault(
+            error, self._kafka, origin, self.forwarded_sequence, before=self.fault
+        )
 
     async def _forward(self) -> None:
         """Forward until something fails, or until the spool has a new origin."""
@@ -132,10 +135,11 @@ class Forwarder:
         transactions is settled; only then does the cursor agree with the topic.
         """
         async with asyncio.timeout(START_TIMEOUT_S):
-            await self._marker_check.begin(producer.client, self._origin)
+            forwarder = self._kafka.transactional_id(forwarder_id(self._kafka, self._origin))
+            await self._marker_check.begin(producer.client, forwarder)
             self._last_outcome.begin_settling()
             abort = self._last_outcome.must_abort
-            settling = settle(producer, cursor_group(self._origin), abort=abort)
+            settling = settle(producer, self._kafka, cursor_group(self._origin), abort=abort)
             await end_transaction(producer, self._marker_check, settling)
         await self._last_outcome.end_settling()
         return await read_cursor(self._kafka, self._origin)
@@ -160,6 +164,7 @@ class Forwarder:
         try:
             batches = await build_batches(
                 producer,
+                self._kafka,
                 self._spool,
                 self.forwarded_sequence,
                 rows_max=self._sizing.rows_max,
@@ -213,14 +218,15 @@ class Forwarder:
         # Not `async with producer.transaction()`: its exit awaits an abort that no outer time-out
         # ends (aiokafka#905). A transaction left open here is settled by the next producer.
         await producer.begin_transaction()
-        await send_batches(producer, batches)
+        await send_batches(producer, self._kafka, batches)
         # After the acknowledgements: otherwise some rows could be in a topic that was deleted
         # meanwhile, and the cursor after them.
         await self._topic_check.check(producer)
         cursor = Cursor(
             batches.last_sequence, batches.fingerprint, self._topic_check.topic_id or ""
         )
-        await producer.send_offsets_to_transaction(cursor.offsets(), cursor_group(self._origin))
+        group = self._kafka.group(cursor_group(self._origin))
+        await producer.send_offsets_to_transaction(cursor.offsets(self._kafka), group)
         await end_transaction(producer, self._marker_check, producer.commit_transaction())
 
     async def _quarantine(self, sequence: int, reason: str) -> None:
@@ -237,7 +243,7 @@ class Forwarder:
     def _open_producer(self) -> AbstractAsyncContextManager[AIOKafkaProducer]:
         return transactional_producer(
             self._kafka,
-            self._origin,
+            forwarder_id(self._kafka, self._origin),
             record_bytes_max=self._record_bytes_max,
             start_s=START_TIMEOUT_S,
         )

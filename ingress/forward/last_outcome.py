@@ -11,6 +11,7 @@ committed. If the coordinator knows the outcome, its answer wins.
 
 import asyncio
 
+from ingress.forward.cursor import forwarder_id
 from ingress.spool.async_spool import AsyncSpool
 from ingress.spool.disk import DiskFailed, LimitReached
 from schemas.kafka_access import KafkaAccess
@@ -52,7 +53,9 @@ class LastOutcome:
             LimitReached, DiskFailed: the disk does not keep it; no producer may start.
         """
         if self._outcome is TransactionOutcome.NOT_ASKED:
-            self._outcome = await last_transaction_outcome(self._kafka, origin)
+            self._outcome = await last_transaction_outcome(
+                self._kafka, forwarder_id(self._kafka, origin)
+            )
         is_noted = self._spool.aborted_origin == origin
         if self._outcome is TransactionOutcome.FORGOTTEN:
             self._outcome = TransactionOutcome.ABORTED if is_noted else TransactionOutcome.COMMITTED

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.structs import OffsetAndMetadata
 
+from schemas.kafka_access import KafkaAccess
 from schemas.topics import CALLBACKS, DEAD_LETTERS
 
 SETTLE_TIMEOUT_S = 8.0
@@ -23,6 +24,7 @@ SETTLE_TIMEOUT_S = 8.0
 
 async def settle(
     producer: AIOKafkaProducer,
+    kafka: KafkaAccess,
     group: str,
     *,
     abort: bool,
@@ -38,15 +40,15 @@ async def settle(
     async with asyncio.timeout(SETTLE_TIMEOUT_S):
         partitions = [
             TopicPartition(topic, number)
-            for topic in topics
+            for topic in map(kafka.topic, topics)
             for number in await producer.partitions_for(topic)
         ]
         await producer.begin_transaction()
         # The group goes first: if the broker times out half-way, it aborts what was added so far.
         # An aborted cursor repeats rows; aborted records would lose them. A group can be added only
         # with an offset; nothing reads the offset of this partition.
-        any_offset = {TopicPartition(DEAD_LETTERS.name, 0): OffsetAndMetadata(0, "")}
-        await producer.send_offsets_to_transaction(any_offset, group)
+        any_offset = {TopicPartition(kafka.topic(DEAD_LETTERS.name), 0): OffsetAndMetadata(0, "")}
+        await producer.send_offsets_to_transaction(any_offset, kafka.group(group))
         for partition in partitions:
             # aiokafka adds a partition only with a record.
             producer._txn_manager.maybe_add_partition_to_txn(partition)  # noqa: SLF001

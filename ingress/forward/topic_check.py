@@ -13,6 +13,8 @@ from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError
 
 from ingress.forward.cursor import Cursor
 from ingress.spool.state import SpoolState
+from schemas.kafka_access import KafkaAccess
+from schemas.kafka_names import KafkaName
 from schemas.telemetry import INGRESS_TOPIC_CHANGES
 from schemas.topic_ids import describe_topic
 from schemas.topics import CALLBACKS
@@ -20,9 +22,9 @@ from schemas.topics import CALLBACKS
 log = logging.getLogger(__name__)
 
 
-async def current_topic_id(producer: AIOKafkaProducer) -> str | None:
+async def current_topic_id(producer: AIOKafkaProducer, topic: KafkaName) -> str | None:
     """
-    Ask each broker that leads a partition of the main topic for the topic's id.
+    Ask each broker that leads a partition of `topic` for the topic's id.
 
     Records that those brokers acknowledged before are in this topic, or in an earlier one of the
     same name. Returns None if the brokers report no ids.
@@ -30,7 +32,7 @@ async def current_topic_id(producer: AIOKafkaProducer) -> str | None:
     Raises:
         KafkaError: a broker does not answer, or they do not agree yet.
     """
-    topic, cluster = CALLBACKS.name, producer.client.cluster
+    cluster = producer.client.cluster
     partitions = await producer.partitions_for(topic)
     leaders = {cluster.leader_for_partition(TopicPartition(topic, number)) for number in partitions}
     known_leaders = [leader for leader in leaders if leader is not None and leader >= 0]
@@ -49,7 +51,8 @@ async def current_topic_id(producer: AIOKafkaProducer) -> str | None:
 class TopicCheck:
     """Has the id of the topic that rows went to, and reports a change of the topic once."""
 
-    def __init__(self) -> None:
+    def __init__(self, kafka: KafkaAccess) -> None:
+        self._topic = kafka.topic(CALLBACKS.name)
         # As far as this process knows.
         self.topic_id: str | None = None
         # The change that was reported last, "" if there has been none since.
@@ -62,7 +65,7 @@ class TopicCheck:
         Raises:
             KafkaError: see `current_topic_id`.
         """
-        topic_id = await current_topic_id(producer)
+        topic_id = await current_topic_id(producer, self._topic)
         self.report(state, cursor, topic_id)
         self.topic_id = topic_id or self.topic_id
 
@@ -74,9 +77,9 @@ class TopicCheck:
             KafkaError: the topic was recreated; the next producer sends the rows of this
                 transaction to the new topic.
         """
-        current = await current_topic_id(producer)
+        current = await current_topic_id(producer, self._topic)
         if current and self.topic_id and current != self.topic_id:
-            raise KafkaError(f"the topic {CALLBACKS.name} was recreated, with the id {current}")
+            raise KafkaError(f"the topic {self._topic} was recreated, with the id {current}")
 
     def report(self, state: SpoolState, cursor: Cursor, topic_id: str | None) -> None:
         """
@@ -85,7 +88,8 @@ class TopicCheck:
         Until a row is sent, every new producer finds the same cursor, with the id of the former
         topic. `topic_id` is the current topic's, None if it is not known.
         """
-        change = _change(state, cursor, before=cursor.topic_id or self.topic_id, now=topic_id)
+        before = cursor.topic_id or self.topic_id
+        change = _change(self._topic, state, cursor, before=before, now=topic_id)
         if change and change != self._reported:
             INGRESS_TOPIC_CHANGES.inc()
             log.critical(
@@ -96,7 +100,9 @@ class TopicCheck:
         self._reported = change
 
 
-def _change(state: SpoolState, cursor: Cursor, *, before: str | None, now: str | None) -> str:
+def _change(
+    topic: KafkaName, state: SpoolState, cursor: Cursor, *, before: str | None, now: str | None
+) -> str:
     """Return how the topic has changed and which rows it may lack, "" if it has not changed."""
     first = state.first_sequence
     forwarded = range(cursor.sequence + 1, first)
@@ -104,11 +110,11 @@ def _change(state: SpoolState, cursor: Cursor, *, before: str | None, now: str |
         sequence in forwarded for sequence in state.quarantined_sequences
     )
     if before and now and before != now:
-        change = f"the topic {CALLBACKS.name} was recreated: its id was {before} and is {now}"
+        change = f"the topic {topic} was recreated: its id was {before} and is {now}"
     elif missing_count:
         change = (
             f"Kafka's cursor is {cursor.sequence}, lower than what was forwarded: the topic "
-            f"{CALLBACKS.name} was recreated, Kafka was restored from an older copy, or the cursor "
+            f"{topic} was recreated, Kafka was restored from an older copy, or the cursor "
             "expired (offsets.retention.minutes)"
         )
     else:

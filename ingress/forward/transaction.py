@@ -29,7 +29,7 @@ def transactional_producer(
     """Return a context that starts a producer, which fences those with the same id, and ends it."""
     producer = AIOKafkaProducer(
         **kafka.options(),
-        transactional_id=transactional_id,
+        transactional_id=kafka.transactional_id(transactional_id),
         transaction_timeout_ms=TRANSACTION_TIMEOUT_MS,
         request_timeout_ms=5000,
         metadata_max_age_ms=METADATA_MAX_AGE_MS,
@@ -40,7 +40,9 @@ def transactional_producer(
     return started(producer, start_s, kafka)
 
 
-async def send_batches(producer: AIOKafkaProducer, batches: TransactionBatches) -> None:
+async def send_batches(
+    producer: AIOKafkaProducer, kafka: KafkaAccess, batches: TransactionBatches
+) -> None:
     """
     Return when the brokers have acknowledged all batches, in the current transaction.
 
@@ -54,15 +56,15 @@ async def send_batches(producer: AIOKafkaProducer, batches: TransactionBatches) 
         next_batches = await compress(
             producer,
             {
-                TopicPartition(*partition): partition_batches[wave]
-                for partition, partition_batches in batches.by_partition.items()
+                TopicPartition(kafka.topic(topic), number): partition_batches[wave]
+                for (topic, number), partition_batches in batches.by_partition.items()
                 if wave < len(partition_batches)
             },
         )
         acknowledgements = []
-        for (topic, partition), batch in next_batches.items():
+        for tp, batch in next_batches.items():
             sent += batch.record_count()
-            future = await producer.send_batch(batch, topic, partition=partition)
+            future = await producer.send_batch(batch, tp.topic, partition=tp.partition)
             # If another batch fails first, nothing awaits this one.
             future.add_done_callback(mark_retrieved)
             acknowledgements.append(future)

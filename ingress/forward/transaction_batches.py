@@ -15,6 +15,7 @@ from aiokafka.producer.message_accumulator import BatchBuilder
 
 from ingress.spool.async_spool import AsyncSpool
 from ingress.spool.row import DamagedRow, Row
+from schemas.kafka_access import KafkaAccess
 from schemas.outgoing_record import OutgoingRecord, with_place
 
 TRANSACTION_BYTES_MAX = 4 << 20
@@ -48,6 +49,7 @@ class TransactionBatches:
 
 async def build_batches(
     producer: AIOKafkaProducer,
+    kafka: KafkaAccess,
     spool: AsyncSpool,
     after_sequence: int,
     *,
@@ -75,7 +77,8 @@ async def build_batches(
         for row in rows:
             record = dead_letters.get(row.sequence, row.record) if dead_letters else row.record
             if (topic := record.topic) not in partition_counts:
-                partition_counts[topic] = len(await producer.partitions_for(topic))
+                found = await producer.partitions_for(kafka.topic(topic))
+                partition_counts[topic] = len(found)
             partition = partition_of(record.key, row.sequence, partition_counts[topic])
             _append(batches.by_partition[topic, partition], producer, origin, row, record)
             built_bytes += len(record.value)

@@ -47,9 +47,9 @@ async def planned_acls(kafka: KafkaAccess, wanted: Collection[AclEntry]) -> AclP
     async with _client(kafka) as client:
         listed = await list_acls(client)
         async with reader_of(kafka) as reader:
-            has_record = RECORD_TOPIC in await reader.topics()
+            has_record = kafka.topic(RECORD_TOPIC) in await reader.topics()
         notes = await read_notes(kafka) if has_record else Notes()
-        notes.check_cluster(await cluster_id(client))
+        notes.check_cluster(await cluster_id(client), kafka.topic(RECORD_TOPIC))
         return plan_acls(wanted, notes.made, listed.by_any, uncertain=notes.uncertain)
 
 
@@ -112,8 +112,9 @@ async def _client(kafka: KafkaAccess) -> AsyncIterator[AIOKafkaClient]:
                 yield client
     except NotAuthorized as error:
         raise AclsRefused(
-            f"the user of this command may not use {RECORD_TOPIC}, the topic with the record of the"
-            f" ACLs that were made: run it as one of the brokers' super.users ({error})"
+            f"the user of this command may not use {kafka.topic(RECORD_TOPIC)}, the topic with the"
+            " record of the ACLs that were made: run it as one of the brokers' super.users"
+            f" ({error})"
         ) from error
     except KafkaUnreachable as error:
         raise AclsUnfinished(str(error)) from error

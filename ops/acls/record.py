@@ -25,6 +25,7 @@ from ops.records.committed_records import reader_of
 from ops.records.up_to_ends import records_up_to
 from schemas.clients import started
 from schemas.kafka_access import KafkaAccess
+from schemas.kafka_names import KafkaName
 
 RECORD_TOPIC = "hookline.acls.v1"
 RECORD_CONFIGS = {"cleanup.policy": "compact"}
@@ -39,7 +40,6 @@ _CLUSTER = b"cluster "
 # A command writes a claim before it reads, and removes it at its end. Its transaction ends what an
 # earlier one left open, and a reader who has seen the claim has seen all earlier records.
 _CLAIM, _BEGUN = b"claim ", b"begun"
-
 
 Key = TypeVar("Key")
 
@@ -65,16 +65,16 @@ class Notes:
     claims: set[bytes] = field(default_factory=set)
     clusters: set[str] = field(default_factory=set)
 
-    def check_cluster(self, cluster: str) -> None:
+    def check_cluster(self, cluster: str, topic: KafkaName) -> None:
         """
-        Return if the notes are about the ACLs of `cluster`.
+        Return if the notes, which are in `topic`, are about the ACLs of `cluster`.
 
         Raises:
             NotARecord: they are a copy from another one.
         """
         if others := sorted(self.clusters - {cluster}):
             raise NotARecord(
-                f"{RECORD_TOPIC} has the notes of the cluster {others[0]}, and this is the cluster"
+                f"{topic} has the notes of the cluster {others[0]}, and this is the cluster"
                 f" {cluster}; no ACL was changed. Do not copy that topic between clusters, and"
                 " delete it in this one: ACLs that exist then are not removed by hookline any more"
             )
@@ -83,8 +83,11 @@ class Notes:
 class AclRecord:
     """Use `recording`. Each method raises TakenOver if another command has begun."""
 
-    def __init__(self, producer: AIOKafkaProducer, notes: Notes, claim: bytes) -> None:
+    def __init__(
+        self, producer: AIOKafkaProducer, topic: KafkaName, notes: Notes, claim: bytes
+    ) -> None:
         self._producer = producer
+        self._topic = topic
         self._notes = notes
         self._claim = claim
         # A command that was killed, or that this one has fenced, may still have a request under
@@ -109,7 +112,7 @@ class AclRecord:
             TakenOver: another command has begun.
             KafkaError, TimeoutError: that is not known.
         """
-        await _write(self._producer, {self._claim: _BEGUN})
+        await _write(self._producer, self._topic, {self._claim: _BEGUN})
 
     async def note_changing(self, entries: Iterable[AclEntry]) -> None:
         """
@@ -119,7 +122,7 @@ class AclRecord:
             TakenOver: another command has begun; nothing was noted.
             KafkaError, TimeoutError: they may or may not have been noted.
         """
-        await _write(self._producer, {encoded(entry): _CHANGING for entry in entries})
+        await _write(self._producer, self._topic, {encoded(entry): _CHANGING for entry in entries})
 
     async def note_made(self, entries: Iterable[AclEntry]) -> None:
         """
@@ -129,7 +132,7 @@ class AclRecord:
             TakenOver: another command has begun; nothing was noted.
             KafkaError, TimeoutError: they may or may not have been noted.
         """
-        await _write(self._producer, {encoded(entry): _MADE for entry in entries})
+        await _write(self._producer, self._topic, {encoded(entry): _MADE for entry in entries})
 
     async def forget(self, entries: Iterable[AclEntry]) -> None:
         """
@@ -142,7 +145,7 @@ class AclRecord:
             KafkaError, TimeoutError: it may or may not have been noted.
         """
         value = _CHANGING if self.has_unfinished else None
-        await _write(self._producer, dict.fromkeys(map(encoded, entries), value))
+        await _write(self._producer, self._topic, dict.fromkeys(map(encoded, entries), value))
 
     async def finish(self, *, deleted: Iterable[AclEntry], gone: Iterable[AclEntry]) -> None:
         """
@@ -155,7 +158,8 @@ class AclRecord:
             KafkaError, TimeoutError: it may or may not have been noted.
         """
         await self.forget(gone)
-        await _write(self._producer, dict.fromkeys([*map(encoded, deleted), *self._notes.claims]))
+        ended = [*map(encoded, deleted), *self._notes.claims]
+        await _write(self._producer, self._topic, dict.fromkeys(ended))
 
 
 @contextlib.asynccontextmanager
@@ -168,14 +172,17 @@ async def recording(kafka: KafkaAccess, cluster: str) -> AsyncIterator[AclRecord
         NotARecord: the topic has records that the command did not write for this cluster.
     """
     producer = AIOKafkaProducer(
-        **kafka.options(), transactional_id=TRANSACTIONAL_ID, request_timeout_ms=5000
+        **kafka.options(),
+        transactional_id=kafka.transactional_id(TRANSACTIONAL_ID),
+        request_timeout_ms=5000,
     )
+    topic = kafka.topic(RECORD_TOPIC)
     claim = _CLAIM + secrets.token_hex(16).encode()
     async with started(producer, TIMEOUT_S, kafka):
-        await _write(producer, {claim: _BEGUN, _CLUSTER + cluster.encode(): b""})
+        await _write(producer, topic, {claim: _BEGUN, _CLUSTER + cluster.encode(): b""})
         notes = await read_notes(kafka)
-        notes.check_cluster(cluster)
-        yield AclRecord(producer, notes, claim)
+        notes.check_cluster(cluster, topic)
+        yield AclRecord(producer, topic, notes, claim)
 
 
 async def read_notes(kafka: KafkaAccess) -> Notes:
@@ -217,7 +224,7 @@ def _apply_entry(key: bytes, record: ConsumerRecord[bytes, bytes], notes: Notes)
         kind = {_MADE: notes.made, _CHANGING: notes.uncertain, None: None}[record.value]
     except (ValueError, KeyError):
         raise NotARecord(
-            f"{RECORD_TOPIC} has a record at offset {record.offset} that hookline did not write, so"
+            f"{record.topic} has a record at offset {record.offset} that hookline did not write, so"
             " it is not known which ACLs are its own; no ACL was changed"
         ) from None
     notes.made.discard(entry)
@@ -226,14 +233,14 @@ def _apply_entry(key: bytes, record: ConsumerRecord[bytes, bytes], notes: Notes)
         kind.add(entry)
 
 
-async def _write(producer: AIOKafkaProducer, values: Mapping[bytes, bytes | None]) -> None:
+async def _write(
+    producer: AIOKafkaProducer, topic: KafkaName, values: Mapping[bytes, bytes | None]
+) -> None:
     if not values:
         return
     try:
         async with producer.transaction():
-            sent = [
-                await producer.send(RECORD_TOPIC, value, key=key) for key, value in values.items()
-            ]
+            sent = [await producer.send(topic, value, key=key) for key, value in values.items()]
             await asyncio.gather(*sent)
     except ProducerFenced as error:
         raise TakenOver(

@@ -4,9 +4,10 @@ from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from consumers.webhook.retry_topic import retry_topic
-from ingress.forward.cursor import cursor_group
+from ingress.forward.cursor import cursor_group, forwarder_id
 from ops.acls.entry import ANY_HOST, AclEntry, Operation, Pattern, Permission, ResourceType
 from ops.dead_letters.to_topic import TRANSACTIONAL_ID as DEAD_LETTERS_ID
+from schemas.kafka_access import KafkaAccess
 from schemas.topics import ACTIONS, CALLBACKS, DEAD_LETTERS, TOPICS
 
 _READ, _WRITE, _CREATE = Operation.READ, Operation.WRITE, Operation.CREATE
@@ -17,24 +18,31 @@ WEBHOOK_GROUPS = "webhook-"
 WEBHOOK_IDS = "hookline-webhook-"
 RETRY_TOPICS = retry_topic("").removesuffix(".v1")
 REPLAY_GROUPS = "hookline-replay-"
-# An ingress's transactional ids are origins: 16 hexadecimal digits, without a prefix of ours.
+# Without a prefix, an ingress's transactional ids are origins: 16 hexadecimal digits.
 _ORIGIN_DIGITS = "0123456789abcdef"
+# Topics of Kafka itself, whose names have no prefix.
+_INTERNAL_TOPICS = "__consumer_offsets", "__transaction_state"
 
 
 class Right(NamedTuple):
-    """The operations that are allowed on a resource, or to all whose names begin with `name`."""
+    """
+    The operations that are allowed on a resource, or to all whose names begin with `name`.
+
+    The name is without the prefix of the pipeline's names.
+    """
 
     kind: ResourceType
     name: str
     operations: tuple[Operation, ...]
     is_prefix: bool = False
 
-    def entries(self, principal: str) -> Iterator[AclEntry]:
+    def entries(self, principal: str, kafka: KafkaAccess) -> Iterator[AclEntry]:
         """Yield the ACLs that give `principal` this right."""
+        name = self.name if self.name in _INTERNAL_TOPICS else kafka.topic(self.name)
         pattern = Pattern.PREFIXED if self.is_prefix else Pattern.LITERAL
         for operation in self.operations:
             yield AclEntry(
-                self.kind, self.name, pattern, principal, ANY_HOST, operation, Permission.ALLOW
+                self.kind, name, pattern, principal, ANY_HOST, operation, Permission.ALLOW
             )
 
 
@@ -51,7 +59,7 @@ def _transactional_id(name: str, *, is_prefix: bool = False) -> Right:
 
 
 # Before and after a transaction, its leaders and those of these topics are compared.
-_LEADERS = (_topic("__consumer_offsets", _DESCRIBE), _topic("__transaction_state", _DESCRIBE))
+_LEADERS = tuple(_topic(name, _DESCRIBE) for name in _INTERNAL_TOPICS)
 # Write, create and extend the retry topic of a webhook.
 _RETRY_CHANGES = (_WRITE, _CREATE, _ALTER, _DESCRIBE_CONFIGS)
 
@@ -75,6 +83,7 @@ _STATISTICS = (
 # `hookline audit`, `find`, `status`, `counters rebuild`, `dead-letters ls` and `show`.
 _READER = (*_STATISTICS, _topic(RETRY_TOPICS, _READ, is_prefix=True))
 
+# Without the transactional ids of the ingress, see `service_rights`.
 SERVICES: Mapping[str, tuple[Right, ...]] = {
     "ingress": (
         # A transaction that commits the offset of a topic needs the right to read that topic.
@@ -82,7 +91,6 @@ SERVICES: Mapping[str, tuple[Right, ...]] = {
         _topic(DEAD_LETTERS.name, _READ, _WRITE),
         *_LEADERS,
         _group(cursor_group(""), _READ, is_prefix=True),
-        *(_transactional_id(digit, is_prefix=True) for digit in _ORIGIN_DIGITS),
     ),
     **{name: _consumer(name) for name in CONSUMER_GROUPS},
     "statistics": _STATISTICS,
@@ -105,6 +113,15 @@ SERVICES: Mapping[str, tuple[Right, ...]] = {
         _topic(topic.name, _CREATE, _ALTER, _DESCRIBE_CONFIGS, _ALTER_CONFIGS) for topic in TOPICS
     ),
 }
+
+
+def service_rights(name: str, kafka: KafkaAccess) -> tuple[Right, ...]:
+    """Return the rights of a service of SERVICES in the pipeline that `kafka` is the access to."""
+    if name != "ingress":
+        return SERVICES[name]
+    beginnings = ("",) if kafka.prefix else _ORIGIN_DIGITS
+    ids = (_transactional_id(forwarder_id(kafka, each), is_prefix=True) for each in beginnings)
+    return (*SERVICES[name], *ids)
 
 
 def webhook_rights(target: str) -> tuple[Right, ...]:

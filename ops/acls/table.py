@@ -15,10 +15,12 @@ from ops.acls.rights import (
     SERVICES,
     WEBHOOK_GROUPS,
     Right,
+    service_rights,
     subscriber_rights,
     webhook_rights,
 )
 from ops.failure import Failure
+from schemas.kafka_access import KafkaAccess
 from schemas.topics import CALLBACKS, DEAD_LETTERS, is_topic_name
 
 FILE_BYTES_MAX = 1 << 20
@@ -61,22 +63,22 @@ class AclTable(msgspec.Struct, frozen=True):
     webhooks: dict[str, list[str]] = {}
     subscribers: list[Subscriber] = []
 
-    def entries(self) -> set[AclEntry]:
-        """Return all ACLs that the table wants."""
+    def entries(self, kafka: KafkaAccess) -> set[AclEntry]:
+        """Return all ACLs that the table wants, with the names that the cluster knows."""
         return {
             entry
-            for principal, rights in self._rights()
+            for principal, rights in self._rights(kafka)
             for right in rights
-            for entry in right.entries(principal)
+            for entry in right.entries(principal, kafka)
         }
 
     def dead_letter_topics(self) -> list[str]:
         """Return the names of the subscribers' own dead-letter topics."""
         return sorted({each.dead_letters for each in self.subscribers if each.dead_letters})
 
-    def _rights(self) -> Iterator[tuple[str, tuple[Right, ...]]]:
+    def _rights(self, kafka: KafkaAccess) -> Iterator[tuple[str, tuple[Right, ...]]]:
         for name, principals in self.services.items():
-            yield from ((principal, SERVICES[name]) for principal in principals)
+            yield from ((principal, service_rights(name, kafka)) for principal in principals)
         for name, principals in self.webhooks.items():
             yield from ((principal, webhook_rights(name)) for principal in principals)
         for each in self.subscribers:

@@ -21,6 +21,7 @@ from consumers.archive.segment import SegmentSummary
 from consumers.archive.store import SegmentStore
 from consumers.archive.store_errors import SegmentExists, SegmentNotFound
 from consumers.runtime.batch import Partition
+from consumers.runtime.names import from_kafka, in_kafka
 from ops.archive.segments import in_order, naming
 from ops.failure import Failure
 from schemas.clients import started
@@ -89,20 +90,20 @@ async def log_starts(kafka: KafkaAccess, partitions: Sequence[Partition]) -> dic
     """
     try:
         async with asyncio.timeout(KAFKA_TIMEOUT_S):
-            if unknown := set(partitions) - await _known(kafka):
-                names = ", ".join(sorted(map(str, unknown)))
+            if unknown := {in_kafka(kafka, each) for each in partitions} - await _known(kafka):
+                names = ", ".join(f"{tp.topic}/{tp.partition}" for tp in sorted(unknown))
                 raise LogStartUnknown(f"Kafka at {kafka} does not have {names}; nothing is deleted")
             return await _beginnings(kafka, partitions)
     except (KafkaError, TimeoutError) as error:
         raise LogStartUnknown(f"nothing is deleted: {outage_text(kafka, error)}") from error
 
 
-async def _known(kafka: KafkaAccess) -> set[Partition]:
+async def _known(kafka: KafkaAccess) -> set[TopicPartition]:
     # Describe all topics: a broker may create a topic that is described by its name.
     admin = AIOKafkaAdminClient(**kafka.options())
     async with started(admin, KAFKA_TIMEOUT_S, kafka):
         return {
-            Partition(topic["topic"], partition["partition"])
+            TopicPartition(topic["topic"], partition["partition"])
             for topic in await admin.describe_topics()
             for partition in topic["partitions"]
         }
@@ -111,8 +112,8 @@ async def _known(kafka: KafkaAccess) -> set[Partition]:
 async def _beginnings(kafka: KafkaAccess, partitions: Sequence[Partition]) -> dict[Partition, int]:
     reader = AIOKafkaConsumer(**kafka.options(), enable_auto_commit=False)
     async with started(reader, KAFKA_TIMEOUT_S, kafka):
-        offsets = await reader.beginning_offsets([TopicPartition(*each) for each in partitions])
-    return {Partition(tp.topic, tp.partition): offset for tp, offset in offsets.items()}
+        offsets = await reader.beginning_offsets([in_kafka(kafka, each) for each in partitions])
+    return {from_kafka(kafka, tp): offset for tp, offset in offsets.items()}
 
 
 async def plan(

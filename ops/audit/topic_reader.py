@@ -60,13 +60,14 @@ class TopicReader:
                     f" offsets {log_starts[tp]} to {ends[tp]} now"
                 )
             client.seek(tp, next_offset)
+        callbacks = self._kafka.topic(CALLBACKS.name)
         tally.note_log_starts(
-            {tp.partition: at for tp, at in log_starts.items() if tp.topic == CALLBACKS.name}
+            {tp.partition: at for tp, at in log_starts.items() if tp.topic == callbacks}
         )
         async with contextlib.aclosing(records_up_to(client, self._next_offsets, ends)) as fetches:
             async for tp, records in fetches:
                 for record in records:
-                    _add(tp, record, tally)
+                    self._add(tp, record, tally)
 
     async def _begins(
         self,
@@ -81,11 +82,11 @@ class TopicReader:
         # A partition without such a record is read from its end on.
         return {tp: at.offset if (at := found.get(tp)) else end for tp, end in ends.items()}
 
-
-def _add(tp: TopicPartition, record: ConsumerRecord[bytes, bytes], tally: Tally) -> None:
-    if tp.topic == ACTIONS.name:
-        if (taken := decoded(record.value)) is not None:
-            tally.add_action(taken)
-        return
-    add = tally.add_dead_letter if tp.topic == DEAD_LETTERS.name else tally.add_record
-    add(tp.partition, record.offset, record.headers, record.value or b"")
+    def _add(self, tp: TopicPartition, record: ConsumerRecord[bytes, bytes], tally: Tally) -> None:
+        topic = self._kafka.bare(tp.topic)
+        if topic == ACTIONS.name:
+            if (taken := decoded(record.value)) is not None:
+                tally.add_action(taken)
+            return
+        add = tally.add_dead_letter if topic == DEAD_LETTERS.name else tally.add_record
+        add(tp.partition, record.offset, record.headers, record.value or b"")

@@ -20,8 +20,11 @@ WRITE_S = 30.0
 class ActionWriter:
     """Use `writing_actions`."""
 
-    def __init__(self, producer: AIOKafkaProducer, actions: Actions, by: str) -> None:
+    def __init__(
+        self, producer: AIOKafkaProducer, kafka: KafkaAccess, actions: Actions, by: str
+    ) -> None:
         self._producer = producer
+        self._topic = kafka.topic(ACTIONS.name)
         self._actions = actions
         self._by = by
 
@@ -36,7 +39,7 @@ class ActionWriter:
         """
         taken = action(letters, result, by=self._by, topic_id=self._actions.topic_id, reason=reason)
         async with asyncio.timeout(WRITE_S):
-            await self._producer.send_and_wait(ACTIONS.name, encoded(taken))
+            await self._producer.send_and_wait(self._topic, encoded(taken))
         self._actions.add(taken)
 
 
@@ -52,4 +55,4 @@ async def writing_actions(
     """
     producer = AIOKafkaProducer(**kafka.options(), enable_idempotence=True)
     async with started(producer, START_S, kafka):
-        yield ActionWriter(producer, actions, by)
+        yield ActionWriter(producer, kafka, actions, by)

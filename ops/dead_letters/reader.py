@@ -13,8 +13,9 @@ from ops.records.kafka_answers import kafka_answers
 from ops.terminal import measured_progress
 from schemas.dead_letter_actions import Actions, RecordId, decoded
 from schemas.kafka_access import KafkaAccess
+from schemas.kafka_names import KafkaName
 from schemas.topic_ids import topic_id_of
-from schemas.topics import ACTIONS, DEAD_LETTERS, Topic
+from schemas.topics import ACTIONS, DEAD_LETTERS
 
 POLL_MS = 500
 RECORDS_PER_READ = 500
@@ -29,8 +30,10 @@ async def read_actions(kafka: KafkaAccess) -> Actions:
     """
     with kafka_answers(kafka, "run the command again"):
         async with reader_of_existing(kafka, DEAD_LETTERS.name, ACTIONS.name) as client:
-            actions = Actions(await topic_id_of(client, DEAD_LETTERS.name) or "")
-            async with contextlib.aclosing(_records(client, ACTIONS, "actions", {})) as read:
+            actions = Actions(await topic_id_of(client, kafka.topic(DEAD_LETTERS.name)) or "")
+            async with contextlib.aclosing(
+                _records(client, kafka.topic(ACTIONS.name), "actions", {})
+            ) as read:
                 async for records in read:
                     actions.add_all(filter(None, (decoded(each.value) for each in records)))
     return actions
@@ -52,7 +55,7 @@ async def dead_letters(
         async with reader_of_existing(kafka, DEAD_LETTERS.name) as client:
             wanted = {} if ends is None else ends
             async with contextlib.aclosing(
-                _records(client, DEAD_LETTERS, "dead letters", wanted)
+                _records(client, kafka.topic(DEAD_LETTERS.name), "dead letters", wanted)
             ) as read:
                 async for records in read:
                     yield [dead_letter(each) for each in records]
@@ -69,11 +72,12 @@ async def dead_letters_by_id(
     """
     with kafka_answers(kafka, "run the command again"):
         async with reader_of_existing(kafka, DEAD_LETTERS.name) as client:
-            return [await _one(client, each) for each in ids]
+            topic = kafka.topic(DEAD_LETTERS.name)
+            return [await _one(client, topic, each) for each in ids]
 
 
-async def _one(client: AIOKafkaConsumer, letter: RecordId) -> DeadLetter | None:
-    tp = TopicPartition(DEAD_LETTERS.name, letter.partition)
+async def _one(client: AIOKafkaConsumer, topic: KafkaName, letter: RecordId) -> DeadLetter | None:
+    tp = TopicPartition(topic, letter.partition)
     if tp not in client.assignment():
         return None
     start = (await client.beginning_offsets([tp]))[tp]
@@ -91,11 +95,11 @@ async def _one(client: AIOKafkaConsumer, letter: RecordId) -> DeadLetter | None:
 
 
 async def _records(
-    client: AIOKafkaConsumer, topic: Topic, title: str, ends: dict[int, int]
+    client: AIOKafkaConsumer, topic: KafkaName, title: str, ends: dict[int, int]
 ) -> AsyncGenerator[Sequence[ConsumerRecord[bytes, bytes]]]:
     """Yield the records of `topic` up to `ends`, by partition; empty ends get the present ones."""
-    partitions = [each for each in client.assignment() if each.topic == topic.name]
-    others = [each for each in client.assignment() if each.topic != topic.name]
+    partitions = [each for each in client.assignment() if each.topic == topic]
+    others = [each for each in client.assignment() if each.topic != topic]
     client.pause(*others)
     starts = await client.beginning_offsets(partitions)
     if not ends:

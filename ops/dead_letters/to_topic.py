@@ -47,9 +47,16 @@ class ToTopic:
     """Use `sending_to_topic`."""
 
     def __init__(
-        self, producer: AIOKafkaProducer, markers: MarkerCheck, actions: Actions, by: str
+        self,
+        producer: AIOKafkaProducer,
+        kafka: KafkaAccess,
+        markers: MarkerCheck,
+        actions: Actions,
+        by: str,
     ) -> None:
         self._producer = producer
+        self._topic = kafka.topic(CALLBACKS.name)
+        self._actions_topic = kafka.topic(ACTIONS.name)
         self._markers = markers
         self._by = by
         self._rejections = RejectionLog()
@@ -118,14 +125,14 @@ class ToTopic:
     async def _transaction(
         self, records: Sequence[OutgoingRecord], taken: Sequence[Action]
     ) -> None:
-        partitions = len(await self._producer.partitions_for(CALLBACKS.name))
+        partitions = len(await self._producer.partitions_for(self._topic))
         async with asyncio.timeout(SEND_S):
             await self._producer.begin_transaction()
             acknowledged = []
             for record in records:
                 sequence = int(dict(record.headers)["ce_sequence"])
                 future = await self._producer.send(
-                    CALLBACKS.name,
+                    self._topic,
                     record.value,
                     key=record.key,
                     headers=record.headers,
@@ -135,7 +142,7 @@ class ToTopic:
                 future.add_done_callback(mark_retrieved)
                 acknowledged.append(future)
             acknowledged += [
-                await self._producer.send(ACTIONS.name, encoded(each)) for each in taken
+                await self._producer.send(self._actions_topic, encoded(each)) for each in taken
             ]
             await asyncio.gather(*acknowledged)
             await end_transaction(
@@ -158,18 +165,19 @@ async def sending_to_topic(kafka: KafkaAccess, by: str) -> AsyncIterator[ToTopic
     async with transactional_producer(
         kafka, TRANSACTIONAL_ID, record_bytes_max=EXTENDED_RECORD_BYTES_LIMIT, start_s=START_S
     ) as producer:
-        markers = MarkerCheck(_TOPICS)
+        markers = MarkerCheck(map(kafka.topic, _TOPICS))
         async with asyncio.timeout(START_S):
-            await markers.begin(producer.client, TRANSACTIONAL_ID)
+            await markers.begin(producer.client, kafka.transactional_id(TRANSACTIONAL_ID))
             settling = settle(
                 producer,
+                kafka,
                 TRANSACTIONAL_ID,
                 abort=outcome is TransactionOutcome.ABORTED,
                 topics=_TOPICS,
             )
             await end_transaction(producer, markers, settling)
         try:
-            yield ToTopic(producer, markers, await read_actions(kafka), by)
+            yield ToTopic(producer, kafka, markers, await read_actions(kafka), by)
         except ProducerFenced as error:
             raise TakenOver(
                 "another `hookline dead-letters resend ingress` has begun, and has ended this one"

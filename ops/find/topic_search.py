@@ -50,7 +50,7 @@ class TopicSearch:
             async with contextlib.aclosing(reading) as parts:
                 async for partition, records in parts:
                     count += len(records)
-                    self._progress(f"{self._topic}: {count:,} records")
+                    self._progress(f"{self._kafka.topic(self._topic)}: {count:,} records")
                     for record in records:
                         self._add(partition, record)
         except TopicUnreadable as error:
@@ -60,16 +60,17 @@ class TopicSearch:
     def _add(self, partition: Partition, record: Record) -> None:
         headers = header_texts(record.headers)
         if self._filter.matches(headers, record.value):
-            self._collection.add(headers, record.value, _place(partition, record, headers))
+            self._collection.add(headers, record.value, self._place(partition, record, headers))
 
-
-def _place(partition: Partition, record: Record, headers: Mapping[str, str]) -> Place:
-    at = datetime.fromtimestamp(record.timestamp_ms / 1000, UTC)
-    where = f"{partition} offset {record.offset}"
-    if partition.topic != DEAD_LETTERS.name:
-        return Place(
-            store=TOPIC, where=where, at=at, partition=partition.number, offset=record.offset
+    def _place(self, partition: Partition, record: Record, headers: Mapping[str, str]) -> Place:
+        at = datetime.fromtimestamp(record.timestamp_ms / 1000, UTC)
+        where = f"{self._kafka.topic(str(partition))} offset {record.offset}"
+        if partition.topic != DEAD_LETTERS.name:
+            return Place(
+                store=TOPIC, where=where, at=at, partition=partition.number, offset=record.offset
+            )
+        by = headers.get(GROUP) or headers.get(CONNECT + "connector.name") or "unknown"
+        note = (
+            f"by {by}, {headers.get(STAGE, '')}: {headers.get(CONNECT + 'exception.message', '')}"
         )
-    by = headers.get(GROUP) or headers.get(CONNECT + "connector.name") or "unknown"
-    note = f"by {by}, {headers.get(STAGE, '')}: {headers.get(CONNECT + 'exception.message', '')}"
-    return Place(store=DEAD_LETTER, where=where, at=at, note=note)
+        return Place(store=DEAD_LETTER, where=where, at=at, note=note)

@@ -10,6 +10,7 @@ from aiokafka.errors import OffsetOutOfRangeError
 
 from consumers.runtime.batch import Partition, Record
 from consumers.runtime.fetched_records import decode_as_records
+from consumers.runtime.names import from_kafka, in_kafka
 from ops.records.committed_records import check_topics
 from ops.records.kafka_answers import kafka_answers
 from schemas.client_parts import inner_client
@@ -42,20 +43,22 @@ class PartitionRecords(NamedTuple):
 class CallbacksTopic:
     """Use `reading_topic`."""
 
-    def __init__(self, client: AIOKafkaConsumer) -> None:
+    def __init__(self, client: AIOKafkaConsumer, kafka: KafkaAccess) -> None:
         self._client = client
+        self._kafka = kafka
+        self._topic = kafka.topic(CALLBACKS.name)
 
     async def id(self) -> str | None:
         """Return Kafka's id of the topic, None if Kafka has no ids."""
-        return await topic_id_of(self._client, CALLBACKS.name)
+        return await topic_id_of(self._client, self._topic)
 
     async def ranges(self) -> Mapping[Partition, OffsetRange]:
         """Return the offsets of every partition."""
-        numbers = self._client.partitions_for_topic(CALLBACKS.name) or set()
-        tps = [TopicPartition(CALLBACKS.name, number) for number in sorted(numbers)]
+        numbers = self._client.partitions_for_topic(self._topic) or set()
+        tps = [TopicPartition(self._topic, number) for number in sorted(numbers)]
         starts = await self._client.beginning_offsets(tps)
         ends = await self._client.end_offsets(tps)
-        return {Partition(*tp): OffsetRange(starts[tp], ends[tp]) for tp in tps}
+        return {self._bare(tp): OffsetRange(starts[tp], ends[tp]) for tp in tps}
 
     async def offsets_at(
         self, partitions: Iterable[Partition], at: datetime
@@ -63,20 +66,20 @@ class CallbacksTopic:
         """Return the first offset of each partition at or after a time, None if there is none."""
         at_ms = int(at.timestamp() * 1000)
         offsets = await self._client.offsets_for_times(
-            {TopicPartition(*partition): at_ms for partition in partitions}
+            {in_kafka(self._kafka, partition): at_ms for partition in partitions}
         )
-        return {Partition(*tp): at.offset if at else None for tp, at in offsets.items()}
+        return {self._bare(tp): at.offset if at else None for tp, at in offsets.items()}
 
     def read_from(self, offsets: Mapping[Partition, int]) -> None:
         """Have `fetch` return the records from these offsets on."""
-        tps = {TopicPartition(*partition): offset for partition, offset in offsets.items()}
+        tps = {in_kafka(self._kafka, each): offset for each, offset in offsets.items()}
         self._client.assign(list(tps))
         for tp, offset in tps.items():
             self._client.seek(tp, offset)
 
     def stop_reading(self, partition: Partition) -> None:
         """Have `fetch` return no more records of a partition."""
-        self._client.pause(TopicPartition(*partition))
+        self._client.pause(in_kafka(self._kafka, partition))
 
     async def fetch(self) -> list[PartitionRecords] | None:
         """Return the next records, None if Kafka does not have the next ones any more."""
@@ -89,9 +92,12 @@ class CallbacksTopic:
         except OffsetOutOfRangeError:
             return None
         return [
-            PartitionRecords(Partition(*tp), fetched.get(tp, ()), await self._client.position(tp))
+            PartitionRecords(self._bare(tp), fetched.get(tp, ()), await self._client.position(tp))
             for tp in sorted(self._client.assignment())
         ]
+
+    def _bare(self, tp: TopicPartition) -> Partition:
+        return from_kafka(self._kafka, tp)
 
 
 @contextlib.asynccontextmanager
@@ -111,6 +117,6 @@ async def reading_topic(kafka: KafkaAccess) -> AsyncIterator[CallbacksTopic]:
     with kafka_answers(kafka, "run the command again, it continues where it was"):
         async with started(client, KAFKA_S_MAX, kafka):
             decode_as_records(client)
-            await inner_client(client).set_topics([CALLBACKS.name])
+            await inner_client(client).set_topics([kafka.topic(CALLBACKS.name)])
             check_topics(kafka, [CALLBACKS.name], await client.topics())
-            yield CallbacksTopic(client)
+            yield CallbacksTopic(client, kafka)

@@ -29,7 +29,7 @@ async def reader_of(kafka: KafkaAccess, *topics: str) -> AsyncIterator[AIOKafkaC
     """
     # Without a group, the client is assigned all partitions of the topics.
     client = AIOKafkaConsumer(
-        *topics,
+        *map(kafka.topic, topics),
         **kafka.options(),
         isolation_level="read_committed",
         auto_offset_reset="earliest",
@@ -58,12 +58,12 @@ async def reader_of_existing(kafka: KafkaAccess, *topics: str) -> AsyncIterator[
 
 def check_topics(kafka: KafkaAccess, topics: Collection[str], existing: Collection[str]) -> None:
     """
-    Return if Kafka has all `topics`.
+    Return if Kafka has all `topics`; `existing` are the cluster's, as a client returns them.
 
     Raises:
-        TopicMissing: `existing` lacks some of them.
+        TopicMissing: Kafka lacks some of them.
     """
-    if missing := sorted(set(topics) - set(existing)):
+    if missing := sorted(set(map(kafka.topic, topics)) - set(existing)):
         raise TopicMissing(
             f"Kafka at {kafka} has no topic {' and no topic '.join(missing)}{_or_denied(kafka)};"
             " create it with: hookline topics apply"

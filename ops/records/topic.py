@@ -14,11 +14,13 @@ from aiokafka.errors import KafkaError
 
 from consumers.runtime.batch import Partition, Record
 from consumers.runtime.fetched_records import decode_as_records
+from consumers.runtime.names import from_kafka
 from ops.records.committed_records import TopicMissing, check_topics
 from ops.records.time_range import TimeRange
 from schemas.client_parts import inner_client
 from schemas.clients import check_cancellation, kafka_failures, started
 from schemas.kafka_access import KafkaAccess
+from schemas.kafka_names import KafkaName
 from schemas.kafka_outage import outage_text
 
 # The time in which Kafka must connect, and in which it must send the next records.
@@ -62,10 +64,10 @@ async def records_between(
         with kafka_failures(cancellations_only=True):
             async with started(client, KAFKA_S_MAX, kafka):
                 decode_as_records(client)
-                await inner_client(client).set_topics([topic])
+                await inner_client(client).set_topics([kafka.topic(topic)])
                 check_topics(kafka, [topic], await client.topics())
-                ranges = await _offset_ranges(client, topic, since, until)
-                async for part in _read(client, ranges):
+                ranges = await _offset_ranges(client, kafka.topic(topic), since, until)
+                async for part in _read(client, kafka, ranges):
                     yield part
     except TopicMissing as missing:
         raise TopicUnreadable(str(missing)) from missing
@@ -74,7 +76,7 @@ async def records_between(
 
 
 async def _offset_ranges(
-    client: AIOKafkaConsumer, topic: str, since: datetime, until: datetime | None
+    client: AIOKafkaConsumer, topic: KafkaName, since: datetime, until: datetime | None
 ) -> dict[TopicPartition, OffsetRange]:
     if not (numbers := client.partitions_for_topic(topic)):
         raise KafkaError(f"the partitions of topic {topic} are not known")
@@ -105,7 +107,7 @@ async def _offsets_at(
 
 
 async def _read(
-    client: AIOKafkaConsumer, ranges: Mapping[TopicPartition, OffsetRange]
+    client: AIOKafkaConsumer, kafka: KafkaAccess, ranges: Mapping[TopicPartition, OffsetRange]
 ) -> AsyncGenerator[tuple[Partition, Sequence[Record]]]:
     client.assign(list(ranges))
     for tp, offset_range in ranges.items():
@@ -121,7 +123,7 @@ async def _read(
         )
         for tp, records in fetched.items():
             within = [each for each in records if each.offset < unread[tp].end]
-            yield Partition(*tp), within
+            yield from_kafka(kafka, tp), within
         before = sum(position.values())
         for tp in list(unread):
             # The last offsets of a partition may be transaction markers.

@@ -19,6 +19,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.structs import OffsetAndMetadata
 
 from consumers.runtime.batch import Partition, Position, Record
+from consumers.runtime.names import from_kafka, in_kafka
 from consumers.webhook.callback_filter import callback_filter
 from consumers.webhook.outcome import OutcomeKind
 from consumers.webhook.retry_record import conversation
@@ -68,7 +69,10 @@ class ToWebhook:
         state: TargetState,
         kafka_id: str | None,
         positions: AIOKafkaConsumer,
+        *,
+        kafka: KafkaAccess,
     ) -> None:
+        self._kafka = kafka
         self._sender = sender
         self._is_wanted = is_wanted
         # When the command began: the webhook itself delivers the callbacks after its positions.
@@ -87,7 +91,7 @@ class ToWebhook:
         stored: Mapping[TopicPartition, OffsetAndMetadata]
         stored = await coordinator.fetch_committed_offsets(sorted(self._positions.assignment()))
         found = {
-            Partition(*tp): Position(each.offset, None, each.metadata or None)
+            from_kafka(self._kafka, tp): Position(each.offset, None, each.metadata or None)
             for tp, each in stored.items()
             # Kafka cannot forget a position at once: 0 stands for none.
             if each.offset
@@ -131,7 +135,7 @@ class ToWebhook:
         reached = min(part.next_offset, self._first_rejected.get(part.partition, part.next_offset))
         if reached > at and (wanted or reached - at >= OFFSETS_UNSAVED_MAX):
             stored = OffsetAndMetadata(reached, part.topic_id or "")
-            await self._positions.commit({TopicPartition(*part.partition): stored})
+            await self._positions.commit({in_kafka(self._kafka, part.partition): stored})
             self._at[part.partition] = reached
         return counts
 
@@ -227,7 +231,7 @@ async def replaying_to_webhook(
         raise CannotReplay(f"{unavailable}; run the command again") from unavailable
     client = AIOKafkaConsumer(
         **kafka.options(),
-        group_id=f"hookline-replay-{consumer}-{name}",
+        group_id=kafka.group(f"hookline-replay-{consumer}-{name}"),
         enable_auto_commit=False,
     )
     async with contextlib.AsyncExitStack() as opened:
@@ -237,9 +241,10 @@ async def replaying_to_webhook(
             raise CannotReplay(f"WEBHOOK_SECRETS_FILE: {unusable}") from unusable
         opened.enter_context(kafka_answers(kafka, "run the command again; it continues"))
         await opened.enter_async_context(started(client, START_S, kafka))
-        await inner_client(client).set_topics([CALLBACKS.name])
-        numbers = client.partitions_for_topic(CALLBACKS.name) or set()
-        client.assign([TopicPartition(CALLBACKS.name, number) for number in sorted(numbers)])
+        topic = kafka.topic(CALLBACKS.name)
+        await inner_client(client).set_topics([topic])
+        numbers = client.partitions_for_topic(topic) or set()
+        client.assign([TopicPartition(topic, number) for number in sorted(numbers)])
         is_wanted = callback_filter(sdkappids=settings.sdkappids, commands=settings.commands)
-        kafka_id = await topic_id_of(client, CALLBACKS.name)
-        yield ToWebhook(sender, is_wanted, state, kafka_id, client)
+        kafka_id = await topic_id_of(client, topic)
+        yield ToWebhook(sender, is_wanted, state, kafka_id, client, kafka=kafka)

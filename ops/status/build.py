@@ -19,6 +19,7 @@ from ops.status.report import (
     TopicReport,
 )
 from schemas.ingress_status import NOT_CONNECTED
+from schemas.kafka_access import KafkaAccess
 from schemas.printable import printable
 from schemas.topics import CALLBACKS
 
@@ -29,8 +30,13 @@ EXIT_CODES = {
 }
 
 
-def build(health: Health, measured: ProcessStatuses, stores: Sequence[StoreReport]) -> Report:
-    """Return the report of what was measured."""
+def build(
+    health: Health,
+    measured: ProcessStatuses,
+    stores: Sequence[StoreReport],
+    kafka: KafkaAccess | None,
+) -> Report:
+    """Return the report of what was measured; `kafka` is the access if it was asked."""
     facts = measured.kafka_facts
     dead_letters = facts.dead_letters if facts else ""
     consumers = [_consumer(name, measured) for name in STAGES if name in measured.consumers]
@@ -45,7 +51,7 @@ def build(health: Health, measured: ProcessStatuses, stores: Sequence[StoreRepor
                 measured.ingress_addresses, measured.ingress or (), strict=True
             )
         ],
-        topic=_topic(measured, consumers),
+        topic=_topic(measured, consumers, kafka),
         consumers=consumers,
         dead_letters=None if isinstance(dead_letters, str) else _dead_letters(dead_letters),
         stores=list(stores),
@@ -78,22 +84,27 @@ def _ingress(address: str, status: IngressStatus | SilentProcess) -> IngressRepo
     )
 
 
-def _topic(measured: ProcessStatuses, consumers: Sequence[ConsumerReport]) -> TopicReport | None:
-    if measured.kafka is None:
+def _topic(
+    measured: ProcessStatuses, consumers: Sequence[ConsumerReport], kafka: KafkaAccess | None
+) -> TopicReport | None:
+    if measured.kafka is None or kafka is None:
         return None
     if isinstance(measured.kafka, SilentProcess):
-        because = printable(measured.kafka.because)
-        return TopicReport(name=CALLBACKS.name, answers=False, not_known_because=because)
+        return TopicReport(
+            name=kafka.topic(CALLBACKS.name),
+            answers=False,
+            not_known_because=printable(measured.kafka.because),
+        )
     facts = measured.kafka
     left = [(one.unread_lost_in_s, one.name) for one in consumers if one.unread_lost_in_s]
     lost_in_s, slowest = min(left, default=(None, None))
     return TopicReport(
-        name=CALLBACKS.name,
+        name=kafka.topic(CALLBACKS.name),
         answers=True,
         partitions=facts.partitions,
         retention_s=facts.retention_s,
         callbacks_per_day=facts.callbacks_per_day,
-        slowest_group=slowest,
+        slowest_group=kafka.group(slowest) if slowest else None,
         unread_lost_in_s=lost_in_s,
     )
 

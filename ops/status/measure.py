@@ -51,7 +51,7 @@ class Measurement:
         """Return the state of all parts. Each of them has a time limit, so it ends within 5 s."""
         _, stores = await asyncio.gather(self._pipeline.measured(), self._measured_stores())
         health = await self._pipeline.current(ZONE)
-        return build(health, await self._pipeline.measured(), stores)
+        return build(health, await self._pipeline.measured(), stores, self._parts.kafka)
 
     async def _measured_stores(self) -> list[StoreReport]:
         now = asyncio.get_running_loop().time()

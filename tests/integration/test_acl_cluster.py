@@ -13,6 +13,7 @@ from support.processes.ingress import Connection, Ingress, post, until
 
 from ops.demo.embedded import child
 from schemas.clients import started
+from schemas.kafka_names import KafkaName
 from schemas.topic_ids import describe_topic
 from schemas.topics import CALLBACKS
 
@@ -48,7 +49,7 @@ async def test_acls_count_at_each_broker_of_a_cluster(tmp_path: Path) -> None:
             for node in cluster.brokers:
                 async with started(AIOKafkaClient(**cluster.access(FOREIGN).options()), 180) as one:
                     with refused(TopicAuthorizationFailedError, CALLBACKS.name):
-                        await describe_topic(one, node, CALLBACKS.name)
+                        await describe_topic(one, node, KafkaName(CALLBACKS.name))
                 with refused(TopicAuthorizationFailedError, CALLBACKS.name):
                     await send(cluster.access(FOREIGN, node), CALLBACKS.name)
             cluster.brokers[KILLED].kill()

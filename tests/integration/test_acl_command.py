@@ -12,6 +12,7 @@ from aiokafka.errors import TopicAuthorizationFailedError
 from support.acls.clients import apply_table, listed, receive, refused, send, subscribing
 from support.acls.principals import access_of, env_of, hookline
 from support.docs_blocks import the_block
+from support.kafka.access import plaintext
 from support.kafka.secured import ADMIN, SecuredBroker
 
 from consumers.runtime.batch import Partition, Record
@@ -45,7 +46,7 @@ async def test_the_command_plans_and_applies(
     env = env_of(secured_broker, ADMIN) | {"TOPICS_ACLS_FILE": str(file)}
     line = f"ACL User:{user} may read topic {CALLBACKS.name}: "
     assert f"{line}would be created\n" in await hookline(env, "topics", "plan")
-    assert not subscribing(user).entries() & await listed(secured_broker)
+    assert not subscribing(user).entries(plaintext("")) & await listed(secured_broker)
     output = await hookline(env, "topics", "apply")
     assert f"{line}created\n" in output
     assert "ACLs: 2 new, 0 unchanged, " in output
@@ -57,9 +58,9 @@ async def test_the_command_plans_and_applies(
     assert f"{line}not wanted any more (to remove it: --allow-delete)\n" in output
     output = await hookline(env, "topics", "apply", "--dry-run", "--allow-delete")
     assert f"{line}would be removed\n" in output
-    assert subscribing(user).entries() <= await listed(secured_broker)
+    assert subscribing(user).entries(plaintext("")) <= await listed(secured_broker)
     assert f"{line}removed\n" in await hookline(env, "topics", "apply", "--allow-delete")
-    assert not subscribing(user).entries() & await listed(secured_broker)
+    assert not subscribing(user).entries(plaintext("")) & await listed(secured_broker)
     await apply_table(secured_broker, AclTable())
 
 
@@ -130,7 +131,7 @@ async def test_a_user_without_the_right_is_named_the_way_out(
     with pytest.raises(AclsRefused, match=r"may not list ACLs: run it as one of the brokers'"):
         await planned_acls(access_of(secured_broker, user), set())
     await secured_broker.allow("Alter", "Cluster", "kafka-cluster", user=user)
-    ours = subscribing("any").entries()
+    ours = subscribing("any").entries(plaintext(""))
     with pytest.raises(AclsRefused, match=r"may not use hookline\.acls\.v1, the topic with"):
         await apply_acls(access_of(secured_broker, user), ours, allows_deletion=True, replicas=1)
     assert not ours & await listed(secured_broker)

@@ -21,6 +21,7 @@ from support.acls.clients import (
     subscribing,
 )
 from support.acls.principals import access_of
+from support.kafka.access import plaintext
 from support.kafka.secured import SecuredBroker
 
 from ops.acls import apply, requests
@@ -59,7 +60,7 @@ async def test_a_refused_creation_claims_nothing(
     secured_broker: SecuredBroker, user: str, limited: KafkaAccess
 ) -> None:
     """A person then creates the same ACLs: these are that person's."""
-    ours = subscribing(f"{user}-x").entries()
+    ours = subscribing(f"{user}-x").entries(plaintext(""))
     with pytest.raises(ChangesRefused, match=r"may not create ACLs: .*; refused: ACL User:\S+ may"):
         await changed(limited, ours)
     await add_foreign(secured_broker, ours)
@@ -73,7 +74,7 @@ async def test_a_refused_deletion_is_done_by_another_user(
     secured_broker: SecuredBroker, user: str, limited: KafkaAccess
 ) -> None:
     """The ACLs stay those of the command."""
-    ours = subscribing(f"{user}-x").entries()
+    ours = subscribing(f"{user}-x").entries(plaintext(""))
     await apply_table(secured_broker, subscribing(f"{user}-x"))
     with pytest.raises(ChangesRefused, match=r"may not delete ACLs: .*; deleted: none"):
         await changed(limited, set())
@@ -85,7 +86,7 @@ async def test_after_a_refusal_in_part_the_created_ones_are_named_and_ours(
     secured_broker: SecuredBroker, user: str
 ) -> None:
     """The impossible one is named, too."""
-    ours = subscribing(user).entries()
+    ours = subscribing(user).entries(plaintext(""))
     impossible = AclEntry(ResourceType.CLUSTER, "other", 3, f"User:{user}", "*", Operation.ALTER, 3)
     with pytest.raises(
         ChangesRefused,
@@ -104,7 +105,7 @@ async def test_what_others_create_after_an_interrupted_deletion_stays(
     secured_broker: SecuredBroker, user: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is reported until it is gone, and the record forgets it then."""
-    broker, ours = secured_broker, subscribing(user).entries()
+    broker, ours = secured_broker, subscribing(user).entries(plaintext(""))
     await apply_table(broker, subscribing(user))
     original = requests.delete_acls
 
@@ -131,7 +132,7 @@ async def test_what_others_removed_and_made_again_stays(
     secured_broker: SecuredBroker, user: str
 ) -> None:
     """Also if an unfinished command was there when it was gone."""
-    broker, ours = secured_broker, subscribing(user).entries()
+    broker, ours = secured_broker, subscribing(user).entries(plaintext(""))
     await apply_table(broker, subscribing(user))
     await remove(broker, ours)
     async with record_of(broker):
@@ -147,7 +148,7 @@ async def test_a_command_that_another_has_ended_deletes_nothing(
     secured_broker: SecuredBroker, user: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also if it had nothing to create."""
-    broker, ours = secured_broker, subscribing(user).entries()
+    broker, ours = secured_broker, subscribing(user).entries(plaintext(""))
     await apply_table(broker, subscribing(user))
     original = apply._until_listed  # noqa: SLF001
 
@@ -170,7 +171,7 @@ async def test_a_command_that_waits_for_what_another_has_undone_names_the_other(
     async with record_of(secured_broker) as first, admin(secured_broker) as client:
         await apply_table(secured_broker, AclTable())
         with pytest.raises(TakenOver):
-            await apply._until_listed(client, first, subscribing(user).entries())  # noqa: SLF001
+            await apply._until_listed(client, first, subscribing(user).entries(plaintext("")))  # noqa: SLF001
 
 
 async def test_each_broker_is_asked(secured_broker: SecuredBroker) -> None:
@@ -190,7 +191,7 @@ async def test_the_lists_of_all_brokers_count(
     secured_broker: SecuredBroker, user: str, tmp_path: Path
 ) -> None:
     """An ACL that one of two brokers lists is there, but not everywhere."""
-    ours = subscribing(user).entries()
+    ours = subscribing(user).entries(plaintext(""))
     with child.running(SecuredBroker(tmp_path)) as other:
         await add_foreign(secured_broker, ours)
         async with admin(secured_broker) as client:

@@ -9,6 +9,7 @@ import pytest
 from support.acls.principals import access_of, env_of, hookline
 from support.acls.services import TARGET, Services, messages
 from support.docs_blocks import the_block
+from support.kafka.access import plaintext
 from support.kafka.secured import SecuredBroker
 from support.processes.ingress import until
 from support.webhook.receiver import Arrival, receiving
@@ -37,7 +38,7 @@ def broker(tmp_path: Path) -> Iterator[SecuredBroker]:
     file = tmp_path / "acls.toml"
     file.write_text(the_block("acls.toml", "toml"))
     with child.running(SecuredBroker(tmp_path / "kafka")) as broker:
-        entries = read_table(file).entries()
+        entries = read_table(file).entries(plaintext(""))
         asyncio.run(apply_acls(access_of(broker), entries, allows_deletion=False, replicas=1))
         yield broker
 

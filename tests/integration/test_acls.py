@@ -27,6 +27,7 @@ from support.acls.clients import (
 )
 from support.acls.foreign_states import foreign_state
 from support.acls.principals import access_of
+from support.kafka.access import plaintext
 from support.kafka.secured import SecuredBroker
 
 from ingress.forward.cursor import cursor_group
@@ -126,7 +127,7 @@ async def test_no_acl_of_others_is_touched(
             AclTable(services={"archive": [f"User:{user}"]}),
             AclTable(webhooks={"crm": [f"User:{user}"]}),
         )[seed % 3]
-        wanted = table.entries()
+        wanted = table.entries(plaintext(""))
         # Not those that an earlier apply has made: they are ours.
         new = foreign_state(seed, wanted) - await listed(broker)
         await add_foreign(broker, new)
@@ -146,7 +147,7 @@ async def test_what_was_there_before_stays_when_the_table_drops_it(
     broker: SecuredBroker, user: str
 ) -> None:
     """Only ACLs that an apply has made are removed, and only if that is allowed."""
-    ours = sorted(subscribing(user).entries())
+    ours = sorted(subscribing(user).entries(plaintext("")))
     await add_foreign(broker, set(ours[:1]))
     await apply_table(broker, subscribing(user))
     plan = await apply_table(broker, AclTable(), allows_deletion=False)
@@ -168,7 +169,7 @@ async def test_after_a_kill_the_next_apply_completes_it(
 ) -> None:
     """Only what the killed one was about to create or delete may be left, and is reported."""
     await apply_table(broker, subscribing(f"{user}-old"))
-    others = foreign_state(1, subscribing(user).entries()) - await listed(broker)
+    others = foreign_state(1, subscribing(user).entries(plaintext(""))) - await listed(broker)
     await add_foreign(broker, others)
     original = getattr(apply, call)
 
@@ -189,16 +190,18 @@ async def test_after_a_kill_the_next_apply_completes_it(
         ("create_acls", True): subscribing(user),
         ("delete_acls", False): subscribing(f"{user}-old"),
     }.get((call, is_done), AclTable())
-    assert set(plan.uncertain) == uncertain.entries()
-    assert of_user == subscribing(f"{user}-new").entries() | uncertain.entries()
-    await remove(broker, others | uncertain.entries())
+    assert set(plan.uncertain) == uncertain.entries(plaintext(""))
+    assert of_user == subscribing(f"{user}-new").entries(plaintext("")) | uncertain.entries(
+        plaintext("")
+    )
+    await remove(broker, others | uncertain.entries(plaintext("")))
 
 
 async def test_a_second_apply_ends_the_first_and_reports_what_it_still_makes(
     broker: SecuredBroker, user: str
 ) -> None:
     """An ACL whose creation is under way when the second one begins is uncertain."""
-    ours = subscribing(user).entries()
+    ours = subscribing(user).entries(plaintext(""))
     async with record_of(broker) as first:
         await first.note_changing(ours)
         await apply_table(broker, AclTable())

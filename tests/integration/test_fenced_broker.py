@@ -32,6 +32,8 @@ from ingress.forward.settle import settle
 from ingress.forward.transaction import send_batches
 from ingress.forward.transaction_batches import TransactionBatches
 from schemas import marker_check
+from schemas.kafka_access import KafkaAccess
+from schemas.kafka_names import KafkaName
 from schemas.transaction_state import transaction_state
 
 pytestmark = pytest.mark.timeout(300)
@@ -80,12 +82,14 @@ class Fault:
         self._left_open = left_open
         self.sent = 0
 
-    async def send_batches(self, producer: AIOKafkaProducer, batches: TransactionBatches) -> None:
+    async def send_batches(
+        self, producer: AIOKafkaProducer, kafka: KafkaAccess, batches: TransactionBatches
+    ) -> None:
         """Send as the forwarder does, then raise if the transaction is to be refused."""
         self.sent += 1
         first = self.sent == 1 and self._left_open
         with forgetting(producer, RECORDS if first else ()):
-            await send_batches(producer, batches)
+            await send_batches(producer, kafka, batches)
         for end in ("commit_transaction", "abort_transaction") if first else ():
             fence_after(producer, end, self._broker)
         if self.sent in self._refused:
@@ -129,10 +133,12 @@ async def test_settling_is_repeated_if_the_broker_is_fenced_meanwhile(
     """The coordinator does not know the decision any more, so the forwarder remembers it."""
     settled = []
 
-    async def settle_and_fence(producer: AIOKafkaProducer, group: str, *, abort: bool) -> None:
+    async def settle_and_fence(
+        producer: AIOKafkaProducer, kafka: KafkaAccess, group: str, *, abort: bool
+    ) -> None:
         settled.append(abort)
         with forgetting(producer, RECORDS if len(settled) == 1 else ()):
-            await settle(producer, group, abort=abort)
+            await settle(producer, kafka, group, abort=abort)
         if len(settled) == 1:
             await fence(broker)
 
@@ -159,7 +165,9 @@ async def claimed(topic: RetryTopic) -> AsyncIterator[RetryPartition]:
         yield owner
 
 
-async def state_once_loaded(client: AIOKafkaClient, coordinator: int, transactional_id: str) -> str:
+async def state_once_loaded(
+    client: AIOKafkaClient, coordinator: int, transactional_id: KafkaName
+) -> str:
     """Return the state as `transaction_state` does, once the new coordinator has loaded it."""
     while True:
         try:
@@ -196,9 +204,11 @@ class Refusals:
     def __init__(self) -> None:
         self._sent: Counter[str] = Counter()
 
-    async def send_batches(self, producer: AIOKafkaProducer, batches: TransactionBatches) -> None:
+    async def send_batches(
+        self, producer: AIOKafkaProducer, kafka: KafkaAccess, batches: TransactionBatches
+    ) -> None:
         """Send as the forwarder does, then raise if the transaction is to be refused."""
-        await send_batches(producer, batches)
+        await send_batches(producer, kafka, batches)
         origin = producer._txn_manager.transactional_id  # noqa: SLF001
         self._sent[origin] += 1
         # A single row that is refused would become a dead letter.

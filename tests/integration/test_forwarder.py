@@ -20,6 +20,7 @@ from schemas import clients
 from schemas.body import Malformed
 from schemas.client_parts import Client
 from schemas.clients import close_client
+from schemas.kafka_names import KafkaName
 from schemas.outgoing_record import main_topic_record, malformed_record
 from schemas.topics import DEAD_LETTERS
 
@@ -127,9 +128,9 @@ async def test_the_cursor_is_read_after_the_predecessor_is_settled(pipe: Pipe) -
                 Successor.begun = True
                 predecessor.commit_transaction = not_yet  # type: ignore[method-assign]
                 batches = await build_batches(
-                    predecessor, self._spool, 0, rows_max=20, dead_letters={}
+                    predecessor, self._kafka, self._spool, 0, rows_max=20, dead_letters={}
                 )
-                await self._marker_check.begin(predecessor.client, self._origin)
+                await self._marker_check.begin(predecessor.client, KafkaName(self._origin))
                 await self._send_transaction(predecessor, batches)
                 await late_commit()  # type: ignore[no-untyped-call]
             async with super()._open_producer() as producer:

@@ -245,6 +245,7 @@ async def test_the_cursor_is_read_when_its_marker_is_written(
 ) -> None:
     """A commit returns earlier; an older cursor would send its rows twice."""
     read = []
+    kafka = plaintext(careless_kafka)
     for number in range(10):
         with contextlib.closing(Pipe(careless_kafka, tmp_path / f"spool{number}")) as pipe:
             await pipe.store(many(ROWS))
@@ -259,9 +260,9 @@ async def test_the_cursor_is_read_when_its_marker_is_written(
                 ) as producer,
             ):
                 assert await reader.committed(RECORDS[0]) is None
-                markers = MarkerCheck((CALLBACKS.name, DEAD_LETTERS.name))
-                await markers.begin(producer.client, pipe.spool.origin)
-                await settle(producer, group, abort=False)
+                markers = MarkerCheck(map(kafka.topic, (CALLBACKS.name, DEAD_LETTERS.name)))
+                await markers.begin(producer.client, kafka.transactional_id(pipe.spool.origin))
+                await settle(producer, kafka, group, abort=False)
                 await markers.check(producer.client)
                 read.append(await reader.committed(RECORDS[0]))
     assert read == [ROWS] * 10

@@ -4,6 +4,7 @@ import random
 from collections.abc import Callable
 
 from support.acls.foreign_states import foreign_state
+from support.kafka.access import plaintext
 
 from ops.acls.entry import AclEntry, decoded, encoded
 from ops.acls.plan import plan_acls
@@ -38,7 +39,7 @@ def test_no_acl_of_others_is_touched(
     states = scaled(200)
     removed = alike = 0
     for seed in range(states):
-        before, after = (table.entries() for table in tables(seed))
+        before, after = (table.entries(plaintext("")) for table in tables(seed))
         draw = random.Random(seed)  # noqa: S311 - a schedule, not a secret
         # Some of those that are wanted were there before; others removed some of ours by hand.
         there_before = set(draw.sample(sorted(after), len(after) // 4)) - before
@@ -63,7 +64,7 @@ def test_no_acl_of_others_is_touched(
 def test_an_acl_is_known_again_by_its_key(scaled: Callable[..., int]) -> None:
     """Also one with numbers that a later Kafka may have."""
     for seed in range(scaled(50)):
-        ours = tables(seed)[0].entries()
+        ours = tables(seed)[0].entries(plaintext(""))
         for entry in ours | foreign_state(seed, ours):
             assert decoded(encoded(entry)) == entry
     later = AclEntry(99, "x", 9, "User:x", "*", 77, 5)

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from support.kafka.access import plaintext
 
 from ops.acls.entry import Operation, ResourceType
 from ops.acls.record import TRANSACTIONAL_ID
-from ops.acls.rights import SERVICES, Right, webhook_rights
+from ops.acls.rights import SERVICES, Right, service_rights, webhook_rights
 from ops.acls.table import UnusableTable, read_table
 from ops.dead_letters.to_topic import TRANSACTIONAL_ID as DEAD_LETTERS_ID
 from schemas.topics import CALLBACKS
@@ -35,7 +36,7 @@ def table_of(tmp_path: Path, text: str) -> Path:
 
 def test_a_good_table_gives_each_principal_only_its_rights(tmp_path: Path) -> None:
     """A subscriber reads its topic in its groups, and writes only to a topic of its own."""
-    entries = read_table(table_of(tmp_path, GOOD)).entries()
+    entries = read_table(table_of(tmp_path, GOOD)).entries(plaintext(""))
     assert {entry.principal for entry in entries} == {"User:in", "User:ar", "User:wh", "User:bi"}
     assert sorted(str(entry) for entry in entries if entry.principal == "User:bi") == [
         "User:bi may read group billing-… (prefix)",
@@ -135,6 +136,9 @@ def test_the_docs_have_the_rights_of_each_service() -> None:
             )
         )
         + " |"
-        for name, rights in (*SERVICES.items(), ("webhooks", webhook_rights("NAME")))
+        for name, rights in (
+            *((each, service_rights(each, plaintext(""))) for each in SERVICES),
+            ("webhooks", webhook_rights("NAME")),
+        )
     ]
     assert "\n".join(rows) in page, "\n".join(rows)

@@ -7,6 +7,7 @@ import pytest
 from aiokafka import TopicPartition
 from aiokafka.structs import OffsetAndMetadata
 from support.builders import P0, P1, a_stored_record
+from support.kafka.access import plaintext
 
 from consumers.runtime.batch import Position, Record
 from consumers.webhook.outcome import Outcome, OutcomeKind
@@ -58,7 +59,14 @@ def a_target(
     kafka_id: str | None = None,
 ) -> ToWebhook:
     """Return a target of a replay."""
-    return ToWebhook(cast("Any", sender), is_wanted, state, kafka_id, cast("Any", positions))
+    return ToWebhook(
+        cast("Any", sender),
+        is_wanted,
+        state,
+        kafka_id,
+        cast("Any", positions),
+        kafka=plaintext(""),
+    )
 
 
 def a_part(start: int, end: int) -> Part:

@@ -10,6 +10,7 @@ import pytest
 from aiokafka import TopicPartition
 from aiokafka.cluster import ClusterMetadata
 from aiokafka.errors import KafkaError
+from support.kafka.access import plaintext
 
 from consumers.runtime import commits, kafka_source, partition_identities
 from consumers.runtime.batch import Partition
@@ -35,7 +36,7 @@ class Nothing:
 async def test_a_client_that_never_joins_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
     """It would return no records for ever; a new client joins."""
     client: Any = Nothing()
-    source = KafkaSource(client)
+    source = KafkaSource(client, plaintext(""))
     assert await source.fetch([]) == {}
     monkeypatch.setattr(kafka_source, "REJOIN_TIMEOUT_S", -1)
     with pytest.raises(KafkaError, match="not joined"):
@@ -57,7 +58,7 @@ class Broken(Nothing):
 async def test_a_bug_in_the_background_ends_the_process() -> None:
     """Otherwise the lag would not change any more, and nothing would show it."""
     client: Any = Broken()
-    source = KafkaSource(client)
+    source = KafkaSource(client, plaintext(""))
     async with source.background_tasks():
         await asyncio.sleep(0)
         with pytest.raises(ZeroDivisionError):
@@ -83,7 +84,7 @@ async def test_commits_continue_after_a_rebalance_with_no_offset_to_commit(
     """Otherwise the client would be replaced 20 s later."""
     monkeypatch.setattr(commits, "COMMIT_INTERVAL_S", 0)
     client: Any = Committing()
-    source = KafkaSource(client)
+    source = KafkaSource(client, plaintext(""))
     async with source.background_tasks():
         source.commit(Partition("t", 0), 5)
         source.note_left()
@@ -101,7 +102,7 @@ async def test_a_member_without_partitions_stays(monkeypatch: pytest.MonkeyPatch
     """There are more members than partitions; it waits until one leaves."""
     monkeypatch.setattr(kafka_source, "REJOIN_TIMEOUT_S", -1)
     client: Any = Nothing()
-    source = KafkaSource(client)
+    source = KafkaSource(client, plaintext(""))
     source.note_joined()
     for _ in range(3):
         assert await source.fetch([]) == {}
@@ -121,7 +122,7 @@ class OfMissingTopic(Nothing):
 async def test_a_member_whose_topic_is_missing_says_so(caplog: pytest.LogCaptureFixture) -> None:
     """It has no partition, and waits until the topic is created."""
     client: Any = OfMissingTopic()
-    source = KafkaSource(client)
+    source = KafkaSource(client, plaintext(""))
     source.note_joined()
     async with source.background_tasks():
         await asyncio.sleep(0)
@@ -161,8 +162,8 @@ class Failing:
 async def test_an_exception_in_the_listener_ends_the_process(when: str, error: Exception) -> None:
     """Aiokafka would log it and continue; it does not count as an outage of Kafka."""
     client: Any = Member()
-    source = KafkaSource(client)
-    listener = _Listener(client, source, Failing(error), set())
+    source = KafkaSource(client, plaintext(""))
+    listener = _Listener(client, plaintext(""), source, Failing(error), set())
     if when == "assigned":
         await listener.on_partitions_assigned([])
     else:
@@ -192,7 +193,7 @@ class Ended(Nothing):
 async def test_a_client_with_an_ended_task_is_replaced() -> None:
     """It would return no records for ever."""
     client: Any = Ended()
-    source = KafkaSource(client)
+    source = KafkaSource(client, plaintext(""))
     assert await source.fetch([]) == {}
     await asyncio.sleep(0)
     with pytest.raises(KafkaError, match="the task of the client that fetches has ended"):
@@ -236,7 +237,7 @@ async def test_partitions_share_a_request_that_was_sent_late_enough(
 ) -> None:
     """A request that was sent before the records were fetched proves nothing about them."""
     broker, client = Broker(monkeypatch), Led()
-    source = KafkaSource(cast("Any", client))
+    source = KafkaSource(cast("Any", client), plaintext(""))
     now = time.monotonic()
     asking = [
         asyncio.create_task(source.log_identity(Partition("t", at), since=now)) for at in range(2)
@@ -259,7 +260,7 @@ async def test_a_failed_request_is_sent_again(monkeypatch: pytest.MonkeyPatch) -
     broker, client = Broker(monkeypatch), Led()
     broker.answers.set()
     broker.fails = True
-    source = KafkaSource(cast("Any", client))
+    source = KafkaSource(cast("Any", client), plaintext(""))
     now = time.monotonic()
     with pytest.raises(Unavailable, match="the id of topic t"):
         await source.log_identity(Partition("t", 0), since=now)
@@ -270,7 +271,7 @@ async def test_a_failed_request_is_sent_again(monkeypatch: pytest.MonkeyPatch) -
 @pytest.mark.parametrize("leader", [None, -1])
 async def test_without_a_leader_no_request_is_sent(leader: int | None) -> None:
     """The topic is deleted, or a leader is being elected."""
-    source = KafkaSource(cast("Any", Led(leader)))
+    source = KafkaSource(cast("Any", Led(leader)), plaintext(""))
     with pytest.raises(Unavailable, match="no leader of t/0"):
         await source.log_identity(Partition("t", 0), since=0)
 
@@ -280,7 +281,7 @@ async def test_a_client_that_shuts_down_cancels_its_requests(
 ) -> None:
     """The callers get an error."""
     Broker(monkeypatch)
-    source = KafkaSource(cast("Any", Led()))
+    source = KafkaSource(cast("Any", Led()), plaintext(""))
     async with source.background_tasks():
         asking = asyncio.create_task(source.log_identity(Partition("t", 0), since=time.monotonic()))
         await asyncio.sleep(0)

@@ -14,6 +14,7 @@ import msgspec
 import pytest
 from click.testing import CliRunner, Result
 from rich.console import Console
+from support.kafka.access import plaintext
 from support.pipeline_states import (
     BRAKED,
     DENIED,
@@ -56,7 +57,7 @@ def report_of(what: ProcessStatuses, stores: Sequence[StoreReport] = ()) -> Repo
             name: [f"http://{name}:{port}" for port in each] for name, each in ports.items()
         },
     )
-    return build(health(findings, timeline, what.now, ZONE), addressed, stores)
+    return build(health(findings, timeline, what.now, ZONE), addressed, stores, plaintext(""))
 
 
 def shown(report: Report, *, is_short: bool = False, width: int = 80) -> list[str]:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from support.builders import a_wire_record
+from support.kafka.access import plaintext
 
 from ingress.forward.cursor import Cursor
 from ingress.forward.topic_check import TopicCheck
@@ -47,7 +48,7 @@ def test_only_rows_that_left_the_spool_and_are_not_in_kafka_are_reported(
         spool.writer.quarantine(6)
         spool.writer.commit([], 5)
         assert spool.state.first_sequence == 7
-        TopicCheck().report(spool.state, Cursor(cursor, topic_id=ids[0] or ""), ids[1])
+        TopicCheck(plaintext("")).report(spool.state, Cursor(cursor, topic_id=ids[0] or ""), ids[1])
     assert reports() - before == bool(expected)
     assert expected in caplog.text
     assert bool(caplog.text) == bool(expected)
@@ -61,7 +62,7 @@ def test_a_change_is_reported_once_however_often_the_forwarder_connects(
     with contextlib.closing(hold_any(tmp_path, bytes_max=1 << 20)) as spool:
         spool.writer.commit([encode(a_wire_record(n), 1) for n in range(1, 7)], 0)
         spool.writer.commit([], 6)
-        topic = TopicCheck()
+        topic = TopicCheck(plaintext(""))
         for cursor, now, count in (
             (Cursor(6, topic_id="one"), "one", 0),
             (Cursor(6, topic_id="one"), "two", 1),

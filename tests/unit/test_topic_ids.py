@@ -6,6 +6,7 @@ import pytest
 from aiokafka.client import AIOKafkaClient
 from aiokafka.structs import BrokerMetadata
 
+from schemas.kafka_names import KafkaName
 from schemas.topic_ids import describe_topic
 
 # The broker's answer to ApiVersions: no error, and Metadata (3) from version 0 to 12.
@@ -33,7 +34,7 @@ async def test_a_connection_without_an_answer_is_not_used_again() -> None:
         for _ in range(2):
             with pytest.raises(TimeoutError):
                 async with asyncio.timeout(0.3):
-                    await describe_topic(client, 0, "t")
+                    await describe_topic(client, 0, KafkaName("t"))
             asked.append(connections)
         await client.close()
     assert asked == [1, 2]

@@ -9,6 +9,7 @@ from aiokafka import TopicPartition
 from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.producer.transaction_manager import TransactionManager
 from support.builders import a_wire_record, store
+from support.kafka.access import plaintext
 
 from ingress.forward import compressed_batch, transaction_batches
 from ingress.forward.compressed_batch import CompressedBatch, compress
@@ -124,7 +125,9 @@ async def test_batches_are_full_if_a_bound_ended_them(
     monkeypatch.setattr(transaction_batches, "TRANSACTION_BYTES_MAX", bytes_max)
     async_spool = await an_async_spool_of_three(tmp_path)
     producer: Any = Producer()
-    made = await build_batches(producer, async_spool, 0, rows_max=rows_max, dead_letters={})
+    made = await build_batches(
+        producer, plaintext(""), async_spool, 0, rows_max=rows_max, dead_letters={}
+    )
     assert (made.row_count, made.last_sequence, made.is_full) == (rows, rows, full)
     await async_spool.stop()
     async_spool.close()

@@ -11,6 +11,7 @@ from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaError, for_code
 from aiokafka.protocol.admin import DeleteGroupsRequest
 from support.acls.principals import access_of
+from support.kafka.access import plaintext
 from support.kafka.secured import SecuredBroker
 
 from ops.acls.apply import apply_acls
@@ -71,7 +72,7 @@ async def apply_table(
 ) -> AclPlan:
     """Apply a table as the user with every right."""
     return await apply_acls(
-        access_of(broker), table.entries(), allows_deletion=allows_deletion, replicas=1
+        access_of(broker), table.entries(plaintext("")), allows_deletion=allows_deletion, replicas=1
     )
 
 

@@ -21,7 +21,7 @@ TARGET = "crm"
 
 
 class Services:
-    """The principals are those of docs/acls.md: `User:hookline-SERVICE`."""
+    """The principals are those of docs/acls.md, `User:hookline-SERVICE`, or `User:TEAM-SERVICE`."""
 
     def __init__(
         self,
@@ -31,8 +31,11 @@ class Services:
         *,
         conninfo: str,
         valkey_url: str,
+        team: str = "hookline",
+        prefix: str = "",
     ) -> None:
-        """Prepare them; `running` starts them."""
+        """Prepare them; `running` starts them. In Kafka, their names begin with `prefix`."""
+        self._team, self._prefix = team, prefix
         self._broker = broker
         self._log = directory / "statistics.log"
         self._valkey_url, self.conninfo = valkey_url, conninfo
@@ -46,7 +49,7 @@ class Services:
             "WEBHOOK_SECRETS_FILE": str(secrets),
             "WEBHOOK_ALLOW_CIDRS": "127.0.0.0/8",
         }
-        own = env_of(broker, "hookline-ingress")
+        own = self.env_of("ingress")
         self.ingress = Ingress(directory / "spools", broker.address, env=own)
         settings: dict[str, dict[str, str]] = {
             "archive": {"ARCHIVE_URL": str(self.archive), "ARCHIVE_SEGMENT_AGE_S": "1"},
@@ -59,10 +62,15 @@ class Services:
                 name,
                 broker.address,
                 directory / f"{name}.log",
-                env=own | env_of(broker, f"hookline-{name}" + f"-{TARGET}" * (name == "webhook")),
+                env=own | self.env_of(name + f"-{TARGET}" * (name == "webhook")),
             )
             for name, own in settings.items()
         }
+
+    def env_of(self, service: str) -> dict[str, str]:
+        """Return the variables with which a process uses Kafka as this service."""
+        own = {"HOOKLINE_KAFKA_PREFIX": self._prefix} if self._prefix else {}
+        return env_of(self._broker, f"{self._team}-{service}") | own
 
     @property
     def stats_url(self) -> str:
@@ -78,7 +86,7 @@ class Services:
             for consumer in self.consumers.values():
                 consumer.launch()
             env = {"STATS_VALKEY": self._valkey_url, "STATS_PORT": str(self._stats_port)}
-            env |= env_of(self._broker, "hookline-statistics")
+            env |= self.env_of("statistics")
             command = [sys.executable, "-m", "consumers.stats"]
             statistics = child.start(command, log=self._log, env=os.environ | env)
             yield

@@ -8,6 +8,7 @@ from support.kafka.broker import SESSION_MS, Broker
 from support.processes.ingress import until
 
 from schemas.clients import kafka_failures, started
+from schemas.kafka_names import KafkaName
 from schemas.topic_ids import describe_topic
 from schemas.topics import CALLBACKS
 
@@ -54,7 +55,9 @@ async def _epochs(client: AIOKafkaClient) -> dict[int, int]:
         try:
             with kafka_failures():
                 async with asyncio.timeout(ANSWERS_S_MAX):
-                    epochs.update((await describe_topic(client, _NODE, CALLBACKS.name)).epochs)
+                    epochs.update(
+                        (await describe_topic(client, _NODE, KafkaName(CALLBACKS.name))).epochs
+                    )
         except (KafkaError, TimeoutError):
             return False
         return True

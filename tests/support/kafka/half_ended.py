@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterator
 from typing import Any
 
 from aiokafka import AIOKafkaProducer, TopicPartition
+from support.kafka.access import plaintext
 from support.kafka.parts import Pipe
 
 from ingress.forward.cursor import Cursor, cursor_group
@@ -50,12 +51,18 @@ async def leave_open(
     pipe: Pipe, forgotten: Collection[TopicPartition | str], *, abort: bool
 ) -> None:
     """Send all rows and the cursor as a forwarder does, but end only a part of it."""
+    kafka = plaintext(pipe.bootstrap_servers)
     async with AIOKafkaProducer(
         bootstrap_servers=pipe.bootstrap_servers, transactional_id=pipe.spool.origin
     ) as producer:
         async with pipe.async_spool() as async_spool:
             batches = await build_batches(
-                producer, async_spool, 0, rows_max=pipe.spool.row_count, dead_letters={}
+                producer,
+                kafka,
+                async_spool,
+                0,
+                rows_max=pipe.spool.row_count,
+                dead_letters={},
             )
         await producer.begin_transaction()
         with forgetting(producer, forgotten):
@@ -66,5 +73,5 @@ async def leave_open(
         if GROUP in forgotten:
             producer._txn_manager.consumer_group_added(group)  # noqa: SLF001
         cursor = Cursor(batches.last_sequence, batches.fingerprint)
-        await producer.send_offsets_to_transaction(cursor.offsets(), group)
+        await producer.send_offsets_to_transaction(cursor.offsets(kafka), group)
         await (producer.abort_transaction() if abort else producer.commit_transaction())

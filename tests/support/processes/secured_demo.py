@@ -1,12 +1,14 @@
 """
 `python -m support.processes.secured_demo DIRECTORY OPTIONS`: a demo whose Kafka is secured.
 
-All services are one user, which has the rights that `hookline topics apply --acls` gives them, and
-use Kafka by SCRAM-SHA-512 over TLS. DIRECTORY/env.json has the variables of commands.
+The names in Kafka have a prefix. All services are one user, which has the rights that
+`hookline topics apply --acls` gives them, and use Kafka by SCRAM-SHA-512 over TLS.
+DIRECTORY/env.json has the variables of commands.
 """
 
 import asyncio
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -20,6 +22,7 @@ from schemas.kafka_access import KafkaAccess, kafka_access
 
 # As that of the product's own demo, which restarts a killed broker.
 SESSION_MS = 3000
+PREFIX_VARIABLE, PREFIX = "HOOKLINE_KAFKA_PREFIX", "secured."
 SERVICES = ("ingress", "archive", "sync", "counters", "statistics", "operator", "reader", "topics")
 
 
@@ -33,6 +36,7 @@ class SecuredKafka(SecuredBroker):
         self.address = self.address_of(SCRAM)
         self.variables = self.env(SCRAM)
         del self.variables["HOOKLINE_BOOTSTRAP_SERVERS"]
+        self.variables[PREFIX_VARIABLE] = PREFIX
 
     def apply(self, file: Path) -> None:
         """Create the topics and the ACLs."""
@@ -40,7 +44,12 @@ class SecuredKafka(SecuredBroker):
         file.write_text("[services]\n" + "".join(lines))
         hookline = Path(sys.executable).with_name("hookline")
         options = ("--kafka", self._plain_address, "--replicas", "1", "--acls", file)
-        subprocess.run([hookline, "topics", "apply", *options], check=True, stdout=sys.stderr)
+        subprocess.run(
+            [hookline, "topics", "apply", *options],
+            check=True,
+            stdout=sys.stderr,
+            env={**os.environ, PREFIX_VARIABLE: PREFIX},
+        )
 
 
 def main(directory: Path) -> None:
