@@ -8,7 +8,7 @@ expired sequences from lost ones.
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -24,9 +24,11 @@ from consumers.runtime.batch import Partition
 from consumers.runtime.names import from_kafka, in_kafka
 from ops.archive.segments import in_order, naming
 from ops.failure import Failure
+from ops.records.committed_records import reader_of
 from schemas.clients import started
 from schemas.kafka_access import KafkaAccess
 from schemas.kafka_outage import outage_text
+from schemas.topic_ids import topic_id_of
 
 # A writer drops records that it has held for an hour (consumers/runtime/partition_worker.py). If it
 # was stalled just before it writes them, it resumes within this time, and the segment must still be
@@ -96,6 +98,32 @@ async def log_starts(kafka: KafkaAccess, partitions: Sequence[Partition]) -> dic
             return await _beginnings(kafka, partitions)
     except (KafkaError, TimeoutError) as error:
         raise LogStartUnknown(f"nothing is deleted: {outage_text(kafka, error)}") from error
+
+
+async def check_topic_ids(
+    kafka: KafkaAccess, plan: Mapping[Partition, Sequence[StoredSegment]]
+) -> None:
+    """
+    Return if the segments to delete are of the topics that Kafka has: only those have its offsets.
+
+    Raises:
+        LogStartUnknown: they are of another topic of this name, or Kafka does not answer.
+    """
+    topics = {partition.topic for partition in plan}
+    try:
+        async with reader_of(kafka, *topics) as client:
+            ids = {each: await topic_id_of(client, kafka.topic(each)) for each in topics}
+    except (KafkaError, TimeoutError) as error:
+        raise LogStartUnknown(f"nothing is deleted: {outage_text(kafka, error)}") from error
+    for partition, segments in plan.items():
+        now = ids[partition.topic]
+        for each in segments:
+            if now and each.summary.topic_id not in ("", now):
+                raise LogStartUnknown(
+                    f"{each.name} is of the topic with the id {each.summary.topic_id}, but"
+                    f" {kafka.topic(partition.topic)} has the id {now}; nothing is deleted. Are"
+                    " HOOKLINE_BOOTSTRAP_SERVERS and HOOKLINE_KAFKA_PREFIX those of this archive?"
+                )
 
 
 async def _known(kafka: KafkaAccess) -> set[TopicPartition]:

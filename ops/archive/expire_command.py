@@ -51,6 +51,8 @@ async def _expire(
             plan = await expire.plan(
                 store, log_starts=partial(expire.log_starts, kafka), before_ms=before_ms, step=step
             )
+        if plan:
+            await expire.check_topic_ids(kafka, plan)
         segments = [each for of_partition in plan.values() for each in of_partition]
         for each in segments:
             if as_json:

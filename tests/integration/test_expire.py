@@ -2,10 +2,13 @@
 
 import contextlib
 import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from aiokafka import TopicPartition
+from msgspec.structs import replace as of_id
 from support.kafka.access import plaintext
 from support.kafka.parts import Pipe, delete_before, many, run_until
 
@@ -76,9 +79,25 @@ async def expire_all(store: SegmentStore, bootstrap_servers: str) -> int:
         return await expire.log_starts(plaintext(bootstrap_servers), partitions)
 
     going = await expire.plan(store, log_starts=log_starts, before_ms=LATER_MS, step=nothing)
+    if going:
+        await expire.check_topic_ids(plaintext(bootstrap_servers), going)
+        with pytest.raises(expire.LogStartUnknown, match=f"{CALLBACKS.name} has the id"):
+            await expire.check_topic_ids(plaintext(bootstrap_servers), of_another_topic(going))
     for segments in going.values():
         await expire.delete(store, segments, nothing)
     return sum(each.summary.records for segments in going.values() for each in segments)
+
+
+def of_another_topic(
+    going: Mapping[Partition, Sequence[expire.StoredSegment]],
+) -> dict[Partition, list[expire.StoredSegment]]:
+    """Return the same segments, as if they were of a topic with another id."""
+    return {
+        partition: [
+            replace(each, summary=of_id(each.summary, topic_id="other")) for each in segments
+        ]
+        for partition, segments in going.items()
+    }
 
 
 async def test_only_segments_that_kafka_does_not_have_expire(
