@@ -37,7 +37,7 @@ class Reading:
         return self.kafka_s / self.records * 1e6
 
 
-def measured(
+def measure_reading(
     started: Started,
     task: Task,
     kafka: EmbeddedKafka,

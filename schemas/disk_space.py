@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 # A question that takes longer, as on a network mount whose server is gone, has no answer.
-ANSWER_S_MAX = 0.5
+DISK_ANSWER_S_MAX = 0.5
 
 
 def _free_bytes(path: Path) -> int:
@@ -35,7 +35,7 @@ class DiskSpace:
         """
         Return the bytes that the process may still write, None if they are not known.
 
-        That is the case if the file system fails, or does not answer within ANSWER_S_MAX.
+        That is the case if the file system fails, or does not answer within DISK_ANSWER_S_MAX.
         """
         if self._asked is None or self._asked.done():
             self._asked, self._asked_at = (
@@ -44,7 +44,7 @@ class DiskSpace:
             )
             threading.Thread(target=self._ask, args=(self._asked,), daemon=True).start()
         asked = self._asked
-        left_s = self._asked_at + ANSWER_S_MAX - time.monotonic()
+        left_s = self._asked_at + DISK_ANSWER_S_MAX - time.monotonic()
         await asyncio.wait((asked,), timeout=max(0.0, left_s))
         return asked.result() if asked.done() else None
 

@@ -10,7 +10,7 @@ import msgspec
 
 from bench.archive.readers import Reader, archive
 from bench.readers import Task, logged
-from bench.reading import Reading, measured
+from bench.reading import Reading, measure_reading
 from ops.demo.embedded import child
 from ops.demo.embedded.kafka import EmbeddedKafka
 
@@ -50,7 +50,7 @@ def measure(reader: Reader, task: Task, kafka: EmbeddedKafka) -> Run:
     task.directory.mkdir()
     started = reader.start(task)
     try:
-        reading, _ = measured(started, task, kafka, started.ended)
+        reading, _ = measure_reading(started, task, kafka, started.ended)
     except child.NotStarted as fault:
         raise logged(fault, reader.name, task.directory) from fault
     finally:

@@ -14,7 +14,7 @@ from bench.machine import Machine, this_machine
 from bench.markdown import introduction, question, spread, table, write
 from bench.preload import preload
 from bench.readers import START_S_MAX, Started, Task, logged, peer
-from bench.reading import Reading, measured
+from bench.reading import Reading, measure_reading
 from ops.demo.embedded import child
 from ops.demo.embedded.kafka import EmbeddedKafka
 
@@ -47,7 +47,7 @@ def measure(name: str, task: Task, kafka: EmbeddedKafka) -> Run:
     started = READERS[name](task)
     report = task.directory / REPORT
     try:
-        reading, _ = measured(started, task, kafka, started.ended)
+        reading, _ = measure_reading(started, task, kafka, started.ended)
         if name != COUNTING:
             started.wait(report.exists, "reports", START_S_MAX)
         return Run(

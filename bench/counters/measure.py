@@ -12,7 +12,7 @@ from bench.cost import cpu_s
 from bench.counters.readers import Counter, Counting
 from bench.processes import broker_pids, start, until
 from bench.readers import Started, Task, logged
-from bench.reading import Reading, measured, members_s
+from bench.reading import Reading, measure_reading, members_s
 from bench.scale.cores import Cores, pin
 from ops.demo.embedded import child
 from ops.demo.embedded.kafka import EmbeddedKafka
@@ -82,7 +82,9 @@ def measure(counter: Counter, topic: Topic, cores: Cores, *, number: int, direct
         try:
             late = Late(started, task.records, valkey_pids)
             # Valkey's ended children count, too: they rewrite its append-only file.
-            reading, valkey_s = measured(started, task, topic.kafka, late.ended, beside=valkey_pids)
+            reading, valkey_s = measure_reading(
+                started, task, topic.kafka, late.note_progress, beside=valkey_pids
+            )
             late_us = late.cpu_us()
         except child.NotStarted as fault:
             raise logged(fault, counter.name, directory) from fault
@@ -125,7 +127,7 @@ class Late:
         # The records that were counted at that moment, and the CPU seconds until then.
         self._begun: tuple[float, float, float] | None = None
 
-    def ended(self) -> bool:
+    def note_progress(self) -> bool:
         """Return whether all records are counted; note when two thirds are."""
         if self._started.applied is None:
             return self._started.ended()

@@ -41,7 +41,7 @@ AUDIT_WAIT_S = 600.0
 ANSWER_S_MAX = 60.0
 
 
-async def measured(count: int) -> tuple[dict[str, int], int]:
+async def measure(count: int) -> tuple[dict[str, int], int]:
     """
     Return the bytes that some `count` callbacks take, by store, and how many they are.
 
@@ -134,7 +134,7 @@ def main(*, count: int, writes: bool) -> None:
     """
     logging.getLogger("aiokafka").setLevel("CRITICAL")
     try:
-        tables = markdown(*asyncio.run(measured(count)))
+        tables = markdown(*asyncio.run(measure(count)))
     except Failure as fault:
         raise click.ClickException(str(fault)) from fault
     click.echo(tables)

@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from bench.readers import Task, logged
-from bench.reading import Reading, measured
+from bench.reading import Reading, measure_reading
 from bench.sync.databases import Databases, receipts, rows
 from bench.sync.writers import Writer, Writing
 from ops.demo.embedded import child
@@ -60,7 +60,7 @@ def measure(writer: Writer, task: Task, servers: Servers, *, number: int) -> Run
     with servers.databases.fresh(f"{writer.name}_{number}", writer.tables) as postgres:
         started = writer.start(Writing(task=task, postgres=postgres, version_1=servers.version_1))
         try:
-            reading, server_s = measured(
+            reading, server_s = measure_reading(
                 started, task, servers.kafka, started.ended, beside=servers.databases.pids
             )
         except child.NotStarted as fault:

@@ -13,7 +13,7 @@ from schemas.kafka_outage import ExplainedFailure
 log = logging.getLogger(__name__)
 
 # Kafka is asked each 5 s and has 10 s to answer. An older answer says nothing about now.
-ANSWER_S_MAX = 20.0
+ANSWER_AGE_S_MAX = 20.0
 
 
 class KafkaAvailability:
@@ -61,10 +61,10 @@ class KafkaAvailability:
 
     @property
     def answers(self) -> bool | None:
-        """Whether Kafka answers, None if it has not been asked within ANSWER_S_MAX."""
+        """Whether Kafka answers, None if it has not been asked within ANSWER_AGE_S_MAX."""
         if self._since is not None:
             return False
-        if self._answered_at is None or self._clock() - self._answered_at > ANSWER_S_MAX:
+        if self._answered_at is None or self._clock() - self._answered_at > ANSWER_AGE_S_MAX:
             return None
         return True
 

@@ -28,7 +28,7 @@ from schemas.setting import Secret
 # needs up to 10 s more to cancel (psycopg#1371); the sum must stay below the runtime's limit for a
 # call, HANDLE_TIMEOUT_S.
 STATEMENT_TIMEOUT_S = 7
-CALL_TIMEOUT_S = 8.0
+ANSWER_TIMEOUT_S = 8.0
 # Less than STATEMENT_TIMEOUT_S: a batch that waits for a lock is not too large, so it stays whole.
 LOCK_TIMEOUT_S = 5
 APPLICATION = "hookline-sync"
@@ -149,7 +149,7 @@ class DatabaseHandler:
     @asynccontextmanager
     async def _connection(self, partition: Partition) -> AsyncIterator[AsyncConnection]:
         try:
-            async with asyncio.timeout(CALL_TIMEOUT_S):
+            async with asyncio.timeout(ANSWER_TIMEOUT_S):
                 async with self._connect_locks[partition]:
                     if partition not in self._connections:
                         self._connections[partition] = await connect(
@@ -182,7 +182,7 @@ class DatabaseHandler:
                     raise Unavailable(f"PostgreSQL: {first_line(error)}") from error
         except TimeoutError as error:
             await self._drop(partition)
-            raise Unavailable(f"PostgreSQL: no answer within {CALL_TIMEOUT_S} s") from error
+            raise Unavailable(f"PostgreSQL: no answer within {ANSWER_TIMEOUT_S} s") from error
         except BaseException:
             # Interrupted at an unknown point: the connection may still be executing something.
             await self._drop(partition)

@@ -117,7 +117,7 @@ class Forwarder:
         origin = self._origin = self._spool.state.origin
         await self._last_outcome.find(origin)
         async with self._open_producer() as producer:
-            cursor = await self._settled_cursor(producer)
+            cursor = await self._settle_and_read_cursor(producer)
             if is_older_copy(self._spool, cursor):
                 await self._start_new_origin(cursor)
                 return
@@ -127,7 +127,7 @@ class Forwarder:
                 check_cancellation()
                 await self._forward_next(producer)
 
-    async def _settled_cursor(self, producer: AIOKafkaProducer) -> Cursor:
+    async def _settle_and_read_cursor(self, producer: AIOKafkaProducer) -> Cursor:
         """
         Return the cursor, once it is certain which rows are in the topic.
 

@@ -153,7 +153,7 @@ class AiohttpFallback:
             # From here on, the request has its own bounds.
             self._open_connections.end_wait(transport.connection)
             try:
-                detailed_answer = await self._detailed_answer(request, transport)
+                detailed_answer = await self._admit_and_store(request, transport)
             except Exception:
                 log.exception("a bug kept a request from being handled; answered 503")
                 detailed_answer = DetailedAnswer(answers.UNAVAILABLE, answers.INTERNAL_FAULT)
@@ -165,14 +165,14 @@ class AiohttpFallback:
         response.force_close()
         return response
 
-    async def _detailed_answer(
+    async def _admit_and_store(
         self, request: web.BaseRequest, transport: ReadingTransport
     ) -> DetailedAnswer:
         # The undecoded target: with the path form its parameters are in the path.
         admission_result = self._receiver.admit(request.method, request.raw_path)
         if isinstance(admission_result, DetailedAnswer):
             return admission_result
-        body = await self._body(request, transport)
+        body = await self._read_body(request, transport)
         if isinstance(body, DetailedAnswer):
             return body
         answer_due: asyncio.Future[DetailedAnswer] = self._loop.create_future()
@@ -184,7 +184,7 @@ class AiohttpFallback:
         self._receiver.store(admission_result, body, send_answer)
         return await answer_due
 
-    async def _body(
+    async def _read_body(
         self, request: web.BaseRequest, transport: ReadingTransport
     ) -> bytes | DetailedAnswer:
         """Return the body without its content codings, or the answer if it cannot be had."""
@@ -193,7 +193,7 @@ class AiohttpFallback:
             if request.headers.get("Expect", "").lower() == "100-continue":
                 transport.write_continue()
             async with asyncio.timeout(self._body_s):
-                body = await self._encoded_body(request.content)
+                body = await self._read_encoded_body(request.content)
             if codings:
                 # In a thread: other requests must not wait for a body that is slow to decode.
                 body = await asyncio.to_thread(
@@ -211,7 +211,7 @@ class AiohttpFallback:
             return DetailedAnswer(answers.UNREADABLE)
         return body
 
-    async def _encoded_body(self, content: Any) -> bytes:
+    async def _read_encoded_body(self, content: Any) -> bytes:
         """
         Return the body as it is sent.
 

@@ -26,9 +26,9 @@ from schemas.telemetry import INGRESS_COMMIT_ROWS, INGRESS_COMMIT_S, INGRESS_STO
 
 # TIM waits 2 s. Fail a callback whose commit takes longer than this while the HTTP client can
 # still read the answer.
-COMMIT_TIMEOUT_S = 1.5
+DISK_TIMEOUT_S = 1.5
 # After a failed commit the disk is tried again at this interval, also without callbacks.
-PROBE_INTERVAL_S = 1.0
+DISK_PROBE_INTERVAL_S = 1.0
 # When the process stops, it waits no longer than this for a commit that hangs.
 STOP_TIMEOUT_S = 5.0
 
@@ -135,7 +135,7 @@ class GroupCommit:
     def _begin_commit(self) -> None:
         rows, self._pending, self._pending_bytes = self._pending, [], 0
         write, self._other_write = self._other_write, None
-        self._hang_timer = self._loop.call_later(COMMIT_TIMEOUT_S, self._fail_as_hanging, rows)
+        self._hang_timer = self._loop.call_later(DISK_TIMEOUT_S, self._fail_as_hanging, rows)
         self._thread.begin(
             WriterJob(rows, self._pending_since, self._forwarded_sequence, bool(self.fault), write)
         )
@@ -156,7 +156,7 @@ class GroupCommit:
             self._note_stored(job, result.took_s)
             self._release_mapped_memory()
         elif self._probe_timer is None:
-            self._probe_timer = self._loop.call_later(PROBE_INTERVAL_S, self._probe)
+            self._probe_timer = self._loop.call_later(DISK_PROBE_INTERVAL_S, self._probe)
         can_remove = not failure and self._spool.state.has_removable_block(self._forwarded_sequence)
         if self._pending or self._other_write or can_remove:
             self._commit_soon()
@@ -202,7 +202,7 @@ class GroupCommit:
 
     def _fail_as_hanging(self, rows: list[PendingRow]) -> None:
         self._disk_hangs, self._hang_timer = True, None
-        self.fault = f"the disk takes longer than {COMMIT_TIMEOUT_S:g} s"
+        self.fault = f"the disk takes longer than {DISK_TIMEOUT_S:g} s"
         _report(rows, DiskFailed(self.fault))
         # These are not in the commit that hangs, and will not be in any other.
         pending, self._pending, self._pending_bytes = self._pending, [], 0

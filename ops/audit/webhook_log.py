@@ -16,7 +16,7 @@ import msgspec
 from ops.audit.sources import AuditFailed, ReadAgain
 
 # A longer line is not one of a receiver.
-LINE_BYTES_MAX = 4096
+LOG_LINE_BYTES_MAX = 4096
 
 
 class LoggedDelivery(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,7 +41,7 @@ def delivery(line: bytes) -> LoggedDelivery:
     """
     if not line.startswith(b"{"):
         text = line.decode("utf-8", "backslashreplace")
-        if not text.isprintable() or " " in text or len(line) > LINE_BYTES_MAX:
+        if not text.isprintable() or " " in text or len(line) > LOG_LINE_BYTES_MAX:
             raise UnreadableDelivery(f"{text!r:.80} is neither a webhook-id nor a JSON object")
         return LoggedDelivery(id=text)
     try:

@@ -287,7 +287,7 @@ async def test_a_partition_that_hangs_while_it_connects_delays_only_itself(
     conninfo: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Other partitions write on their connections, and new ones connect."""
-    for bound in ("connection.CONNECT_S", "database.CALL_TIMEOUT_S"):
+    for bound in ("connection.CONNECT_S", "database.ANSWER_TIMEOUT_S"):
         monkeypatch.setattr(f"consumers.sync.{bound}", 50)
     port = psycopg.conninfo.conninfo_to_dict(conninfo)["port"]
     async with tcp_proxy(int(str(port))) as proxy:

@@ -26,7 +26,7 @@ def an_async_spool(spool: Spool, *, rows_max: int = 1000, bytes_max: int = 1 << 
 @pytest.fixture(autouse=True)
 def _short_probe(monkeypatch: pytest.MonkeyPatch) -> None:
     """Try a disk that failed again after a moment, not after a second."""
-    monkeypatch.setattr(group_commit, "PROBE_INTERVAL_S", 0.1)
+    monkeypatch.setattr(group_commit, "DISK_PROBE_INTERVAL_S", 0.1)
 
 
 async def test_many_callbacks_share_a_commit(tmp_path: Path) -> None:
@@ -144,8 +144,8 @@ async def test_a_disk_that_hangs_is_answered_before_the_sender_gives_up(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The sender waits 2 s; it would not see a later OK."""
-    assert group_commit.COMMIT_TIMEOUT_S < 2
-    monkeypatch.setattr(group_commit, "COMMIT_TIMEOUT_S", 0.3)
+    assert group_commit.DISK_TIMEOUT_S < 2
+    monkeypatch.setattr(group_commit, "DISK_TIMEOUT_S", 0.3)
     spool = hold_any(tmp_path, bytes_max=1 << 20)
     commit, go_on = spool.writer.commit, threading.Event()
 
@@ -168,7 +168,7 @@ async def test_a_disk_that_hangs_is_answered_before_the_sender_gives_up(
     with pytest.raises(DiskFailed, match="takes longer"):
         async_spool.put(a_wire_record(3), 3, results.append)
     # Else a slow machine would store one more that it calls failed.
-    monkeypatch.setattr(group_commit, "COMMIT_TIMEOUT_S", 180)
+    monkeypatch.setattr(group_commit, "DISK_TIMEOUT_S", 180)
     go_on.set()
     await store_until_it_works(async_spool)
     await async_spool.stop()
@@ -197,13 +197,13 @@ async def test_failures_in_a_row_leave_one_probe(tmp_path: Path) -> None:
         with pytest.raises(DiskFailed):
             await store(async_spool, a_wire_record(number), number)
         # Probes that are due at the same moment would be one commit.
-        await asyncio.sleep(0.15 * group_commit.PROBE_INTERVAL_S)
+        await asyncio.sleep(0.15 * group_commit.DISK_PROBE_INTERVAL_S)
     assert async_spool.fault
     while tried.count(0) == 0:  # noqa: ASYNC110 - the thread that writes has no event
         await asyncio.sleep(0.01)
-    await asyncio.sleep(0.5 * group_commit.PROBE_INTERVAL_S)
+    await asyncio.sleep(0.5 * group_commit.DISK_PROBE_INTERVAL_S)
     # Each failed probe is followed by the next one after the interval.
-    assert tried.count(0) <= (clock() - began_at) // group_commit.PROBE_INTERVAL_S
+    assert tried.count(0) <= (clock() - began_at) // group_commit.DISK_PROBE_INTERVAL_S
     await async_spool.stop()
     async_spool.close()
 

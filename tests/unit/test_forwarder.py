@@ -165,7 +165,7 @@ async def test_a_forwarder_may_not_end_once_it_has_begun_to_settle(
     monkeypatch.setattr(forwarding, "end_transaction", fails)
     no_producer: Any = SimpleNamespace(client=None)
     with pytest.raises(KafkaError):
-        await forwarder._settled_cursor(no_producer)  # noqa: SLF001 - `run` needs Kafka
+        await forwarder._settle_and_read_cursor(no_producer)  # noqa: SLF001 - `run` needs Kafka
     assert not forwarder.can_be_dropped
     await async_spool.stop()
     async_spool.close()

@@ -4,7 +4,7 @@ import time
 from dataclasses import asdict, dataclass, replace
 
 from bench.readers import START_S_MAX, Task, logged
-from bench.reading import Reading, measured
+from bench.reading import Reading, measure_reading
 from bench.sync.webhook.receiver import Report
 from bench.sync.webhook.senders import Sender, Sending
 from bench.sync.webhook.target import Target, target
@@ -52,7 +52,7 @@ def measure(
         started = sender.start(Sending(task=task, url=to.url, in_flight=in_flight))
         try:
             begun = _until(to, task.records // WARM_UP)
-            reading, receiver_s = measured(
+            reading, receiver_s = measure_reading(
                 replace(started, begun=lambda: True, look_s=ASK_S),
                 replace(task, records=task.records - begun.accepted),
                 kafka,
