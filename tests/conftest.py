@@ -8,6 +8,7 @@ from typing import Any
 import psycopg
 import pytest
 from support import failures, tiers
+from support.postgres_template import prepare_postgres
 from support.schedule import Shared
 from valkey import Valkey
 
@@ -123,6 +124,7 @@ def _print_messages(terminalreporter: pytest.TerminalReporter) -> None:
 @pytest.fixture(scope="session")
 def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostgres]:
     """Return a real PostgreSQL server, which all tests of this process share."""
+    prepare_postgres()
     with child.running(EmbeddedPostgres(tmp_path_factory.mktemp("postgres"))) as server:
         yield server
 
