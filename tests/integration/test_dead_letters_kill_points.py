@@ -32,10 +32,10 @@ STARTS = (
 
 @pytest.fixture
 async def world(
-    own_kafka: EmbeddedKafka, conninfo: str, tmp_path: Path
+    empty_kafka: EmbeddedKafka, conninfo: str, tmp_path: Path
 ) -> AsyncIterator[RejectedWorld]:
     """Yield a world without callbacks."""
-    async with a_rejected_world(own_kafka.address, conninfo, tmp_path) as made:
+    async with a_rejected_world(empty_kafka.address, conninfo, tmp_path) as made:
         yield made
 
 

@@ -26,21 +26,21 @@ async def refusing_user3(arrival: Arrival) -> int:
 
 @pytest.fixture
 async def rejected(
-    own_kafka: EmbeddedKafka, conninfo: str, tmp_path: Path
+    empty_kafka: EmbeddedKafka, conninfo: str, tmp_path: Path
 ) -> AsyncIterator[RejectedWorld]:
     """Yield a world without callbacks."""
-    async with a_rejected_world(own_kafka.address, conninfo, tmp_path) as made:
+    async with a_rejected_world(empty_kafka.address, conninfo, tmp_path) as made:
         yield made
 
 
 @pytest.mark.timeout(600)
 async def test_a_target_gets_what_it_refused_before_later_callbacks(
-    own_kafka: EmbeddedKafka, conninfo: str, tmp_path: Path
+    empty_kafka: EmbeddedKafka, conninfo: str, tmp_path: Path
 ) -> None:
     """Its members deliver it; the main topic, and so every other consumer, gets nothing."""
     async with (
-        a_world(own_kafka.address, tmp_path, answer=refusing_user3) as world,
-        a_rejected_world(own_kafka.address, conninfo, tmp_path / "commands") as commands,
+        a_world(empty_kafka.address, tmp_path, answer=refusing_user3) as world,
+        a_rejected_world(empty_kafka.address, conninfo, tmp_path / "commands") as commands,
     ):
         consumer = f"webhook-{world.name}"
         receiver = world.receiver
