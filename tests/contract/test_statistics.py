@@ -457,7 +457,7 @@ async def test_minutes_hours_days_and_csv_agree_in_every_zone(
         )
     others = sorted(zone_names() - set(ZONES))
     random_.shuffle(others)
-    names = [*ZONES, *others[: scaled(25, at_most=45)]]
+    names = [*ZONES, *others[: scaled(10, at_most=45)]]
     total = (await bench.ask("/v1/totals"))["people"]
     compared = 0
     for name in names:

@@ -190,7 +190,7 @@ async def test_the_audit_is_right_after_every_action(
     monkeypatch.setattr("ops.audit.proof.LISTED_MAX", RECORDS)
     conninfo = server_of_version.conninfo
     did: Counter[str] = Counter()
-    seeds = scaled(6, at_most=200)
+    seeds = scaled(3, at_most=200, in_long_runs=120)
     for seed in range(seeds):
         with psycopg.connect(conninfo) as connection:
             connection.execute("drop schema if exists hookline cascade")
