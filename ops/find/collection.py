@@ -71,24 +71,45 @@ class LocatedCallback:
 
 
 class CallbackCollection:
-    """Collects places by callback; the callbacks after the first `limit` are only counted."""
+    """
+    Collects places by callback; the callbacks after the first `limit` are only counted.
+
+    A row of the database says no origin and sequence, so it is kept apart from the records: it
+    counts only while no record with its ce_id was found, whether that one is shown or counted.
+    """
 
     def __init__(self, *, limit: int, keeps_bodies: bool) -> None:
         self._limit = limit
         self._keeps_bodies = keeps_bodies
-        self._callbacks: dict[tuple[object, ...], LocatedCallback] = {}
+        self._recorded: dict[tuple[object, ...], LocatedCallback] = {}
         self._further: set[tuple[object, ...]] = set()
+        self._further_ids: set[str] = set()
+        self._rows: dict[str, LocatedCallback] = {}
+        # Whether the database has more rows than those that were added.
+        self.has_more_rows = False
 
     @property
     def callbacks(self) -> Sequence[LocatedCallback]:
         """The callbacks by the time received."""
         last = datetime.max.replace(tzinfo=UTC)
-        return sorted(self._callbacks.values(), key=lambda each: each.received_at or last)
+        shown = [*self._recorded.values(), *self._lone_rows()][: self._limit]
+        return sorted(shown, key=lambda each: each.received_at or last)
 
     @property
     def further(self) -> int:
         """The number of callbacks that were found after the first `limit`."""
-        return len(self._further)
+        beyond = len(self._recorded) + len(self._lone_rows()) - self._limit
+        return len(self._further) + max(0, beyond)
+
+    @property
+    def is_further_exact(self) -> bool:
+        """
+        Whether no more than `further` callbacks were left out.
+
+        The oldest rows are added. If all of them are in records, so are the younger ones.
+        """
+        is_full = len(self._further) >= FURTHER_MAX
+        return not (is_full or (self.has_more_rows and self._lone_rows()))
 
     def add(self, headers: Mapping[str, str], value: bytes, place: Place) -> None:
         """Add a place of the record with these headers and this value."""
@@ -100,31 +121,28 @@ class CallbackCollection:
         key: tuple[object, ...] = (origin, sequence)
         if not (origin and sequence):
             key = (place.partition, place.offset, headers.get(ID))
-        known = self._callbacks.get(key)
+        known = self._recorded.get(key)
         if known is None:
-            if len(self._callbacks) >= self._limit:
+            if len(self._recorded) >= self._limit:
                 if len(self._further) < FURTHER_MAX:
                     self._further.add(key)
+                    self._further_ids.add(headers.get(ID, ""))
                 return
             known = callback_of(headers, value, keeps_body=self._keeps_bodies)
-            self._callbacks[key] = known
+            self._recorded[key] = known
         if place not in known.places:
             known.places.append(place)
 
     def add_row(self, row: LocatedCallback) -> None:
-        """Add a callback of which only a row of the database was found."""
+        """Add a callback of which a row of the database was found."""
         if not self._keeps_bodies:
             row.body = None
-        if len(self._callbacks) < self._limit:
-            self._callbacks[(row.ce_id,)] = row
-        elif len(self._further) < FURTHER_MAX:
-            self._further.add((row.ce_id,))
+        self._rows[row.ce_id] = row
 
-    def drop_rows(self) -> None:
-        """Drop the rows of the database whose callbacks were found elsewhere, too."""
-        elsewhere = {each.ce_id for key, each in self._callbacks.items() if len(key) > 1}
-        for key in [key for key in self._callbacks if len(key) == 1 and key[0] in elsewhere]:
-            del self._callbacks[key]
+    def _lone_rows(self) -> list[LocatedCallback]:
+        """Return the rows whose callbacks were not found in a record."""
+        elsewhere = self._further_ids.union(each.ce_id for each in self._recorded.values())
+        return [row for ce_id, row in self._rows.items() if ce_id not in elsewhere]
 
 
 def callback_of(headers: Mapping[str, str], value: bytes, *, keeps_body: bool) -> LocatedCallback:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from ops.find.collection import LocatedCallback, Place
 from ops.find.search import Answer
+from ops.nouns import counted
 from schemas.printable import printable
 
 WIDTH = 80
@@ -24,10 +25,9 @@ def lines(answer: Answer, *, now: datetime, with_body: bool) -> Iterator[str]:
             yield f"  {'body':<12} {printable(callback.body)}"
         yield ""
     if answer.collection.further:
-        yield from _wrapped(
-            f"{answer.collection.further} more callbacks were found: raise --limit, or narrow the"
-            " question"
-        )
+        further = counted(answer.collection.further, "more callback")
+        at_least = "" if answer.collection.is_further_exact else "at least "
+        yield from _wrapped(f"{at_least}{further} found: raise --limit, or narrow the question")
     yield from _searched(answer)
     yield from _wrapped(verdict(answer))
 
@@ -36,7 +36,7 @@ def verdict(answer: Answer) -> str:
     """Return what is known, in one sentence."""
     count = len(answer.callbacks)
     if count:
-        return f"found: {count} callback{'s' if count > 1 else ''}"
+        return f"found: {counted(count, 'callback')}"
     within = f"not found between {answer.range}"
     later = "archived later: use --until; earlier: use --since"
     if answer.exit_code == 1:
@@ -53,6 +53,7 @@ def as_dict(answer: Answer, *, now: datetime) -> dict[str, object]:
         "until": answer.range.until,
         "callbacks": [_callback_dict(each, now) for each in answer.callbacks],
         "further": answer.collection.further,
+        "further_is_exact": answer.collection.is_further_exact,
         "searched": {
             name: {
                 "extent": each.extent,

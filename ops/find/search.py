@@ -98,7 +98,6 @@ class Search:
             received = [each.received_at for each in self._collection.callbacks if each.received_at]
             self._answer.range = range_of(self._request, received)
         await self._search_records()
-        self._collection.drop_rows()
         await asyncio.gather(
             self._ask(DATABASE, self._places_in_database()), self._ask(COUNTERS, self._counted())
         )
@@ -182,6 +181,7 @@ class Search:
         )
         for row in rows:
             self._collection.add_row(row)
+        self._collection.has_more_rows = len(rows) > self._request.limit
         return Extent(extent)
 
     async def _places_in_database(self) -> None:

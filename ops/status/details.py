@@ -5,8 +5,9 @@ from collections.abc import Mapping
 
 from consumers.runtime.phase import Phase
 from consumers.stats.health_answers import Stage
+from ops.nouns import counted
 from ops.status.report import ConsumerReport, IngressReport, ProcessReport, Report
-from ops.status.texts import counted, duration, size
+from ops.status.texts import duration, size
 
 # Of the text of a process, so many characters are on the screen; JSON has all.
 TEXT_CHARACTERS_MAX = 160

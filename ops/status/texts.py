@@ -30,10 +30,3 @@ def per_second(number: float | None) -> str:
 def size(number: float | None) -> str:
     """Return a size in bytes, such as `1.2 GiB`."""
     return UNKNOWN if number is None else size_text(number)
-
-
-def counted(number: float, noun: str) -> str:
-    """Return a number with its noun, such as `1 process` or `2 processes`."""
-    if number == 1:
-        return f"1 {noun}"
-    return f"{number:.0f} {noun}{'es' if noun.endswith('s') else 's'}"

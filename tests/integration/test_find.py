@@ -63,14 +63,16 @@ class Pipeline:
         finally:
             connection.close()
 
-    async def find(self, question: Question, *, body: bool = False, **sources: Any) -> Answer:
+    async def find(
+        self, question: Question, *, body: bool = False, limit: int = 20, **sources: Any
+    ) -> Answer:
         """Return the answer; `sources` replace those of the pipeline."""
         request = FindRequest(
             question=question,
             since=None,
             until=None,
             now=datetime.now(UTC),
-            limit=20,
+            limit=limit,
             keeps_bodies=body,
             timeout_s=180,
         )
@@ -166,6 +168,25 @@ async def test_a_callback_is_found_in_every_place_in_which_it_is(
     left = await pipeline.find(the(late_key), kafka=None, ingresses=(), spool=spools)
     assert stores(left) == [["spool"]]
     assert left.callbacks[0].sequence == 4
+
+
+async def test_callbacks_above_the_limit_are_in_all_sinks_and_counted_once(
+    pipeline: Pipeline,
+) -> None:
+    """With limits below, at and above their number; the row of each is not another callback."""
+    for number in range(7):
+        assert await pipeline.send(a_message(number)[1]) == 200
+    await pipeline.ingress.until_forwarded()
+    await until(lambda: pipeline.has_all(7), "all callbacks are in all sinks")
+    jared = Question(accounts=("jared",))
+    for limit, shown in ((2, 2), (6, 6), (7, 7), (8, 7)):
+        answer = await pipeline.find(jared, limit=limit)
+        assert stores(answer) == [EVERYWHERE] * shown, limit
+        further = answer.collection.further, answer.collection.is_further_exact
+        assert further == (7 - shown, True), limit
+    rows = await pipeline.find(jared, limit=2, kafka=None, archive=None)
+    assert stores(rows) == [["database"]] * 2
+    assert (rows.collection.further, rows.collection.is_further_exact) == (1, False)
 
 
 async def the_command_prints_it(pipeline: Pipeline, key: str) -> None:

@@ -15,7 +15,14 @@ from consumers.archive.segment import read_lines
 from ops.failure import ExitCode
 from ops.find import output
 from ops.find.archive_search import ArchiveSearch
-from ops.find.collection import ARCHIVE, DEAD_LETTER, CallbackCollection, Place
+from ops.find.collection import (
+    ARCHIVE,
+    DATABASE,
+    DEAD_LETTER,
+    CallbackCollection,
+    LocatedCallback,
+    Place,
+)
 from ops.find.needle import Needle
 from ops.find.question import NotAnId, Question, kind_of, moment, question_of
 from ops.find.ranges import FindRequest, parts, range_of
@@ -256,6 +263,35 @@ def test_only_the_first_callbacks_are_kept_and_all_are_counted() -> None:
         collection.add(headers, record.value, Place(store=DEAD_LETTER, where=f"{at}"))
     assert [len(each.places) for each in collection.callbacks] == [2, 2]
     assert collection.further == 2
+
+
+def a_row(ce_id: str) -> LocatedCallback:
+    """Return the row of a callback in the database."""
+    return LocatedCallback(
+        origin="", sequence=0, ce_id=ce_id, places=[Place(store=DATABASE, where=ce_id)]
+    )
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 4, 20])
+def test_a_row_is_another_callback_only_if_no_record_has_its_id(limit: int) -> None:
+    """Rows come first, and take no room from records, whether those are shown or counted."""
+    collection = CallbackCollection(limit=limit, keeps_bodies=False)
+    records = [a_stored_record(at, a_body(MsgKey=str(at))) for at in range(3)]
+    headers = [{name: value.decode() for name, value in each.headers} for each in records]
+    for ce_id in ("only in the database", *(each["ce_id"] for each in headers)):
+        collection.add_row(a_row(ce_id))
+    for record, texts in zip(records, headers, strict=True):
+        collection.add(texts, record.value, Place(store=ARCHIVE, where="here"))
+    shown = [place.store for each in collection.callbacks for place in each.places]
+    assert shown == ([ARCHIVE] * 3 + [DATABASE])[:limit]
+    assert collection.further == max(0, 4 - limit)
+    assert collection.is_further_exact
+    collection.has_more_rows = True
+    assert not collection.is_further_exact
+    answer = an_answer()
+    answer.collection = collection
+    text = "\n".join(output.lines(answer, now=NOW, with_body=False))
+    assert ("at least 1 more callback found" in text) == (limit == 3)
 
 
 async def test_a_damaged_segment_is_not_searched_and_the_others_are(tmp_path: Path) -> None:
