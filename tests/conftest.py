@@ -65,10 +65,15 @@ def _grows(item: pytest.Item) -> bool:
     return _is_long(item) or "scaled" in names or item.get_closest_marker("hypothesis") is not None
 
 
-def pytest_collection_finish() -> None:
-    """Keep garbage collections short: they never search modules and collected tests again."""
-    gc.collect()
-    gc.freeze()
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Keep garbage collections rare and short: none searches modules and collected tests."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def pytest_assertrepr_compare(op: str, left: object, right: object) -> list[str] | None:
