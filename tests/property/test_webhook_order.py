@@ -5,6 +5,8 @@ from collections.abc import Callable
 import pytest
 from support.webhook.simulation import RECORDS, Run
 
+from consumers.webhook import circuit
+
 SEEDS = 20
 
 
@@ -24,9 +26,11 @@ def test_first_deliveries_are_complete_and_in_the_order_of_the_topic(seed: int) 
 
 @pytest.mark.parametrize("conversations", [1, 2, 9])
 def test_a_target_that_cannot_be_reached_gets_everything_and_nothing_is_parked(
-    conversations: int, scaled: Callable[..., int]
+    conversations: int, scaled: Callable[..., int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However few conversations there are; it continues within the longest wait of a probe."""
+    # An hour of tenths of a second takes long to simulate.
+    monkeypatch.setattr(circuit, "CHECK_INTERVAL_S", 1.0)
     for seed in range(scaled(2, at_most=SEEDS * 4)):
         run = Run(seed, conversations=conversations)
         parked, seconds = run.outage(3600)

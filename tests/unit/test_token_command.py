@@ -32,12 +32,12 @@ def printing(directory: Path, *tokens: str) -> TokenCommand:
     for number, token in enumerate(tokens):
         (directory / str(number)).write_text(token)
     script = (
-        "import pathlib, sys; runs = pathlib.Path(sys.argv[1], 'runs');"
-        "number = len(runs.read_text()) if runs.exists() else 0;"
-        "runs.write_text('x' * (number + 1));"
-        "print(pathlib.Path(sys.argv[1], str(number)).read_text())"
+        "import sys; runs = open(sys.argv[1] + '/runs', 'a+'); number = runs.tell();"
+        "runs.write('x');"
+        "print(open(f'{sys.argv[1]}/{number}').read())"
     )
-    return TokenCommand(shlex.join([sys.executable, "-c", script, str(directory)]))
+    # Without `site`, Python starts in a third of the time.
+    return TokenCommand(shlex.join([sys.executable, "-IS", "-c", script, str(directory)]))
 
 
 async def test_a_token_is_kept_until_shortly_before_it_expires(tmp_path: Path) -> None:
