@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from consumers.runtime.ongoing_failure import REPEAT_LOG_S, OngoingFailure
 from consumers.runtime.round_signal import RoundSignal
+from consumers.runtime.source import KafkaUnavailable
 from schemas.telemetry import CONSUMER_RETRIES
 
 log = logging.getLogger(__name__)
@@ -26,6 +27,11 @@ class Backoff:
         self.failure: OngoingFailure | None = None
         # When something succeeded last, None before that.
         self.succeeded_at: float | None = None
+
+    @property
+    def waits_for_kafka(self) -> bool:
+        """True if it was Kafka that failed last, for example the dead-letter topic."""
+        return self.failure is not None and isinstance(self.failure.error, KafkaUnavailable)
 
     def note(self, error: Exception) -> None:
         """Note a failure; one after an error of the same type is the same failure."""

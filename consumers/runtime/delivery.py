@@ -64,7 +64,10 @@ class Delivery:
             await self._handle(batch)
         except Rejected as rejected:
             self._note_failure(pending)
-            self._backoff.note_success()
+            # The sink has answered. That is no success of the dead-letter topic, if the record has
+            # to wait for it: otherwise each wait would be the shortest one.
+            if not self._backoff.waits_for_kafka:
+                self._backoff.note_success()
             await self._handle_rejection(pending, batch, rejected)
         except (Unavailable, TimeoutError) as error:
             self._note_failure(pending)
@@ -138,6 +141,7 @@ class Delivery:
             )
             await self._backoff.wait(error)
             return
+        self._backoff.note_success()
         # Now, not with the rest of the batch: if that has to wait, it is delivered again, and the
         # record would be sent to the dead-letter topic again.
         pending.remove(record.offset)

@@ -14,7 +14,6 @@ from pathlib import Path
 
 import pytest
 from aiokafka import AIOKafkaProducer
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from support.docs_blocks import ROOT, SUBSCRIBE, blocks_of
 from support.kafka.parts import in_topic
 from support.processes.ingress import Ingress, until
@@ -131,7 +130,7 @@ async def test_another_team_gets_from_nothing_to_a_subscriber(
             await asyncio.to_thread(team.run, "/readyz")
         await asyncio.to_thread(team.run, "mine.jsonl")
         await ingress.until_forwarded()
-        await create(empty_kafka.address, OWN_DEAD_LETTERS)
+        assert OWN_DEAD_LETTERS in await asyncio.to_thread(team.run, "NewTopic")
         await a_broken_record(team, empty_kafka.address)
         with team.running("CONSUMER_DEAD_LETTERS_TOPIC") as runs:
             await until(lambda: runs() and counted(team) == 202, "the repeat is counted")
@@ -159,16 +158,6 @@ def counted(team: Team) -> int:
         assert "no such table" in str(not_yet)  # noqa: PT017 - the program has just started
         return 0
     return sum(int(row.rstrip(")").rpartition(", ")[2]) for row in rows if row)
-
-
-async def create(bootstrap_servers: str, topic: str) -> None:
-    """Create the team's topic, as its operator does."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers)
-    await admin.start()
-    try:
-        await admin.create_topics([NewTopic(topic, 1, 1)])
-    finally:
-        await admin.close()
 
 
 async def a_broken_record(team: Team, bootstrap_servers: str) -> None:

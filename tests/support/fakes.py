@@ -226,6 +226,6 @@ class MemoryDeadLetters:
         await asyncio.sleep(0)
         if self.away:
             self.away -= 1
-            raise Unavailable("by the test")
+            raise KafkaUnavailable("by the test")
         self.offsets.append(record.offset)
         self.attempts.append(attempts)

@@ -127,6 +127,30 @@ async def test_a_record_that_waits_for_the_dead_letter_topic_counts_once() -> No
     assert bench.sink.applied == {P0: [1, 2, 3]}
 
 
+async def test_waits_for_a_dead_letter_topic_that_is_missing_grow() -> None:
+    """The sink answers each time; the partition is shown as one that waits, with its first wait."""
+    bench = RunnerBench(offsets=range(4))
+    bench.sink.rejects = {0}
+    bench.dead_letters.away = attempts = 1000
+    bench.assign(P0)
+    await bench.run_rounds()
+    began = bench.clock.now
+    for second in range(120):
+        bench.clock.now = began + second
+        await bench.runner.run_round(bench.source)
+        status = bench.runner.status(stopped=None, kafka_fault=None)
+        assert status.partitions_backing_off == 1
+        assert status.kafka_fault is not None
+    # After 1, 2, 4, 8, 16, then each 30 s.
+    assert attempts - bench.dead_letters.away <= 10
+    bench.dead_letters.away = 0
+    bench.clock.now += WAIT_S_MAX
+    await bench.run_rounds()
+    assert bench.dead_letters.offsets == [0]
+    assert bench.sink.applied == {P0: [1, 2, 3]}
+    assert bench.runner.status(stopped=None, kafka_fault=None).partitions_backing_off == 0
+
+
 async def test_a_handler_with_a_brake_of_its_own_counts_by_itself() -> None:
     """The runtime would count records that the sink skips; the status has the handler's number."""
     bench = RunnerBench(offsets=range(40))
