@@ -43,7 +43,7 @@ test: check  ## all tests once: logic, real servers, killed processes (about 10 
 	$(BIN)/pytest $(AT_ONCE) tests/e2e tests/integration tests/contract
 
 # mypy uses one core while the tests use the others.
-check: setup  ## format, lint, types, unit and property tests (about 32 s on two quiet cores, 60 s the first time)
+check: setup  ## format, lint, types, unit and property tests (about 24 s on two quiet cores, 60 s the first time)
 	@$(MAKE) --no-print-directory --jobs=2 lint types unit
 
 lint: setup  ## format and lint alone

@@ -6,6 +6,7 @@ expected result does not depend on the code that is tested.
 """
 
 import random
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -33,6 +34,9 @@ ACCOUNTS = (
     *("jared", "Jonh", "8611111111111", "1", "a/b", 'say "hi"', "back\\slash", "tab\there"),
     *("张三", "emoji😀", "nul\0nul", "lone\ud800", "@RBT#robot", "a", "line\nfeed", "ünïcode"),
 )
+# Characters that JSON, or UTF-8, has only as escapes, and those with a short escape.
+_ESCAPED = re.compile(r'["\\\x00-\x1f\ud800-\udfff]')
+_SHORT = {'"': '\\"', "\\": "\\\\", "/": "\\/", "\n": "\\n", "\t": "\\t"}
 GROUPS = ("@TGS#1", "@TGS#_房间", "room/7")
 
 
@@ -80,17 +84,18 @@ def written(chance: random.Random, value: Any, escaped: float) -> str:
     if isinstance(value, list):
         return "[" + ",".join(written(chance, each, escaped) for each in value) + "]"
     if isinstance(value, str):
+        if not escaped and not _ESCAPED.search(value):
+            return f'"{value}"'
         return '"' + "".join(_character(chance, each, escaped) for each in value) + '"'
     return str(value)
 
 
 def _character(chance: random.Random, character: str, escaped: float) -> str:
-    short = {'"': '\\"', "\\": "\\\\", "/": "\\/", "\n": "\\n", "\t": "\\t"}
-    must = character in '"\\' or character < " " or 0xD800 <= ord(character) < 0xE000
+    must = _ESCAPED.match(character)
     if not must and chance.random() >= escaped:
         return character
-    if character in short and chance.random() < 0.5:
-        return short[character]
+    if character in _SHORT and chance.random() < 0.5:
+        return _SHORT[character]
     units = character.encode("utf-16-be", "surrogatepass")
     form = chance.choice(("\\u{:02x}{:02x}", "\\u{:02X}{:02X}"))
     return "".join(form.format(units[at], units[at + 1]) for at in range(0, len(units), 2))

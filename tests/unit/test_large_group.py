@@ -136,7 +136,7 @@ def test_the_memory_does_not_grow_with_the_callbacks_of_one_id(
     contents = Contents()
     webhook = WebhookCheck("crm", CallbackFilter(), contents, number=0)
     body, other = hashlib.sha256(b"one"), hashlib.sha256(b"other")
-    last = 6_000
+    last = 3_000
     for sequence in range(1, last + 1):
         content = b"contents" if sequence < last else b"another!"
         contents.add(ID, body.digest(), at(ORIGIN, sequence, sequence), content, key_number=0)
@@ -154,4 +154,5 @@ def test_the_memory_does_not_grow_with_the_callbacks_of_one_id(
         Difference("", at(ORIGIN, 77, 77), at(ORIGIN, 77, last + 1)),
         Difference(ID, at(ORIGIN, 78, 78), Location(ORIGIN, 78, "PostgreSQL", -1, -1)),
     ]
-    assert peak < 3 << 20, f"{peak >> 10} KiB"
+    # In memory they would take twice as much.
+    assert peak < 3 << 19, f"{peak >> 10} KiB"
