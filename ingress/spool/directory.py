@@ -71,7 +71,9 @@ class SpoolSummary:
         first_sequence = None
         if since_hour is not None:
             first_sequence = state.first_sequence_since(since_hour)
-            if changed_at_s is not None and hour_at(changed_at_s) < since_hour:
+            is_unchanged = changed_at_s is not None and hour_at(changed_at_s) < since_hour
+            # The hours come first: the time of the file may be by another machine's clock.
+            if first_sequence is None and is_unchanged:
                 first_sequence = state.last_sequence + 1
         return cls(
             name,

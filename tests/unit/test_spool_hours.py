@@ -188,6 +188,17 @@ def test_a_file_that_has_not_changed_since_has_no_later_callback(
     assert firsts == {1000: None, 1001: 4}
 
 
+def test_the_hours_count_more_than_the_time_of_the_file(
+    spool: Spool, tmp_path: Path, clock: Clock
+) -> None:
+    """A file server may have another clock than the ingress."""
+    clock.hour = 1002
+    store(spool, 3)
+    spool.close()
+    os.utime(tmp_path / f"{spool.name}{FILE_SUFFIX}", (1000 * hours.HOUR_S, 1000 * hours.HOUR_S))
+    assert [_only(tmp_path, hour).first_sequence for hour in (1001, 1003)] == [1, 4]
+
+
 def _only(directory: Path, since_hour: int) -> SpoolSummary:
     (summary,) = summaries(directory, since_hour)
     return summary
