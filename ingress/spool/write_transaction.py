@@ -228,6 +228,7 @@ class WriteTransaction:
         meta = self._file.meta
         if state[:4] != self.before[:4]:
             self._txn.put(STATE, encode_state(state, self._spool_name), db=meta)
-        if state.hours != self.before.hours:
+        # `with_rows` returns the same hours if there is no new one; comparing 840 takes 20 us.
+        if state.hours is not self.before.hours:
             self._txn.put(HOURS, encode_hours(state.hours, self._spool_name), db=meta)
         return state
