@@ -38,7 +38,7 @@ bootstrap_option = click.option(
     envvar="HOOKLINE_BOOTSTRAP_SERVERS",
     show_envvar=True,
     callback=_kafka_access,
-    help="Kafka's address, host:port. Security comes from HOOKLINE_KAFKA_*.",
+    help="Kafka's address, host:port. Security and the names' prefix come from HOOKLINE_KAFKA_*.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print only JSON on stdout.")
 ingress_option = click.option(

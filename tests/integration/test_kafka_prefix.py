@@ -16,7 +16,7 @@ from aiokafka.errors import (
 )
 from support.acls.clients import commit, receive, refused, send
 from support.acls.principals import access_of, hookline
-from support.acls.services import Services, messages
+from support.acls.services import TARGET, Services, messages
 from support.docs_blocks import the_block
 from support.kafka.secured import SecuredBroker
 from support.processes.consumer import Consumer
@@ -25,10 +25,14 @@ from support.webhook.receiver import Receiver, receiving
 
 from ops.demo.embedded import child
 from ops.demo.embedded.valkey import EmbeddedValkey
+from ops.failure import ExitCode
 from schemas.topics import CALLBACKS, TOPICS
 
 COUNT = 40
-TEAMS = {"hookline": "", "staging": "staging."}
+PREFIX = "staging."
+TEAMS = {"hookline": "", "staging": PREFIX}
+# The number of the first message of the second pipeline.
+FIRST = 1000
 
 
 @pytest.fixture
@@ -101,16 +105,34 @@ async def test_two_pipelines_share_a_cluster(
             urls = {"conninfo": another_database(conninfo), "valkey_url": valkey.url}
             second = made(broker, tmp_path, "staging", other, urls)
             with first.running(), second.running():
-                await asyncio.gather(store(first, first=1), store(second, first=1000))
+                await asyncio.gather(store(first, first=1), store(second, first=FIRST))
                 for receiver in (one, other):
                     await receiver.has(COUNT)
+                assert await second.send(b"malformed") == [400]
                 await asyncio.gather(*map(check_audit, (first, second)))
+                await check_names(broker)
+                await operate(second)
                 assert "AuthorizationFailed" not in first.logs() + second.logs()
+                # Texts have the names that the cluster knows.
+                assert f"continues with staging.{CALLBACKS.name}/" in second.logs()
             people = [{int(each.person.split("-")[1]) for each in r.arrivals} for r in (one, other)]
             assert max(people[0]) < min(people[1])
-            await check_names(broker)
             await check_rights(broker)
             await check_other_prefix(broker, tmp_path, second, valkey.url)
+
+
+async def operate(services: Services) -> None:
+    """Run the commands that write to Kafka, and one that names places in it."""
+    operator = services.env_of("operator")
+    resend = ("dead-letters", "resend", "ingress", "--yes")
+    await hookline(operator, *resend, code=ExitCode.DEAD_LETTERED)
+    await hookline(operator, "dead-letters", "drop", "ingress", "--because", "test", "--yes")
+    env = operator | services.webhook_env
+    assert f"{COUNT} callbacks sent again" in await hookline(
+        env, "replay", f"webhook-{TARGET}", "--yes"
+    )
+    found = await hookline(operator, "find", f"user-{FIRST}", "--as", "user")
+    assert f"{PREFIX}{CALLBACKS.name}/" in found
 
 
 def another_database(conninfo: str) -> str:
@@ -183,7 +205,7 @@ async def check_other_prefix(
     """Check that stores are refused under another prefix, and are untouched by it."""
     wrong = Ingress(tmp_path / "staging" / "spools", broker.address)
     wrong.launch()
-    assert await asyncio.to_thread(wrong.process.wait, 60) == 1
+    assert await asyncio.to_thread(wrong.process.wait, 180) == 1
     assert "set HOOKLINE_KAFKA_PREFIX to" in wrong.log.read_text()
     own = {
         "archive": {"ARCHIVE_URL": str(services.archive)},
@@ -195,15 +217,21 @@ async def check_other_prefix(
         for name, env in own.items()
     ]
 
+    env = own["archive"] | {"HOOKLINE_KAFKA_PREFIX": "new."}
+    early = Consumer("archive", broker.address, tmp_path / "early.log", env=env)
+
     async def have_stopped() -> bool:
-        return all("waits for a person" in each.log.read_text() for each in consumers)
+        missing = f"topic new.{CALLBACKS.name} does not exist"
+        return missing in early.log.read_text() and all(
+            "waits for a person" in each.log.read_text() for each in consumers
+        )
 
     try:
-        for each in consumers:
+        for each in (early, *consumers):
             each.launch()
-        await until(have_stopped, "each consumer stops")
+        await until(have_stopped, "each consumer stops, or waits for its topic")
     finally:
-        for each in consumers:
+        for each in (early, *consumers):
             each.kill()
     for each in consumers:
         text = each.log.read_text()
