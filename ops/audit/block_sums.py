@@ -1,8 +1,8 @@
 """
 Find out which archived records are equal to those of the topic, by sums over blocks of offsets.
 
-If all records of a block are archived, and equal, the sums of their checks are equal; so none of
-them must be kept. Otherwise all archived records of the block are compared one by one.
+If all records of a block are archived, and equal, the sums of their entry hashes are equal; so none
+of them must be kept. Otherwise all archived records of the block are compared one by one.
 """
 
 from collections import defaultdict

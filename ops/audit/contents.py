@@ -19,7 +19,7 @@ from consumers.runtime.batch import Partition
 from ops.audit.block_sums import BlockSums
 from ops.audit.bucket_file import BucketFile
 from ops.audit.difference import Location
-from ops.audit.entries import CHECK, EntryRows, Kind
+from ops.audit.entries import ENTRY_HASH, EntryRows, Kind
 from ops.audit.group import Group
 from ops.audit.grouping import Grouping, locations
 
@@ -66,7 +66,7 @@ class Contents:
             body_sha256,
             location,
             content_digest=content_digest,
-            mark=key_number,
+            key_or_webhook=key_number,
         )
         self._note(location, check)
 
@@ -83,7 +83,7 @@ class Contents:
         row = self._rows.row(ce_id, body_sha256, location)
         partition = Partition(location.topic, location.partition)
         for to_compare in self._block_sums.add_archived(
-            partition, location.offset, row[1 + CHECK], row
+            partition, location.offset, row[1 + ENTRY_HASH], row
         ):
             self._files[Kind.COPY].add(*to_compare)
 
@@ -115,7 +115,7 @@ class Contents:
     ) -> None:
         """Add a delivery to a webhook; a digest or place that the log does not have is None."""
         location = Location(*(place or ("", 0)), "", 0, 0)
-        self._add(Kind.DELIVERY, ce_id, body_sha256, location, mark=webhook_number)
+        self._add(Kind.DELIVERY, ce_id, body_sha256, location, key_or_webhook=webhook_number)
 
     def _add(
         self,
@@ -125,7 +125,7 @@ class Contents:
         location: Location,
         *,
         content_digest: bytes = b"",
-        mark: int = 0,
+        key_or_webhook: int = 0,
     ) -> int:
         """Add a row; return its check."""
         row = self._rows.row(
@@ -133,11 +133,11 @@ class Contents:
             body_sha256,
             location,
             content_digest=content_digest,
-            mark=mark,
+            key_or_webhook=key_or_webhook,
             is_receipt=kind is Kind.RECEIPT,
         )
         self._files[kind].add(*row)
-        return row[1 + CHECK]
+        return row[1 + ENTRY_HASH]
 
     def groups(self) -> Iterator[Group]:
         """

@@ -12,7 +12,7 @@ from yarl import URL
 from ingress.spool.directory import SpoolSummary, summaries
 from ops.audit.http_json import NoJsonAnswer, get_json
 from ops.audit.since import Since
-from ops.audit.spool_ends import IngressReport, ReportedSpool, SpoolEnds, combine
+from ops.audit.spool_ends import ReportedSpool, ReportedSpools, SpoolEnds, combine
 from ops.failure import Failure
 from schemas.ingress_status import SINCE_FORMAT
 from schemas.url_text import public_url
@@ -39,10 +39,10 @@ async def read_ends(
     Raises:
         NoSpools: the directory has no spools, or cannot be read.
     """
-    answers, unanswered = await ask_ingresses(urls, IngressReport, since)
+    answers, unanswered = await ask_ingresses(urls, ReportedSpools, since)
     statuses = {}
     for address, answer in answers.items():
-        if isinstance(answer, IngressReport):
+        if isinstance(answer, ReportedSpools):
             statuses[address] = answer
         else:
             unanswered[address] = (

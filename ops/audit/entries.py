@@ -27,8 +27,8 @@ _ODD = 0x9E37_79B9_7F4A_7C15_F39D
 _IS_TEXT = 1 << 63
 _IS_TEXT_OF_RECEIPT = 1 << 62
 # The columns of a row: 64 bits of the id, a digest of the next fields, and the fields.
-KEY, CHECK, _ORIGIN_AND_MARK, SEQUENCE, _BODY, _CONTENT, _LOCATION, _REST = range(COLUMNS)
-_MARK_BITS = 32
+KEY, ENTRY_HASH, _ORIGIN_AND_KEY, SEQUENCE, _BODY, _CONTENT, _LOCATION, _REST = range(COLUMNS)
+_KEY_BITS = 32
 
 
 class Kind(IntEnum):
@@ -45,16 +45,16 @@ class Entry(NamedTuple):
     """
     A callback, a copy of it, a receipt of the database, or a delivery to a webhook.
 
-    `body_digest` is 0 if the body is not known. `content_digest`: see `Contents.add`. `mark`: of a
-    callback, the number of its `CountKey`; of a delivery, that of its webhook. `sequence` is 0 if
-    origin and sequence are not known.
+    `body_digest` is 0 if the body is not known. `content_digest`: see `Contents.add`.
+    `key_or_webhook`: of a callback, the number of its `CountKey`; of a delivery, that of its
+    webhook. `sequence` is 0 if origin and sequence are not known.
     """
 
     origin: str
     sequence: int
     body_digest: int
     content_digest: int
-    mark: int
+    key_or_webhook: int
     packed_location: int
     rest: int
 
@@ -90,7 +90,7 @@ class EntryRows:
         location: Location,
         *,
         content_digest: bytes = b"",
-        mark: int = 0,
+        key_or_webhook: int = 0,
         is_receipt: bool = False,
     ) -> BucketRow:
         """
@@ -111,7 +111,7 @@ class EntryRows:
             bucket,
             key,
             check,
-            number << _MARK_BITS | mark,
+            number << _KEY_BITS | key_or_webhook,
             location.sequence,
             body_digest,
             int.from_bytes(content_digest[:8], "big"),
@@ -152,14 +152,14 @@ class EntryRows:
 
     def entry(self, row: "array[int]") -> Entry:
         """Return the entry of a row without the number of its bucket."""
-        origin = self._origins[row[_ORIGIN_AND_MARK] >> _MARK_BITS]
-        mark = row[_ORIGIN_AND_MARK] & (1 << _MARK_BITS) - 1
+        origin = self._origins[row[_ORIGIN_AND_KEY] >> _KEY_BITS]
+        key_or_webhook = row[_ORIGIN_AND_KEY] & (1 << _KEY_BITS) - 1
         return Entry(
             origin,
             row[SEQUENCE],
             row[_BODY],
             row[_CONTENT],
-            mark,
+            key_or_webhook,
             row[_LOCATION],
             row[_REST],
         )
@@ -167,15 +167,15 @@ class EntryRows:
 
 def place_bucket(row: "array[int]") -> int:
     """Return a bucket that the origin and the sequence of a row choose."""
-    return hash((row[_ORIGIN_AND_MARK] >> _MARK_BITS, row[SEQUENCE])) % BUCKETS
+    return hash((row[_ORIGIN_AND_KEY] >> _KEY_BITS, row[SEQUENCE])) % BUCKETS
 
 
-def rows_without(rows: "array[int]", checks: set[int]) -> "Iterator[array[int]]":
-    """Yield the rows whose check is not one of `checks`."""
-    if checks.issuperset(of_rows := rows[CHECK::COLUMNS]):
+def rows_without(rows: "array[int]", hashes: set[int]) -> "Iterator[array[int]]":
+    """Yield the rows whose entry hash is not one of `hashes`."""
+    if hashes.issuperset(of_rows := rows[ENTRY_HASH::COLUMNS]):
         return
-    for index, check in enumerate(of_rows):
-        if check not in checks:
+    for index, entry_hash in enumerate(of_rows):
+        if entry_hash not in hashes:
             yield rows[index * COLUMNS : (index + 1) * COLUMNS]
 
 

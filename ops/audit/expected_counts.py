@@ -46,19 +46,19 @@ class ExpectedCounts:
         self._keys = list(keys)
         self._counts = counts
         # By key number, the callbacks that came after another one of their id, and those of them
-        # that need not be counted, because another one must be.
+        # that need not be counted: an earlier one of the id, up to its origin's end, must be.
         self._repeats = Counter[int]()
-        self._settled_repeats = Counter[int]()
+        self._covered_repeats = Counter[int]()
 
     def leave_out_repeats(self, key_numbers: Iterable[int]) -> None:
         """Leave out the repeats of one id; `key_numbers` are those of its callbacks, in order."""
         repeats = (number for number in key_numbers if number != NOT_COUNTED)
         first = next(repeats, NOT_COUNTED)
-        is_settled = first != NOT_COUNTED and self._keys[first].is_up_to_end
+        is_covered = first != NOT_COUNTED and self._keys[first].is_up_to_end
         for number in repeats:
             self._repeats[number] += 1
-            self._settled_repeats[number] += is_settled and self._keys[number].is_up_to_end
-            is_settled = is_settled or self._keys[number].is_up_to_end
+            self._covered_repeats[number] += is_covered and self._keys[number].is_up_to_end
+            is_covered = is_covered or self._keys[number].is_up_to_end
 
     def messages(self) -> tuple[int, int]:
         """Return the least and the greatest number of messages."""
@@ -71,7 +71,7 @@ class ExpectedCounts:
 
     def _least(self, number: int) -> int:
         is_up_to_end = self._keys[number].is_up_to_end
-        return self._counts[number] - self._settled_repeats[number] if is_up_to_end else 0
+        return self._counts[number] - self._covered_repeats[number] if is_up_to_end else 0
 
     def days(self) -> dict[tuple[str, str], DayRecords]:
         """Return the records of each app and day."""

@@ -14,7 +14,7 @@ from pyroaring import BitMap64
 
 from ops.audit.bucket_file import COLUMNS, BucketFile
 from ops.audit.difference import Location
-from ops.audit.entries import CHECK, KEY, SEQUENCE, Entry, EntryRows, Kind, rows_without
+from ops.audit.entries import ENTRY_HASH, KEY, SEQUENCE, Entry, EntryRows, Kind, rows_without
 from ops.audit.group import Group, Pair
 from ops.audit.large_group import LargeGroup
 
@@ -75,9 +75,9 @@ class Grouping:
         for bucket in _buckets_with_rows(self._files.values()):
             large = self._keys_of_many_rows(bucket)
             callback_rows = self._rows_of(Kind.CALLBACK, bucket, large)
-            checks = set(callback_rows[CHECK::COLUMNS])
+            hashes = set(callback_rows[ENTRY_HASH::COLUMNS])
             others: dict[Kind, list[array[int]]] = {
-                kind: list(rows_without(self._rows_of(kind, bucket, large), checks))
+                kind: list(rows_without(self._rows_of(kind, bucket, large), hashes))
                 for kind in Kind
                 if kind is not Kind.CALLBACK
             }

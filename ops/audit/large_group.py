@@ -8,7 +8,7 @@ from array import array
 from collections.abc import Callable, Iterator, Mapping
 
 from ops.audit.bucket_file import COLUMNS, BucketFile
-from ops.audit.entries import CHECK, KEY, Entry, EntryRows, Kind, place_bucket, rows_without
+from ops.audit.entries import ENTRY_HASH, KEY, Entry, EntryRows, Kind, place_bucket, rows_without
 from ops.audit.group import Group, Pair, Reread
 
 # The rows in memory of each of the temporary files of one id.
@@ -74,10 +74,10 @@ class LargeGroup:
     def _unequal(self, kind: Kind) -> Iterator[Pair]:
         """Yield the entries that are not equal to a callback."""
         for bucket in self._sorted[kind].buckets():
-            checks = set(self._sorted[Kind.CALLBACK].rows(bucket)[CHECK::COLUMNS])
+            hashes = set(self._sorted[Kind.CALLBACK].rows(bucket)[ENTRY_HASH::COLUMNS])
             by_place: dict[tuple[str, int], Entry] | None = None
             for piece in self._sorted[kind].pieces(bucket):
-                for row in rows_without(piece, checks):
+                for row in rows_without(piece, hashes):
                     if by_place is None:
                         by_place = self._by_place(bucket)
                     entry = self._rows.entry(row)

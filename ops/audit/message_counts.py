@@ -24,9 +24,9 @@ class MessageCounts:
 
     def __init__(self) -> None:
         self.days = DayCounts()
-        # Hashes of app and account: of all people, and of those whom a record up to its origin's
-        # end names. Names would take three times the memory.
-        self._people: set[int] = set()
+        # Hashes of app and account: of the people in records after their origin's end, and of those
+        # in records up to it. Names would take three times the memory.
+        self._people_after_end: set[int] = set()
         self._people_up_to_end: set[int] = set()
 
     def add(
@@ -49,7 +49,7 @@ class MessageCounts:
         numbers = additions.sums.numbers
         is_message = ONE_TO_ONE_MESSAGES in numbers or GROUP_MESSAGES in numbers
         if is_message and with_people:
-            people = self._people_up_to_end if is_up_to_end else self._people
+            people = self._people_up_to_end if is_up_to_end else self._people_after_end
             people.update(
                 hash((callback.sdkappid, account)) for account in additions.accounts(ACTIVE)
             )
@@ -84,6 +84,6 @@ class MessageCounts:
             reports["people"] = StatisticReport(
                 shown=statistics.people,
                 least=max(0, len(self._people_up_to_end) - 2 * dead_lettered),
-                most=len(self._people | self._people_up_to_end) + 2 * expired,
+                most=len(self._people_after_end | self._people_up_to_end) + 2 * expired,
             )
         return reports

@@ -64,7 +64,9 @@ class _Reporting:
         for group in self._collected.contents.groups():
             self._content_check.compare(group)
             row_check.compare(group)
-            self._expected_counts.leave_out_repeats(callback.mark for callback in group.callbacks)
+            self._expected_counts.leave_out_repeats(
+                callback.key_or_webhook for callback in group.callbacks
+            )
             for webhook in webhooks:
                 webhook.compare(group, self._differences)
 

@@ -33,7 +33,7 @@ class ReportedSpool(msgspec.Struct, frozen=True, kw_only=True):
     first_sequence: int | None = None
 
 
-class IngressReport(msgspec.Struct, frozen=True, kw_only=True):
+class ReportedSpools(msgspec.Struct, frozen=True, kw_only=True):
     """
     The part of an ingress's `/status` that an audit needs.
 
@@ -120,7 +120,7 @@ class SpoolEnds:
 
 
 def combine(
-    statuses: dict[str, IngressReport],
+    statuses: dict[str, ReportedSpools],
     unanswered: dict[str, str],
     directory: Iterable[ReportedSpool] = (),
     since: Since | None = None,
@@ -168,7 +168,9 @@ def combine(
     )
 
 
-def _holders(statuses: dict[str, IngressReport]) -> dict[str, dict[str, tuple[str, ReportedSpool]]]:
+def _holders(
+    statuses: dict[str, ReportedSpools],
+) -> dict[str, dict[str, tuple[str, ReportedSpool]]]:
     """Return, by spool's name and by process that holds it, the process's address and report."""
     holders: dict[str, dict[str, tuple[str, ReportedSpool]]] = {}
     for address, status in statuses.items():
@@ -179,7 +181,7 @@ def _holders(statuses: dict[str, IngressReport]) -> dict[str, dict[str, tuple[st
     return holders
 
 
-def _without_ends(statuses: dict[str, IngressReport]) -> dict[str, str]:
+def _without_ends(statuses: dict[str, ReportedSpools]) -> dict[str, str]:
     """
     Return by address which ingresses report no end.
 

@@ -122,7 +122,7 @@ class WebhookCheck:
         first = next(iter(group.callbacks), None)
         digests: set[int] | None = None
         for delivered, callback in group.deliveries:
-            if delivered.mark != self._number:
+            if delivered.key_or_webhook != self._number:
                 continue
             if delivered.sequence:
                 self._compare_named(group.ce_id, delivered, callback, differences)

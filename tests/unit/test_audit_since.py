@@ -23,7 +23,7 @@ from ops.audit.output import render
 from ops.audit.report import ARCHIVE, COUNTS, KAFKA, POSTGRES, OriginReport, SinkReport
 from ops.audit.since import Since
 from ops.audit.sources import AuditFailed
-from ops.audit.spool_ends import IngressReport, ReportedSpool, SpoolEnds, combine
+from ops.audit.spool_ends import ReportedSpool, ReportedSpools, SpoolEnds, combine
 from ops.audit.tally import Tally
 from ops.audit.webhook_log import LoggedDelivery, LogReader
 from ops.audit.webhook_state import TargetState
@@ -156,7 +156,7 @@ def test_the_lowest_first_sequence_counts_and_the_first_answer_stays() -> None:
     spool = ReportedSpool(name=ORIGIN, origin=ORIGIN, last_sequence=9, first_sequence=4)
     other = ReportedSpool(name=ORIGIN, origin=ORIGIN, last_sequence=9, first_sequence=6)
     statuses = {
-        address: IngressReport(instance=address, origin=address, last_sequence=1, spools=(each,))
+        address: ReportedSpools(instance=address, origin=address, last_sequence=1, spools=(each,))
         for address, each in (("a", other), ("b", spool))
     }
     ends = combine(statuses, {}, (), SINCE)

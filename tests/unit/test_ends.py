@@ -10,7 +10,7 @@ from support.builders import P0, a_body, a_stored_record
 from ops.audit.ends_reader import read_ends
 from ops.audit.http_json import NoJsonAnswer, get_json
 from ops.audit.report import Report
-from ops.audit.spool_ends import IngressReport, ReportedSpool, SpoolEnds, combine
+from ops.audit.spool_ends import ReportedSpool, ReportedSpools, SpoolEnds, combine
 from ops.audit.tally import Tally
 
 N = 3
@@ -31,10 +31,10 @@ def a_spool(replica: str, last_sequence: int | None = N, **fields: object) -> Re
     return msgspec.structs.replace(spool, **fields)
 
 
-def a_status(replica: str, *others: ReportedSpool, last_sequence: int = N) -> IngressReport:
+def a_status(replica: str, *others: ReportedSpool, last_sequence: int = N) -> ReportedSpools:
     """Return the status of a replica: its own spool, and others."""
     own = a_spool(replica, last_sequence)
-    return IngressReport(
+    return ReportedSpools(
         instance=replica,
         origin=own.origin,
         last_sequence=last_sequence,
@@ -123,7 +123,7 @@ def test_the_report_of_the_process_that_holds_a_spool_counts() -> None:
     """Another process looked before the spool was taken: its end or its origin is old."""
     statuses = {"a": a_status("a", a_spool("b", 1)), "b": a_status("b", last_sequence=7)}
     assert combine(statuses, {}).last_sequences[spool_of("b")] == 7
-    restored = IngressReport(
+    restored = ReportedSpools(
         instance="b",
         origin="new",
         last_sequence=2,
@@ -139,7 +139,7 @@ def test_one_process_at_two_addresses_is_one_holder() -> None:
     """Two processes with spools of one name have copies of a directory: the end is unknown."""
     one = a_status("a")
     assert combine({"here": one, "there": one}, {}).doubts == {}
-    copy = IngressReport(
+    copy = ReportedSpools(
         instance="x", origin=one.origin, last_sequence=9, spools=(a_spool("a", 9),)
     )
     doubts = combine({"here": one, "there": copy}, {}).doubts

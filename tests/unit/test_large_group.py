@@ -117,7 +117,7 @@ def compared(contents: Contents, webhook: WebhookCheck) -> tuple[list[Difference
     for group in contents.groups():
         content_check.compare(group)
         row_check.compare(group)
-        expected_counts.leave_out_repeats(each.mark for each in group.callbacks)
+        expected_counts.leave_out_repeats(each.key_or_webhook for each in group.callbacks)
         webhook.compare(group, differences)
     return differences.listed(contents.locations(differences.not_located)), content_check.repeats
 
