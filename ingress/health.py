@@ -7,8 +7,10 @@ An ingress stays ready while Kafka is down: callbacks are safe on disk.
 import math
 import secrets
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
+
+import msgspec
 
 from ingress.authenticator import Authenticator
 from ingress.forward.adopter import Adopter
@@ -123,7 +125,9 @@ class IngressHealth:
             "spool_disk_free_bytes": disk_free_bytes,
             "spool_full_in_s": None if math.isinf(full_in_s) else round(full_in_s, 1),
             "uptime_s": round(time.monotonic() - self.started_at, 3),
-            "spools": [asdict(spool) for spool in self.adopter.summaries(since_hour)],
+            "spools": [
+                msgspec.structs.asdict(spool) for spool in self.adopter.summaries(since_hour)
+            ],
         }
 
     async def update_metrics(self) -> None:

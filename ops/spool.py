@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from ingress.spool.directory import SpoolSummary, corrupt_text, spool_names, summaries
+from ingress.spool.directory import corrupt_text, spool_names, summaries
 from ingress.spool.disk import Corrupt, DiskFailed, LimitReached
 from ingress.spool.row import DamagedRow, Row
 from ingress.spool.spool_lock import SpoolInUse
@@ -19,6 +19,7 @@ from ingress.spool.verification import NotVerified
 from ops.failure import ExitCode, Failure
 from ops.options import json_option
 from ops.terminal import echo, print_json, warn
+from schemas.ingress_status import SpoolSummary
 
 directory_option = click.option(
     "--spool",
@@ -54,7 +55,7 @@ def spool_ls(*, directory: Path, as_json: bool) -> None:
     """
     for summary in summaries(directory):
         if as_json:
-            print_json({field: getattr(summary, field) for field in summary.__slots__})
+            print_json({field: getattr(summary, field) for field in summary.__struct_fields__})
         else:
             echo(f"{summary.name}  {_state(summary)}")
 

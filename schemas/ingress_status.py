@@ -1,4 +1,6 @@
-"""Values of an ingress's `/status` that other processes compare."""
+"""The parts of an ingress's `/status` that other processes read as well."""
+
+import msgspec
 
 # `unready_because` of a process that ends.
 STOPPING = "stopping"
@@ -6,3 +8,22 @@ STOPPING = "stopping"
 NOT_CONNECTED = "not connected yet"
 # The hour of `/status?since=`, in UTC.
 SINCE_FORMAT = "%Y-%m-%dT%H"
+
+
+class SpoolSummary(msgspec.Struct, frozen=True):
+    """
+    One spool of a directory, as in `spools` of `/status` and in `hookline spool ls --json`.
+
+    `last_sequence` and `rows` are None if the process does not know them. `quarantined` has all
+    sequences in quarantine, also those of sound rows that Kafka refused. `first_sequence` is the
+    first one that was stored since the hour that was asked for; None if no hour was, or if it is
+    not known.
+    """
+
+    name: str
+    origin: str
+    last_sequence: int | None = None
+    fault: str = ""
+    rows: int | None = None
+    quarantined: tuple[int, ...] = ()
+    first_sequence: int | None = None

@@ -8,17 +8,10 @@ from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar
 import msgspec
 
 from consumers.runtime.status import ConsumerStatus
+from schemas.ingress_status import SpoolSummary
 
 if TYPE_CHECKING:
     from consumers.stats.kafka_facts import KafkaFacts
-
-
-class SpoolStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """A spool in the directory of an ingress; see docs/monitoring.md."""
-
-    name: str
-    fault: str
-    quarantined: tuple[int, ...]
 
 
 class TokenUse(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,7 +35,7 @@ class IngressStatus(msgspec.Struct, frozen=True, kw_only=True):
     spool_bytes: int
     spool_bytes_max: int
     spool_full_in_s: float | None
-    spools: tuple[SpoolStatus, ...]
+    spools: tuple[SpoolSummary, ...]
     spool_disk_free_bytes: int | None = None
     stored_per_s: float | None = None
     forwarded_per_s: float | None = None

@@ -16,12 +16,13 @@ from pathlib import Path
 
 from ingress.forward.forwarder import Forwarder
 from ingress.spool.async_spool import AsyncSpool
-from ingress.spool.directory import SpoolSummary, corrupt_files, spool_names
+from ingress.spool.directory import corrupt_files, spool_names, summary_of
 from ingress.spool.disk import Corrupt, DiskFailed, LimitReached
 from ingress.spool.spool import Spool
 from ingress.spool.spool_lock import FILE_SUFFIX, SpoolInUse, hold_file, rename_corrupt
 from ingress.spool.state import SpoolState
 from ingress.spool.verification import NotVerified, verify
+from schemas.ingress_status import SpoolSummary
 
 log = logging.getLogger(__name__)
 
@@ -103,7 +104,7 @@ class Adopter:
             return self._adopted_spool.summary(since_hour)
         if self._is_drained(name):
             changed_at_ns, state = self._drained_spools[name]
-            return SpoolSummary.of(name, state, since_hour, changed_at_s=changed_at_ns / 1e9)
+            return summary_of(name, state, since_hour, changed_at_s=changed_at_ns / 1e9)
         return SpoolSummary(name, name, None)
 
     def _is_drained(self, name: str) -> bool:

@@ -2,12 +2,13 @@
 
 from functools import partial
 
-from ingress.spool.directory import SpoolSummary
+from ingress.spool.directory import summary_of
 from ingress.spool.group_commit import GroupCommit
 from ingress.spool.row import Row
 from ingress.spool.spool import Spool
 from ingress.spool.state import SpoolState
 from ingress.spool.writer_thread import OnCommit
+from schemas.ingress_status import SpoolSummary
 from schemas.outgoing_record import OutgoingRecord
 
 
@@ -41,7 +42,7 @@ class AsyncSpool:
 
     def summary(self, since_hour: int | None = None) -> SpoolSummary:
         """Return the spool as /status lists it."""
-        return SpoolSummary.of(self.name, self.state, since_hour)
+        return summary_of(self.name, self.state, since_hour)
 
     # For the receiver.
 

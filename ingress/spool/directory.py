@@ -6,9 +6,7 @@ import re
 import secrets
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
 
 from ingress.spool.disk import Corrupt, DiskFailed, LimitReached
 from ingress.spool.hours import hour_at
@@ -23,6 +21,7 @@ from ingress.spool.spool_lock import (
 from ingress.spool.state import SpoolState
 from ingress.spool.unheld import open_unheld
 from ingress.spool.verification import VERIFY_TIMEOUT_S, NotVerified, verify_blocking
+from schemas.ingress_status import SpoolSummary
 
 log = logging.getLogger(__name__)
 
@@ -36,53 +35,33 @@ TRIES = 3
 RETRY_INTERVAL_S = 0.1
 
 
-@dataclass(frozen=True, slots=True)
-class SpoolSummary:
+def summary_of(
+    name: str,
+    state: SpoolState,
+    since_hour: int | None = None,
+    *,
+    changed_at_s: float | None = None,
+) -> SpoolSummary:
     """
-    One spool in the directory, in the format of /status and `hookline spool ls --json`.
+    Return the summary of an open spool.
 
-    `last_sequence` is None while it is not known. `quarantined` has all sequences in
-    quarantine, also those of sound rows that Kafka refused. `first_sequence` is the first one that
-    was stored since the hour that was asked for; None if no hour was, or if it is not known.
+    `changed_at_s`: the time of the last change of its file, if no process can change it now.
     """
-
-    name: str
-    origin: str
-    last_sequence: int | None
-    fault: str = ""
-    rows: int | None = None
-    quarantined: tuple[int, ...] = ()
-    first_sequence: int | None = None
-
-    @classmethod
-    def of(
-        cls,
-        name: str,
-        state: SpoolState,
-        since_hour: int | None = None,
-        *,
-        changed_at_s: float | None = None,
-    ) -> Self:
-        """
-        Return the summary of an open spool.
-
-        `changed_at_s`: the time of the last change of its file, if no process can change it now.
-        """
-        first_sequence = None
-        if since_hour is not None:
-            first_sequence = state.first_sequence_since(since_hour)
-            is_unchanged = changed_at_s is not None and hour_at(changed_at_s) < since_hour
-            # The hours come first: the time of the file may be by another machine's clock.
-            if first_sequence is None and is_unchanged:
-                first_sequence = state.last_sequence + 1
-        return cls(
-            name,
-            state.origin,
-            state.last_sequence,
-            rows=state.row_count,
-            quarantined=tuple(state.quarantined_sequences),
-            first_sequence=first_sequence,
-        )
+    first_sequence = None
+    if since_hour is not None:
+        first_sequence = state.first_sequence_since(since_hour)
+        is_unchanged = changed_at_s is not None and hour_at(changed_at_s) < since_hour
+        # The hours come first: the time of the file may be by another machine's clock.
+        if first_sequence is None and is_unchanged:
+            first_sequence = state.last_sequence + 1
+    return SpoolSummary(
+        name,
+        state.origin,
+        state.last_sequence,
+        rows=state.row_count,
+        quarantined=tuple(state.quarantined_sequences),
+        first_sequence=first_sequence,
+    )
 
 
 def hold_any(directory: Path, *, bytes_max: int) -> Spool:
@@ -173,7 +152,7 @@ def summaries(directory: Path, since_hour: int | None = None) -> Iterator[SpoolS
         try:
             with open_unheld(directory, name) as spool:
                 changed_at_s = (directory / f"{name}{FILE_SUFFIX}").stat().st_mtime
-                summary = SpoolSummary.of(name, spool.state, since_hour, changed_at_s=changed_at_s)
+                summary = summary_of(name, spool.state, since_hour, changed_at_s=changed_at_s)
         except SpoolInUse:
             yield SpoolSummary(name, name, None)
         except NotVerified as not_verified:

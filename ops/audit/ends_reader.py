@@ -9,12 +9,12 @@ from typing import TypeVar
 import msgspec
 from yarl import URL
 
-from ingress.spool.directory import SpoolSummary, summaries
+from ingress.spool.directory import summaries
 from ops.audit.http_json import NoJsonAnswer, get_json
 from ops.audit.since import Since
-from ops.audit.spool_ends import ReportedSpool, ReportedSpools, SpoolEnds, combine
+from ops.audit.spool_ends import ReportedSpools, SpoolEnds, combine
 from ops.failure import Failure
-from schemas.ingress_status import SINCE_FORMAT
+from schemas.ingress_status import SINCE_FORMAT, SpoolSummary
 from schemas.url_text import public_url
 
 # The time in which an address must answer. All are asked concurrently.
@@ -77,11 +77,9 @@ async def ask_ingresses(
     return dict(zip(addresses, answers, strict=True)), unresolved
 
 
-def _spools(directory: Path, since: Since | None) -> list[ReportedSpool]:
+def _spools(directory: Path, since: Since | None) -> list[SpoolSummary]:
     try:
-        spools = [
-            _spool(summary) for summary in summaries(directory, since.hour if since else None)
-        ]
+        spools = list(summaries(directory, since.hour if since else None))
     except OSError as error:
         raise NoSpools(f"the spools in {directory} cannot be locked and read: {error}") from error
     if not spools:
@@ -89,17 +87,6 @@ def _spools(directory: Path, since: Since | None) -> list[ReportedSpool]:
             f"{directory} has no spools; name the directory of INGRESS_SPOOL_DIR (--spool)"
         )
     return spools
-
-
-def _spool(summary: SpoolSummary) -> ReportedSpool:
-    return ReportedSpool(
-        name=summary.name,
-        origin=summary.origin,
-        last_sequence=summary.last_sequence,
-        fault=summary.fault,
-        quarantined=summary.quarantined,
-        first_sequence=summary.first_sequence,
-    )
 
 
 async def resolve(host: str, port: int) -> list[str]:

@@ -14,23 +14,8 @@ from dataclasses import dataclass, field
 import msgspec
 
 from ops.audit.since import Since
+from schemas.ingress_status import SpoolSummary
 from schemas.url_text import public_url
-
-
-class ReportedSpool(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    A spool as a process reports it; `last_sequence` is None if that process does not know it.
-
-    `quarantined` has the sequences in quarantine, damaged or refused by Kafka. `first_sequence` is
-    the first one since the time that was asked for, None if the process does not know it.
-    """
-
-    name: str
-    origin: str
-    last_sequence: int | None = None
-    fault: str = ""
-    quarantined: tuple[int, ...] = ()
-    first_sequence: int | None = None
 
 
 class ReportedSpools(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,7 +28,7 @@ class ReportedSpools(msgspec.Struct, frozen=True, kw_only=True):
     instance: str
     origin: str
     last_sequence: int
-    spools: tuple[ReportedSpool, ...]
+    spools: tuple[SpoolSummary, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,12 +107,12 @@ class SpoolEnds:
 def combine(
     statuses: dict[str, ReportedSpools],
     unanswered: dict[str, str],
-    directory: Iterable[ReportedSpool] = (),
+    directory: Iterable[SpoolSummary] = (),
     since: Since | None = None,
 ) -> SpoolEnds:
     """Return the ends according to all answers: `statuses` by address, spools of a `directory`."""
     unanswered = unanswered | _without_ends(statuses)
-    reported: dict[str, list[ReportedSpool]] = {}
+    reported: dict[str, list[SpoolSummary]] = {}
     for spool in (*(spool for status in statuses.values() for spool in status.spools), *directory):
         reported.setdefault(spool.name, []).append(spool)
     holders = _holders(statuses)
@@ -170,9 +155,9 @@ def combine(
 
 def _holders(
     statuses: dict[str, ReportedSpools],
-) -> dict[str, dict[str, tuple[str, ReportedSpool]]]:
+) -> dict[str, dict[str, tuple[str, SpoolSummary]]]:
     """Return, by spool's name and by process that holds it, the process's address and report."""
-    holders: dict[str, dict[str, tuple[str, ReportedSpool]]] = {}
+    holders: dict[str, dict[str, tuple[str, SpoolSummary]]] = {}
     for address, status in statuses.items():
         for spool in status.spools:
             if spool.origin == status.origin and spool.last_sequence is not None:
@@ -195,7 +180,7 @@ def _without_ends(statuses: dict[str, ReportedSpools]) -> dict[str, str]:
     }
 
 
-def _why_never_known(name: str, spools: list[ReportedSpool], holders: list[str]) -> str:
+def _why_never_known(name: str, spools: list[SpoolSummary], holders: list[str]) -> str:
     """Return why the end of a spool can never be known and what to do, "" if it may be known."""
     faults = [spool.fault for spool in spools if spool.fault]
     if faults:

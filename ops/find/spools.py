@@ -19,19 +19,9 @@ from ops.find.question import Question
 from ops.find.record_filter import RecordFilter
 from ops.find.sources import Extent, NotSearched
 from ops.records.header_texts import header_texts
+from schemas.ingress_status import SpoolSummary
 from schemas.outgoing_record import with_place
 from schemas.url_text import public_url
-
-
-class SpoolStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """A spool as `/status` of an ingress reports it."""
-
-    name: str
-    origin: str
-    last_sequence: int | None = None
-    rows: int | None = None
-    fault: str = ""
-    quarantined: tuple[int, ...] = ()
 
 
 class IngressStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,7 +30,7 @@ class IngressStatus(msgspec.Struct, frozen=True, kw_only=True):
     origin: str
     last_sequence: int
     forwarded_sequence: int
-    spools: tuple[SpoolStatus, ...]
+    spools: tuple[SpoolSummary, ...]
 
 
 class SpoolSearch:
@@ -101,7 +91,7 @@ class SpoolSearch:
 
     def _see_status(
         self,
-        spool: SpoolStatus,
+        spool: SpoolSummary,
         status: IngressStatus,
         empty: set[str],
         unsent: dict[str, str],
@@ -124,7 +114,7 @@ class SpoolSearch:
             empty.add(spool.name)
         self._see_place(spool, forwarded)
 
-    def _see_place(self, spool: SpoolStatus, forwarded: int | None) -> None:
+    def _see_place(self, spool: SpoolSummary, forwarded: int | None) -> None:
         """Add the place that is asked for, if the spool has given its sequence and not sent it."""
         if self._question.place is None or self._question.place[0] != spool.origin:
             return

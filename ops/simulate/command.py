@@ -42,7 +42,7 @@ def simulate(
     urls: tuple[str, ...],
     sdkappids: tuple[str, ...],
     token: str | None,
-    secrets_file: Path | None,
+    tokens_file: Path | None,
     rate: float,
     seconds: float | None,
     count: int | None,
@@ -73,7 +73,7 @@ def simulate(
     \b
     Examples:
       hookline simulate --url http://127.0.0.1:8080/ --sdkappid 1400000001 --ledger run.jsonl
-      hookline simulate … --rate 500 --seconds 60 --secrets-file deploy/secrets/tokens.toml
+      hookline simulate … --rate 500 --seconds 60 --tokens-file deploy/secrets/tokens.toml
       hookline archive cat --since 2026-11-28 > day.jsonl
       hookline simulate --url … --replay day.jsonl --order time --rate 200
       hookline simulate --url … --replay day.jsonl --speed 10
@@ -99,7 +99,7 @@ def simulate(
         connections=connections,
         users=users,
         seed=seed,
-        signer=_signer(token, secrets_file),
+        signer=_signer(token, tokens_file),
         recording=_recording(replay, apps, order, speed=speed, seed=seed) if replay else None,
         speed=speed,
         answer_timeout_s=answer_timeout_s,
@@ -150,13 +150,13 @@ def _expected(plan: sender.TrafficPlan) -> int | None:
     return min(limits, default=None)
 
 
-def _signer(token: str | None, secrets_file: Path | None) -> Signer:
-    if token and secrets_file:
-        if is_on_command_line("token") == is_on_command_line("secrets_file"):
-            raise click.UsageError("give --token or --secrets-file, not both")
+def _signer(token: str | None, tokens_file: Path | None) -> Signer:
+    if token and tokens_file:
+        if is_on_command_line("token") == is_on_command_line("tokens_file"):
+            raise click.UsageError("give --token or --tokens-file, not both")
         # The command line counts more than the environment.
-        secrets_file = secrets_file if is_on_command_line("secrets_file") else None
-    return signer_of_file(secrets_file) if secrets_file else Signer(token=token or "")
+        tokens_file = tokens_file if is_on_command_line("tokens_file") else None
+    return signer_of_file(tokens_file) if tokens_file else Signer(token=token or "")
 
 
 def _recording(

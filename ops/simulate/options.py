@@ -59,9 +59,9 @@ signing_options = _all(
         " Other users of this machine see a command line; set OPS_TOKEN instead.",
     ),
     click.option(
-        "--secrets-file",
+        "--tokens-file",
         type=FILE,
-        envvar="OPS_SECRETS_FILE",
+        envvar="OPS_TOKENS_FILE",
         show_envvar=True,
         help="Sign with the first token of each app in this tokens file of the ingress"
         " (INGRESS_TOKENS_FILE); the requests of an app without tokens are not signed.",

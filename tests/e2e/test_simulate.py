@@ -54,12 +54,12 @@ async def test_requests_are_signed_and_recorded_callbacks_are_replayed(
     ledger = tmp_path / "ledger"
 
     both = ("--sdkappid", f"{APP},{SIGNED_APP}", "--count", "50", "--json")
-    signed = json.loads(hookline(*to, *both, "--secrets-file", str(secrets)))
+    signed = json.loads(hookline(*to, *both, "--tokens-file", str(secrets)))
     assert (signed["ok"], signed["answers"]) == (50, [{"answer": "ok", "reason": "", "count": 50}])
     alone = ("--sdkappid", SIGNED_APP, "--count", "10")
     by_environment = json.loads(hookline(*to, *alone, "--json", env={"OPS_TOKEN": "old"}))
     assert by_environment["ok"] == 10
-    refused = hookline(*to, *alone, "--secrets-file", str(wrong), expect=1)
+    refused = hookline(*to, *alone, "--tokens-file", str(wrong), expect=1)
     assert ["wrong_sign", "10", "answered", "403:", "Sign", "does", "not", "match"] in [
         line.split() for line in refused.splitlines()
     ]
@@ -72,7 +72,7 @@ async def test_requests_are_signed_and_recorded_callbacks_are_replayed(
     replay = ("--replay", str(recording), "--ledger", str(ledger), "--json")
     sent = json.loads(
         hookline(
-            *(*to, *replay, "--order", "time", "--secrets-file", str(secrets)),
+            *(*to, *replay, "--order", "time", "--tokens-file", str(secrets)),
             env={"OPS_SDKAPPID": APP},
         )
     )

@@ -15,9 +15,8 @@ from consumers.stats.process_statuses import (
     ProcessStatuses,
     Readiness,
     SilentProcess,
-    SpoolStatus,
 )
-from schemas.ingress_status import NOT_CONNECTED, STOPPING
+from schemas.ingress_status import NOT_CONNECTED, STOPPING, SpoolSummary
 
 ZONE = ZoneInfo("Asia/Shanghai")
 NOW = datetime(2026, 11, 28, 6, 42, tzinfo=UTC)
@@ -165,7 +164,7 @@ CASES: list[tuple[str, str, str, ProcessStatuses]] = [
         "disk_damaged",
         "on_disk",
         "warning",
-        with_one(spools=(SpoolStatus(name="a", fault="", quarantined=(7,)),)),
+        with_one(spools=(SpoolSummary(name="a", origin="a", quarantined=(7,)),)),
     ),
     ("disk_row", "on_disk", "warning", with_one(oldest_waiting_s=None)),
     ("disk_partly_unknown", "on_disk", "warning", measured([an_ingress(), SILENT])),

@@ -23,11 +23,12 @@ from ops.audit.output import render
 from ops.audit.report import ARCHIVE, COUNTS, KAFKA, POSTGRES, OriginReport, SinkReport
 from ops.audit.since import Since
 from ops.audit.sources import AuditFailed
-from ops.audit.spool_ends import ReportedSpool, ReportedSpools, SpoolEnds, combine
+from ops.audit.spool_ends import ReportedSpools, SpoolEnds, combine
 from ops.audit.tally import Tally
 from ops.audit.webhook_log import LoggedDelivery, LogReader
 from ops.audit.webhook_state import TargetState
 from schemas.dead_letter import GROUP
+from schemas.ingress_status import SpoolSummary
 
 SEEDS = 1000
 SINCE = Since(datetime(2026, 1, 31, 9, tzinfo=UTC))
@@ -153,15 +154,15 @@ def test_an_origin_without_a_spool_is_never_proven() -> None:
 
 def test_the_lowest_first_sequence_counts_and_the_first_answer_stays() -> None:
     """Two processes may report a drained spool; between two answers a spool may forget hours."""
-    spool = ReportedSpool(name=ORIGIN, origin=ORIGIN, last_sequence=9, first_sequence=4)
-    other = ReportedSpool(name=ORIGIN, origin=ORIGIN, last_sequence=9, first_sequence=6)
+    spool = SpoolSummary(name=ORIGIN, origin=ORIGIN, last_sequence=9, first_sequence=4)
+    other = SpoolSummary(name=ORIGIN, origin=ORIGIN, last_sequence=9, first_sequence=6)
     statuses = {
         address: ReportedSpools(instance=address, origin=address, last_sequence=1, spools=(each,))
         for address, each in (("a", other), ("b", spool))
     }
     ends = combine(statuses, {}, (), SINCE)
     assert ends.first_sequence(ORIGIN) == 4
-    later = combine({}, {}, [ReportedSpool(name=ORIGIN, origin=ORIGIN, last_sequence=12)], SINCE)
+    later = combine({}, {}, [SpoolSummary(name=ORIGIN, origin=ORIGIN, last_sequence=12)], SINCE)
     assert ends.completed_by(later).first_sequence(ORIGIN) == 4
 
 

@@ -10,8 +10,9 @@ from support.builders import P0, a_body, a_stored_record
 from ops.audit.ends_reader import read_ends
 from ops.audit.http_json import NoJsonAnswer, get_json
 from ops.audit.report import Report
-from ops.audit.spool_ends import ReportedSpool, ReportedSpools, SpoolEnds, combine
+from ops.audit.spool_ends import ReportedSpools, SpoolEnds, combine
 from ops.audit.tally import Tally
+from schemas.ingress_status import SpoolSummary
 
 N = 3
 UP, STOPPED, DEAD, UNREACHABLE = "up", "stopped", "dead", "unreachable"
@@ -24,14 +25,14 @@ def spool_of(replica: str) -> str:
     return replica * 16
 
 
-def a_spool(replica: str, last_sequence: int | None = N, **fields: object) -> ReportedSpool:
+def a_spool(replica: str, last_sequence: int | None = N, **fields: object) -> SpoolSummary:
     """Return a replica's spool as a process reports it."""
     name = spool_of(replica)
-    spool = ReportedSpool(name=name, origin=name, last_sequence=last_sequence)
+    spool = SpoolSummary(name=name, origin=name, last_sequence=last_sequence)
     return msgspec.structs.replace(spool, **fields)
 
 
-def a_status(replica: str, *others: ReportedSpool, last_sequence: int = N) -> ReportedSpools:
+def a_status(replica: str, *others: SpoolSummary, last_sequence: int = N) -> ReportedSpools:
     """Return the status of a replica: its own spool, and others."""
     own = a_spool(replica, last_sequence)
     return ReportedSpools(

@@ -345,7 +345,7 @@ def test_ledgers_of_several_runs_are_read_as_one(tmp_path: Path) -> None:
         (("--replay", "FILE", "--order", "random", "--speed", "1"), "in the order of time"),
         (("--replay", "FILE", "--speed", "0"), "--speed"),
         (("--replay", "absent"), "does not exist"),
-        (("--sdkappid", "1", "--token", "a", "--secrets-file", "FILE"), "not both"),
+        (("--sdkappid", "1", "--token", "a", "--tokens-file", "FILE"), "not both"),
         (("--sdkappid", "1", "--seconds", "-1"), "--seconds"),
     ],
 )

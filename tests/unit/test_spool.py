@@ -9,12 +9,13 @@ from support.builders import a_wire_record
 
 from ingress.spool import verification
 from ingress.spool.block import pack
-from ingress.spool.directory import SpoolSummary, hold, hold_any, spool_names, summaries
+from ingress.spool.directory import hold, hold_any, spool_names, summaries
 from ingress.spool.disk import Corrupt, LimitReached, ReopenRequired
 from ingress.spool.row import DamagedRow, add_checksums, check_and_decode, encode
 from ingress.spool.spool_lock import SpoolInUse
 from ingress.spool.verification import NotVerified
 from ingress.spool.write_transaction import REMOVED_BLOCKS_MAX
+from schemas.ingress_status import SpoolSummary
 
 BYTES_MAX = 1 << 20
 

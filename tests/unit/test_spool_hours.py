@@ -11,7 +11,7 @@ import pytest
 from support.builders import a_wire_record
 
 from ingress.spool import hours
-from ingress.spool.directory import SpoolSummary, hold_any, summaries
+from ingress.spool.directory import hold_any, summaries
 from ingress.spool.hours import (
     FirstRow,
     Hours,
@@ -24,6 +24,7 @@ from ingress.spool.row import checksum, encode
 from ingress.spool.spool import Spool
 from ingress.spool.spool_file import HOURS, STATE
 from ingress.spool.spool_lock import FILE_SUFFIX
+from schemas.ingress_status import SpoolSummary
 
 BYTES_MAX = 64 << 20
 
