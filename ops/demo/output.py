@@ -78,7 +78,7 @@ def _answer_lines(result: DemoResult) -> list[str]:
         lines.append(f"retried on the other replica: {by_reason(traffic.second_tries)}")
     if report.repeats:
         lines.append(
-            f"stored by both replicas: {report.repeats}; each is one row and was counted once"
+            f"stored by both replicas: {report.repeats}; each is one message, counted once"
         )
     if traffic.latencies_ms:
         p50, p99, longest = (traffic.percentile_ms(percent) for percent in (50, 99, 100))

@@ -47,7 +47,7 @@ def test_the_table_explains_every_callback_that_was_not_answered_ok() -> None:
     assert "99999 (99.99 %)" in text
     assert f"not answered OK: 1 ({CUT}, then {REFUSED} 1); stored although unanswered: 1" in text
     assert f"retried on the other replica: 7 ({REFUSED} 7)" in text
-    assert "stored by both replicas: 2; each is one row and was counted once" in text
+    assert "stored by both replicas: 2; each is one message, counted once" in text
     assert "300/s planned, 300.0/s reached\n" in text
 
 
