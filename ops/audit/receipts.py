@@ -4,6 +4,8 @@ import asyncio
 import os
 import socket
 import time
+from collections.abc import Mapping
+from typing import Any, LiteralString
 
 import psycopg
 from psycopg import IsolationLevel
@@ -44,9 +46,9 @@ _LEDGER_ROWS = b"""
     ) as found"""
 
 
-# With --since, the receipts of each origin from its first sequence on. A repeated callback shares
-# the row of the first one: if that was received before, its body is not that of any record that is
-# read, and is not compared.
+# With --since, the receipts of one origin from its first sequence on: for all origins at once,
+# PostgreSQL would read the whole table. A repeated callback shares the row of the first one: if
+# that was received before, its body is not that of any record that is read, and is not compared.
 _RECEIPTS = """
     select r.origin, r.sequence, r.ce_id,
         coalesce(sha256(m.raw), m.body_sha256, sha256(e.raw), e.body_sha256)
@@ -59,11 +61,10 @@ _RECEIPTS_SINCE = """
                 or coalesce(m.received_at, e.received_at) >= %(since)s
             then coalesce(sha256(m.raw), m.body_sha256, sha256(e.raw), e.body_sha256)
         end
-    from unnest(%(origins)s::text[], %(firsts)s::bigint[]) as since (origin, first_sequence)
-    join hookline.receipts r on r.origin = since.origin and r.sequence >= since.first_sequence
-    left join hookline.messages m using (ce_id)
+    from hookline.receipts r left join hookline.messages m using (ce_id)
     left join hookline.events e using (ce_id)
-    where m.ce_id is not null or e.ce_id is not null"""
+    where r.origin = %(origin)s and r.sequence >= %(first)s
+        and (m.ce_id is not null or e.ce_id is not null)"""
 
 
 async def read_receipts(conninfo: str, tally: Tally) -> None:
@@ -119,16 +120,20 @@ class _Reading:
 
     def _receipts(self, connection: psycopg.Connection) -> None:
         self._tally.forget_receipts()
+        since = self._tally.origins.since
+        if since is None:
+            self._receipts_of(connection, _RECEIPTS, {})
+            return
+        for origin, first in self._tally.origins.first_sequences.items():
+            values = {"since": since.at, "origin": origin, "first": first}
+            self._receipts_of(connection, _RECEIPTS_SINCE, values)
+
+    def _receipts_of(
+        self, connection: psycopg.Connection, query: LiteralString, values: Mapping[str, Any]
+    ) -> None:
         with connection.cursor(name="receipts") as receipts:
-            since = self._tally.origins.since
-            if since is None:
-                receipts.execute(_RECEIPTS)
-            else:
-                firsts = self._tally.origins.first_sequences
-                receipts.execute(
-                    _RECEIPTS_SINCE,
-                    {"since": since.at, "origins": [*firsts], "firsts": [*firsts.values()]},
-                )
+            receipts.execute(query, values)
+            self.moved_at = time.monotonic()
             while rows := receipts.fetchmany(RECEIPTS_PER_FETCH):
                 self.moved_at = time.monotonic()
                 self._tally.add_receipts(rows)

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 from aiokafka import AIOKafkaProducer
-from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from support.builders import a_wire_record
 from support.kafka.access import plaintext
 from support.processes.ingress import Ingress, until
@@ -26,9 +25,10 @@ from ops.audit.tally import Tally
 from ops.audit.topic_reader import TopicReader
 from ops.demo.embedded.child import free_port
 from ops.demo.embedded.kafka import EmbeddedKafka
-from schemas.topics import CALLBACKS
+from schemas.topics import CALLBACKS, TOPICS
 
 BYTES_MAX = 64 << 20
+PARTITIONS = 2
 BUSY, IDLE = "0" * 15 + "1", "0" * 15 + "2"
 THIS_HOUR = hour_at(time.time())
 
@@ -79,22 +79,25 @@ async def test_ingresses_and_spools_report_the_first_sequence_since_an_hour(
     assert (await read_ends([], directory, later)).first_sequences == {BUSY: 151, IDLE: 6}
 
 
-async def by_sender(kafka: str) -> None:
-    """Have the test set the times of the records, as LogAppendTime would at these times."""
+async def make_topics(kafka: str) -> None:
+    """Make topics in which the test sets the times of the records, as LogAppendTime would."""
     admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
     await admin.start()
     try:
-        configs = {"message.timestamp.type": "CreateTime", "retention.ms": "-1"}
-        await admin.alter_configs(
-            [ConfigResource(ConfigResourceType.TOPIC, CALLBACKS.name, configs=configs)]
+        by_sender = {"message.timestamp.type": "CreateTime", "retention.ms": "-1"}
+        await admin.create_topics(
+            [NewTopic(topic.name, PARTITIONS, 1, topic_configs=by_sender) for topic in TOPICS]
         )
     finally:
         await admin.close()
 
 
-async def test_only_records_from_an_hour_before_are_read(empty_kafka: EmbeddedKafka) -> None:
+async def test_only_records_from_an_hour_before_are_read(
+    kafka_without_topics: EmbeddedKafka,
+) -> None:
     """In every partition; the next round goes on from there."""
-    await by_sender(empty_kafka.address)
+    address = kafka_without_topics.address
+    await make_topics(address)
     since = Since(datetime(2026, 1, 31, 9, tzinfo=UTC))
     seed = Seeded("a" * 16, "none", 1, 1)
     ends = SpoolEnds(
@@ -103,10 +106,10 @@ async def test_only_records_from_an_hour_before_are_read(empty_kafka: EmbeddedKa
         first_sequences={seed.origin: 71},
     )
     tally = Tally(ends, [], audits_postgres=False, audits_counts=False)
-    reader = TopicReader(plaintext(empty_kafka.address), since)
+    reader = TopicReader(plaintext(address), since)
 
     async def write(sequences: range) -> None:
-        async with AIOKafkaProducer(bootstrap_servers=empty_kafka.address) as producer:
+        async with AIOKafkaProducer(bootstrap_servers=address) as producer:
             for sequence in sequences:
                 record = seed.record(sequence)
                 # Sequence 71 is at the time, and 11 from an hour before on.
@@ -114,7 +117,7 @@ async def test_only_records_from_an_hour_before_are_read(empty_kafka: EmbeddedKa
                 await producer.send_and_wait(
                     CALLBACKS.name,
                     record.value,
-                    partition=sequence % 2,
+                    partition=sequence % PARTITIONS,
                     timestamp_ms=int(at.timestamp() * 1000),
                     headers=record.headers,
                 )
