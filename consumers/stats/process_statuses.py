@@ -29,13 +29,13 @@ class IngressStatus(msgspec.Struct, frozen=True, kw_only=True):
 
     unready_because: str
     forward_fault: str
-    tokens_fault: str
     oldest_waiting_s: float | None
     spool_rows: int
     spool_bytes: int
     spool_bytes_max: int
     spool_full_in_s: float | None
     spools: tuple[SpoolSummary, ...]
+    tokens_fault: str = ""
     spool_disk_free_bytes: int | None = None
     stored_per_s: float | None = None
     forwarded_per_s: float | None = None

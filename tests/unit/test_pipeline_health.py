@@ -30,9 +30,17 @@ from consumers.runtime.status import ConsumerStatus
 from consumers.stats.addresses import is_admin_url
 from consumers.stats.health import Timeline, find
 from consumers.stats.health_words import TEXTS
-from consumers.stats.process_statuses import ProcessStatuses, SilentProcess
+from consumers.stats.process_statuses import IngressStatus, ProcessStatuses, SilentProcess
 
 DOCS = Path(__file__).parents[2] / "docs"
+
+
+def test_the_status_of_an_ingress_of_an_earlier_release_is_read() -> None:
+    """During an upgrade it still answers, without the fields that have a new name since."""
+    status = msgspec.to_builtins(an_ingress())
+    del status["tokens_fault"]
+    read = msgspec.convert(status | {"secrets_fault": "not TOML"}, IngressStatus)
+    assert read == an_ingress()
 
 
 def test_every_text_has_a_case() -> None:
