@@ -8,6 +8,7 @@ from support.processes.compose_project import Project
 
 # The first test waits until the image is built.
 pytestmark = pytest.mark.timeout(900)
+PREFIX = "team."
 # All services are one user of the cluster.
 ACLS = "".join(
     f'{service} = ["User:tim"]\n'
@@ -23,7 +24,11 @@ def address_of_this_machine(project: Project) -> str:
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
-    """Yield another project, of which only Kafka runs, with TLS and a user `tim`."""
+    """
+    Yield another project, of which only Kafka runs, with TLS and rights for a user `tim`.
+
+    They are those of a pipeline with a prefix, and so are the topics: there are no others.
+    """
     acls = tmp_path_factory.mktemp("cluster") / "acls.toml"
     acls.write_text(f"[services]\n{ACLS}")
     made = Project(KAFKA_ACLS_FILE=str(acls))
@@ -31,7 +36,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     try:
         made.compose("build", "topics")
         made.compose("run", "--rm", "certificates")
-        made.compose("up", "--wait", "topics")
+        made.compose("run", "--rm", "-T", "-e", f"HOOKLINE_KAFKA_PREFIX={PREFIX}", "topics")
         yield made
     finally:
         made.down()
@@ -51,6 +56,7 @@ def pipeline(cluster: Project, tmp_path_factory: pytest.TempPathFactory) -> Iter
     made = Project(**settings_of_the_docs())
     made.set(
         HOOKLINE_BOOTSTRAP_SERVERS=f"{address_of_this_machine(made)}:{cluster.ports['KAFKA_TLS']}",
+        HOOKLINE_KAFKA_PREFIX=PREFIX,
         KAFKA_FILES_DIR=str(folder),
     )
     try:
@@ -75,4 +81,4 @@ def test_the_services_use_the_external_kafka_and_start_none(
     report = pipeline.prove("--ledger", "ledger.jsonl")
     assert report["ledger"]["ok"] == sent["ok"] > 0
     groups = cluster.kafka_tool("kafka-consumer-groups.sh", "--list").split()
-    assert {"archive", "sync", "counters"} <= set(groups)
+    assert {f"{PREFIX}{name}" for name in ("archive", "sync", "counters")} <= set(groups)

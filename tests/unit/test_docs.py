@@ -52,33 +52,6 @@ def test_the_configuration_reference_is_generated_from_the_settings() -> None:
     assert (ROOT / "docs" / "configuration.md").read_text() == configuration.page()
 
 
-def test_env_example_has_every_variable_of_docker_compose_with_its_default() -> None:
-    """It has no other variable; a name without a value is passed on by compose unchanged."""
-    files = (f"docker-compose{kind}.yml" for kind in ("", ".ha", ".external-kafka"))
-    compose = "".join((ROOT / file).read_text() for file in files)
-    # The default of a variable may be its value under a former name.
-    compose = re.sub(r"\$\{(\w+):-\$\{\w+:-([^}]*)\}\}", r"${\1:-\2}", compose)
-    read = set(re.findall(r"\$\{(\w+):-([^}]*)\}", compose))
-    read |= {(name, "") for name in re.findall(r"^ +([A-Z_]+):$", compose, re.MULTILINE)}
-    read |= {(name, "") for name in re.findall(r"\$\{(\w+):\?[^}]+\}", compose)}
-    # `:+` stands for a text if the variable is set; the same variable is also read as a value.
-    assert set(re.findall(r"\$\{(\w+):\+unless-stopped\}", compose)) <= {name for name, _ in read}
-    assert "${" not in re.sub(r"\$\{\w+:(-[^}]*|\?[^}]+|\+unless-stopped)\}", "", compose)
-    example = (ROOT / ".env.example").read_text()
-    assert set(re.findall(r"^#([A-Z0-9_]+)=(.*)$", example, re.MULTILINE)) == read
-
-
-def test_env_example_explains_every_variable_and_sets_none() -> None:
-    """A copy of the file changes nothing until a line is uncommented."""
-    explained = False
-    for line in (ROOT / ".env.example").read_text().splitlines():
-        assert not line or line.startswith("#")
-        if re.match(r"#[A-Z0-9_]+=", line):
-            assert explained, line
-        else:
-            explained = line.startswith("# ") and not line.startswith("# ---")
-
-
 def test_the_table_of_answers_equals_the_answers_in_the_code() -> None:
     """Each row has the name, the status, the ErrorInfo, and what happened to the callback."""
     names = "|".join(answer.name for answer in ANSWERS)

@@ -65,6 +65,8 @@ def test_the_tools_have_the_rights_of_an_operator_only(project: Project) -> None
     planned = project.run(the_block("topics hookline topics plan"))
     assert "0 new" in planned
     assert "0 not wanted any more" in planned
+    apply = ("hookline", "topics", "apply", "--allow-delete")
+    assert "0 new" in project.compose("run", "--rm", "-T", "topics", *apply)
 
 
 def test_kcat_reads_on_this_machine(project: Project, tmp_path: Path) -> None:
