@@ -39,7 +39,7 @@ class DeadLetters(Protocol):
         Return once the record is in the dead-letter topic, unchanged, with the reason in headers.
 
         Raises:
-            Unavailable: the record may or may not be there.
+            KafkaUnavailable: the record may or may not be there.
             Stopped: the topic takes no record of this size.
         """
         ...
@@ -60,14 +60,15 @@ async def reject(
 
     Raises:
         Braked: the limit of rejected records is reached; nothing was sent.
-        Unavailable: the record may or may not be there.
+        KafkaUnavailable: the record may or may not be there.
         Stopped: the topic takes no record of this size.
     """
-    log.warning("record at offset %d of %s is rejected: %s", record.offset, partition, rejected)
     brake.check(str(rejected))
     await dead_letters.send(
         partition, record, rejected, attempts=attempts, first_failed_at_ms=first_failed_at_ms
     )
+    # Only now: while the topic is away, the record is tried again and again.
+    log.warning("offset %d of %s is a dead letter: %s", record.offset, partition, rejected)
     brake.note_rejected()
     CONSUMER_DEAD_LETTERS.inc()
 
@@ -105,7 +106,7 @@ class KafkaDeadLetters:
         Return once the dead-letter topic has acknowledged the record.
 
         Raises:
-            Unavailable: the record may or may not be there.
+            KafkaUnavailable: the record may or may not be there.
             Stopped: the topic takes no record of this size.
         """
         failure = DeadLetterReason(
@@ -132,8 +133,8 @@ class KafkaDeadLetters:
             ) from error
         except TimeoutError as error:
             raise KafkaUnavailable(
-                f"the dead-letter topic {self._topic} does not exist, or no broker has taken the "
-                f"record within {SEND_TIMEOUT_S:g} s"
+                f'the dead-letter topic "{self._topic}" does not exist, or no broker has taken the '
+                f"record within {SEND_TIMEOUT_S:g} s; create the topic, or check its brokers"
             ) from error
         except KafkaError as error:
             raise KafkaUnavailable(f"the dead-letter topic {self._topic}: {error!r}") from error

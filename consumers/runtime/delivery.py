@@ -9,7 +9,7 @@ the record is alone.
 import asyncio
 import logging
 
-from consumers.runtime.backoff import Backoff
+from consumers.runtime.backoff import Backoff, RepeatedWarning
 from consumers.runtime.batch import Batch, Partition, Record
 from consumers.runtime.batch_queue import BatchQueue
 from consumers.runtime.consumer_parts import ConsumerParts
@@ -44,6 +44,7 @@ class Delivery:
         self._parts = parts
         self._queue = queue
         self._backoff = backoff
+        self._no_dead_letter = RepeatedWarning(parts.clock)
         # When the handler's call in flight began, by the runner's clock.
         self.in_flight_since: float | None = None
         self.is_revoked = False
@@ -135,9 +136,10 @@ class Delivery:
                 first_failed_at_ms=pending.first_failed_at_ms,
             )
         except Unavailable as error:
-            log.warning(
-                "%s cannot send offset %d of %s to the dead-letter topic now; tries again: %s",
-                *(self._parts.name, record.offset, self._partition, error),
+            self._no_dead_letter.log(
+                "%s cannot send offset %d of %s to the dead-letter topic now, and tries again: %s."
+                " The record is rejected: %s",
+                *(self._parts.name, record.offset, self._partition, error, rejected),
             )
             await self._backoff.wait(error)
             return

@@ -15,6 +15,7 @@ from consumers.runtime.batch import Batch, Partition, Position
 from consumers.runtime.handler import PositionDiffers, SinkState, Unavailable
 from consumers.runtime.ongoing_failure import OngoingFailure
 from consumers.runtime.pending_batch import offset_and_place
+from consumers.runtime.source import KafkaUnavailable
 from consumers.webhook.batch_delivery import BatchDelivery, BatchResult
 from consumers.webhook.gauges import set_circuit_gauge, set_parked_gauges
 from consumers.webhook.outcome import OutcomeKind, target_is_gone
@@ -116,7 +117,7 @@ class WebhookHandler:
         )
         remembered.forget_before(batch.begins_at)
         result = await self._delivery.deliver(batch, retry_partition.state, remembered)
-        _check_answers(result)
+        _check_answers(result, self._retries.rejections.failure)
         conversations = len({conversation(record) for record in batch.records})
         slow_from = result.slow_from(conversations)
         reached = batch.reached if slow_from is None else _before(slow_from, batch, position)
@@ -214,7 +215,7 @@ async def _close(owned: ClaimedPartition) -> None:
     await owned.closing.aclose()
 
 
-def _check_answers(result: BatchResult) -> None:
+def _check_answers(result: BatchResult, no_dead_letter: Unavailable | None) -> None:
     """
     Check the answers after which the batch cannot be applied.
 
@@ -227,7 +228,10 @@ def _check_answers(result: BatchResult) -> None:
         if outcome.kind is OutcomeKind.GONE:
             raise target_is_gone(outcome)
     if any(outcome.kind is OutcomeKind.REFUSED for outcome in outcomes):
-        raise Unavailable("refused callbacks wait for the dead-letter topic")
+        text = "refused callbacks wait for the dead-letter topic"
+        if no_dead_letter is None:
+            raise Unavailable(text)
+        raise KafkaUnavailable(f"{text}: {no_dead_letter}")
 
 
 def _before(offset: int, batch: Batch, position: Position) -> Position:

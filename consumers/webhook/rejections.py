@@ -5,17 +5,16 @@ The target's brake limits how many of the last callbacks may be refused.
 """
 
 import asyncio
-import logging
+import time
 from collections.abc import Callable
 
+from consumers.runtime.backoff import RepeatedWarning
 from consumers.runtime.batch import Partition, Record
 from consumers.runtime.brake import Brake
 from consumers.runtime.dead_letters import DeadLetters, reject
 from consumers.runtime.handler import Rejected, Unavailable
 from consumers.runtime.pending_batch import record_sizes
 from schemas.telemetry import CONSUMER_BYTES, CONSUMER_RECORDS
-
-log = logging.getLogger(__name__)
 
 
 class Rejections:
@@ -26,6 +25,9 @@ class Rejections:
         self.brake = brake
         # One dead letter at a time, so that the limit of the brake is exact.
         self._sending = asyncio.Lock()
+        # Why the last dead letter could not be sent, None once one is sent.
+        self.failure: Unavailable | None = None
+        self._warning = RepeatedWarning(time.monotonic)
 
     def note_delivered(self, record: Record) -> None:
         """Count a record that the target has accepted."""
@@ -64,5 +66,7 @@ class Rejections:
                     first_failed_at_ms=first_failed_at_ms,
                 )
             except Unavailable as error:
-                log.warning("the dead letter is sent again later: %s", error)
+                self.failure = error
+                self._warning.log("dead letters are sent again later: %s", error)
                 raise
+            self.failure = None

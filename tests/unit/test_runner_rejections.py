@@ -1,5 +1,7 @@
 """The runner sends rejected records to the dead-letter topic, up to a limit."""
 
+import itertools
+
 import pytest
 from support.builders import P0
 from support.fakes import MemorySink
@@ -162,3 +164,30 @@ async def test_a_handler_with_a_brake_of_its_own_counts_by_itself() -> None:
     assert len(sink.applied[P0]) == 40
     assert list(sink.brake._rejected) == [True]  # noqa: SLF001
     assert bench.runner.status(stopped=None, kafka_fault=None).rejected_lately == 1
+
+
+async def test_a_partition_without_its_dead_letter_topic_is_not_healthy() -> None:
+    """Each try has a longer wait, and the sink's answer before it does not end the fault."""
+    bench = RunnerBench(offsets=range(4))
+    bench.sink.rejects = {0}
+    bench.dead_letters.away = 100
+    bench.assign(P0)
+    tries, seconds = [], 0
+    await bench.run_rounds()
+    while seconds < 120:
+        before = bench.dead_letters.away
+        bench.clock.now += 1
+        seconds += 1
+        for _ in range(4):
+            await bench.runner.run_round(bench.source)
+            status = bench.runner.status()
+            assert (status.partitions_backing_off, status.sink_fault) == (1, None)
+            assert status.kafka_fault is not None
+        tries += [seconds] * (before - bench.dead_letters.away)
+    waits = [later - earlier for earlier, later in itertools.pairwise(tries)]
+    assert waits[-2:] == [WAIT_S_MAX] * 2, waits
+    bench.dead_letters.away = 0
+    bench.clock.now += WAIT_S_MAX
+    await bench.run_rounds()
+    assert (bench.dead_letters.offsets, bench.sink.applied) == ([0], {P0: [1, 2, 3]})
+    assert bench.runner.status().kafka_fault is None
