@@ -63,7 +63,7 @@ class Backoff:
 
 
 class RepeatedWarning:
-    """Logs warnings of a partition, at most one each REPEAT_LOG_S."""
+    """Logs the warnings of one kind, at most one each REPEAT_LOG_S."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock

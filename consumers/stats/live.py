@@ -7,7 +7,6 @@ not read them in time is disconnected, and comes back by itself.
 """
 
 import asyncio
-import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime, timedelta
@@ -17,6 +16,7 @@ import msgspec
 from aiohttp import web
 from aiohttp_sse import EventSourceResponse
 
+from consumers.runtime.backoff import RepeatedWarning
 from consumers.runtime.handler import Stopped, Unavailable
 from consumers.stats import answers
 from consumers.stats.health_answers import Health
@@ -24,8 +24,6 @@ from consumers.stats.live_counts import AppCounts, LiveAdditions, LiveCounts
 from consumers.stats.updates import Updates, event_id
 from schemas.clients import check_cancellation
 from schemas.telemetry import STATS_SLOW_VIEWERS, STATS_UPDATED, STATS_VIEWERS
-
-log = logging.getLogger("stats")
 
 UPDATE_S = 1.0
 # A viewer that has not read so many bytes, in the memory of this process, is disconnected.
@@ -72,6 +70,7 @@ class Live:
         self._changed = asyncio.Event()
         self.viewers = 0
         self._is_over = False
+        self._no_update = RepeatedWarning(time.monotonic)
 
     async def run(self) -> None:
         """Add an update every UPDATE_S until cancelled."""
@@ -81,7 +80,7 @@ class Live:
             try:
                 await self.update(datetime.now(UTC))
             except (Unavailable, Stopped) as unavailable:
-                log.warning("no live update: %s", unavailable)
+                self._no_update.log("no live update: %s", unavailable)
             due = max(due + UPDATE_S, time.monotonic())
             await asyncio.sleep(due - time.monotonic())
 
