@@ -27,6 +27,7 @@ VERDICTS = {
     "ok": "healthy",
     "warning": "works, but look at: {names}",
     "wrong": "a person must act: {names}",
+    "unknown": "nothing is known of: {names}",
 }
 
 
@@ -63,10 +64,13 @@ def problems(report: Report) -> list[Stage]:
 
 
 def _verdict(report: Report) -> RenderableType:
-    worst = "wrong" if report.state == "wrong" else ("warning", "unknown")
+    verdict: str = report.state
+    if verdict == "warning" and all(one.state == "unknown" for one in report.stages):
+        verdict = "unknown"
+    worst = "wrong" if verdict == "wrong" else ("warning", "unknown")
     names = ", ".join(LABELS[one.stage] for one in report.stages if one.state in worst)
     line = text_line(f"{report.at:%Y-%m-%d %H:%M:%S} UTC  ")
-    line.append(VERDICTS[report.state].format(names=names), STYLES[report.state])
+    line.append(VERDICTS[verdict].format(names=names), STYLES[verdict])
     return line
 
 

@@ -67,6 +67,14 @@ def shown(report: Report, *, is_short: bool = False, width: int = 80) -> list[st
     return [line.rstrip() for line in written.getvalue().splitlines()]
 
 
+def test_the_screen_of_nothing_does_not_say_that_it_works() -> None:
+    """Without any address, and without Kafka."""
+    report = report_of(ProcessStatuses(now=NOW, ingress=None))
+    first = " ".join(" ".join(shown(report)[:2]).split())
+    assert "nothing is known of: Receiving, On disk, Kafka" in first
+    assert "works" not in first
+
+
 def test_the_screen_says_why_kafka_cannot_be_used() -> None:
     """Of each process, and of this command itself; the whole cause is below the table once."""
     report = report_of(WITHOUT_ACCESS)
