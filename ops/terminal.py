@@ -12,7 +12,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from typing import Any, TypeVar
 
 import click
@@ -125,12 +125,16 @@ def echo(text: str) -> None:
     click.echo(printable(text))
 
 
-def show(renderable: RenderableType, *, on_stderr: bool = False) -> None:
+def say_whole(lines: Iterable[str]) -> None:
+    """Print lines on stderr, each in one piece however long it is: people copy parts of it."""
+    for line in lines:
+        # Not a `text_line`: rich would cut it at the width of the terminal.
+        _err.print(Text(printable(line)), soft_wrap=True)
+
+
+def show(renderable: RenderableType) -> None:
     """Print tables of `new_table` and lines of `text_line`, on stdout."""
-    if on_stderr:
-        _err.print(renderable, soft_wrap=True)
-    else:
-        _out.print(renderable)
+    _out.print(renderable)
 
 
 @contextlib.contextmanager

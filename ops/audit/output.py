@@ -184,7 +184,7 @@ def _ledger(ledger: LedgerReport) -> Iterator[str]:
 
 
 def verdict(audited: Report) -> RenderableType:
-    """Return the last line, which begins with proven, faults, dead letters or incomplete."""
+    """Return the last line, which begins with the kind of result, see docs/audit.md."""
     names = ", ".join(
         title
         for name, title in TITLES.items()
@@ -194,6 +194,9 @@ def verdict(audited: Report) -> RenderableType:
     left_out = ", ".join(f"{TITLES[sink]} ({options[sink]})" for sink in audited.not_audited)
     not_audited_text = f"; not audited: {left_out}" if left_out else ""
     since_text = f" that was stored since {audited.since}" if audited.since else ""
+    if audited.proven and not any(origin.stored for origin in audited.origins):
+        nothing = f"nothing to prove: no callback was stored{since_text and ' in that time'}"
+        return text_line(f"{nothing}{not_audited_text}", style="yellow")
     if audited.proven:
         excepted = ["expired"] * audited.has_expired + ["been dropped"] * bool(audited.dropped)
         except_text = (

@@ -39,6 +39,7 @@ class DemoResult:
             "ok": self.proven,
             "sent": self.traffic.sent,
             "answered_ok": self.traffic.answers["ok"],
+            "answered_ok_in_time": self.traffic.in_time,
             "in_kafka": self.report.sequences_in(KAFKA),
             "archived": self.report.sequences_in(ARCHIVE),
             "in_postgres": self.report.sequences_in(POSTGRES),

@@ -1,8 +1,8 @@
 """The lines and the table that `hookline demo` prints."""
 
 import math
+import shlex
 import sys
-from pathlib import Path
 
 from rich.console import Group, RenderableType
 
@@ -11,12 +11,12 @@ from ops.audit.report import INGRESS_DEAD_LETTERS
 from ops.demo.demo import DemoResult
 from ops.demo.services import StackAddresses
 from ops.simulate.delivery import ANSWER_TIMEOUT_S
-from ops.simulate.output import by_reason, rate
+from ops.simulate.output import by_reason, late_line, rate
 from ops.terminal import fault_count, new_table, text_line
 
 
-def address_lines(addresses: StackAddresses) -> RenderableType:
-    """Show the addresses of all parts."""
+def address_lines(addresses: StackAddresses) -> list[str]:
+    """Return the addresses of all parts."""
     names = (
         *(
             ("ingress", f"{url}?SdkAppid={addresses.sdkappid}, {admin}/status")
@@ -29,26 +29,38 @@ def address_lines(addresses: StackAddresses) -> RenderableType:
         ("spool", addresses.spool),
         ("logs", addresses.logs),
     )
-    return Group(*(text_line(f"  {name:<11} {value}") for name, value in names))
+    return [f"  {name:<11} {value}" for name, value in names]
 
 
-def remaining_files(directory: Path) -> RenderableType:
-    """Return the commands that read the demo's archive and remove its files."""
-    return Group(
-        text_line(f"Read the archive:  {sys.argv[0]} archive cat --archive {directory}/archive"),
-        text_line(f"Remove the demo's files:  rm -r {directory}"),
+def archive_line(addresses: StackAddresses) -> str:
+    """Return the command that reads the demo's archive."""
+    return f"Read the archive:  {_command('archive', 'cat', '--archive', addresses.archive)}"
+
+
+def status_line(addresses: StackAddresses) -> str:
+    """Return the command that shows the state of all parts while they run."""
+    command = _command(
+        *("status", "--ingress", ",".join(addresses.admins)),
+        *("--consumers", ",".join(addresses.consumers), "--stats", addresses.stats),
+        *("--kafka", addresses.kafka, "--valkey", addresses.valkey),
+        *("--postgres", addresses.postgres, "--archive", addresses.archive),
     )
+    return f"Look at the parts:  {command}"
+
+
+def _command(*arguments: str) -> str:
+    return shlex.join([sys.argv[0], *arguments])
 
 
 def demo_table(result: DemoResult) -> RenderableType:
     """Show the callbacks that were sent and those in every sink, and the audit's verdict."""
     traffic, report = result.traffic, result.report
     # Round down, so that 100 % means all.
-    percent = math.floor(traffic.ok_percent * 100) / 100
+    percent = math.floor(traffic.in_time_percent * 100) / 100
     table = new_table("Hookline demo")
     columns: dict[str, RenderableType] = {
         "sent": str(traffic.sent),
-        "answered OK": f"{traffic.answers['ok']} ({percent:g} %)",
+        "answered OK": f"{traffic.in_time} ({percent:g} %)" if traffic.sent else "0",
         **{
             title: str(report.sequences_in(place))
             for place, title in TITLES.items()
@@ -74,6 +86,8 @@ def _answer_lines(result: DemoResult) -> list[str]:
         lines.append(
             f"not answered OK: {by_reason(traffic.not_ok)}; stored although unanswered: {stored}"
         )
+    if late := late_line(traffic):
+        lines.append(late)
     if traffic.second_tries:
         lines.append(f"retried on the other replica: {by_reason(traffic.second_tries)}")
     if report.repeats:

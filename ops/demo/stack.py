@@ -169,3 +169,4 @@ async def running_stack(log: Callable[[str], None]) -> AsyncIterator[Stack]:
                 await watching
     finally:
         stack.stop()
+        log(f"all parts have ended; remove their files:  rm -r {directory}")

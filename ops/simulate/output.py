@@ -4,6 +4,7 @@ from collections import Counter
 
 from rich.console import Group, RenderableType
 
+from ops.simulate.delivery import ANSWER_TIMEOUT_S
 from ops.simulate.result import PERCENTILES, TrafficResult
 from ops.terminal import new_table, text_line
 
@@ -70,7 +71,19 @@ def latencies(result: TrafficResult) -> RenderableType:
     """Show percentiles of the time in which callbacks were answered OK."""
     if not result.latencies_ms:
         return text_line("nothing was answered OK")
+    late = late_line(result)
     percentiles = "  ".join(
         f"p{percent:g} {result.percentile_ms(percent):.1f} ms" for percent in PERCENTILES
     )
-    return text_line(f"time to OK, from when each callback was due: {percentiles}")
+    line = f"time to OK, from when each callback was due: {percentiles}"
+    return Group(*map(text_line, [line, *([late] if late else [])]))
+
+
+def late_line(result: TrafficResult) -> str:
+    """Return how many callbacks were answered OK too late for the vendor, "" if none was."""
+    if not result.late:
+        return ""
+    return (
+        f"answered OK too late: {result.late} waited longer than {1000 * ANSWER_TIMEOUT_S:.0f} ms;"
+        " the vendor would have given them up"
+    )

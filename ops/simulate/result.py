@@ -4,6 +4,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from ops.simulate.delivery import ANSWER_TIMEOUT_S
 from ops.simulate.ledger import LedgerEntry
 
 PERCENTILES = (50, 90, 99, 99.9, 100)
@@ -73,6 +74,22 @@ class TrafficResult:
         return 100.0 * self.answers["ok"] / self.sent if self.sent else 100.0
 
     @property
+    def in_time(self) -> int:
+        """The number of callbacks that were answered OK while the vendor would have waited."""
+        limit_ms = 1000 * ANSWER_TIMEOUT_S
+        return sum(latency_ms <= limit_ms for latency_ms in self.latencies_ms)
+
+    @property
+    def late(self) -> int:
+        """The number of callbacks whose OK came after the vendor would have given them up."""
+        return len(self.latencies_ms) - self.in_time
+
+    @property
+    def in_time_percent(self) -> float:
+        """The share of the callbacks that were answered OK in time; 100 if none was sent."""
+        return 100.0 * self.in_time / self.sent if self.sent else 100.0
+
+    @property
     def reached_rate(self) -> float:
         """The number of callbacks sent per second."""
         return self.sent / self.sending_s if self.sending_s else 0.0
@@ -94,6 +111,7 @@ class TrafficResult:
         return {
             "sent": self.sent,
             "ok": self.answers["ok"],
+            "ok_in_time": self.in_time,
             "refused": self.answers["refused"],
             "unanswered": self.answers["unanswered"],
             "ok_percent": round(self.ok_percent, 3),

@@ -1,19 +1,26 @@
 """The demo's table: shares are rounded down, and every callback without an OK has its reason."""
 
+import io
 from collections import Counter
+from dataclasses import fields
+from typing import Any
 
+import pytest
 from rich.console import Console
 from support.reports import report_with
 
+from ops import terminal
 from ops.audit.report import LedgerReport
 from ops.demo.demo import DemoResult
-from ops.demo.output import demo_table
+from ops.demo.output import address_lines, archive_line, demo_table, status_line
+from ops.demo.services import StackAddresses
+from ops.simulate.output import traffic_table
 from ops.simulate.result import TrafficResult
 
 REFUSED, CUT = "connection refused", "connection cut before the answer"
 
 
-def printed(*, ok: int, not_ok: dict[str, int], stored: int, repeats: int) -> str:
+def printed(*, ok: int, not_ok: dict[str, int], stored: int, repeats: int, late: int = 0) -> str:
     """Return the demo's table as text."""
     unanswered = sum(not_ok.values())
     traffic = TrafficResult(
@@ -21,7 +28,7 @@ def printed(*, ok: int, not_ok: dict[str, int], stored: int, repeats: int) -> st
         answers=Counter(ok=ok, unanswered=unanswered),
         not_ok=Counter(not_ok),
         second_tries=Counter({REFUSED: 7}),
-        latencies_ms=[4.0] * ok,
+        latencies_ms=[4.0] * (ok - late) + [2001.0] * late,
         sending_s=(ok + unanswered) / 300,
     )
     ledger = LedgerReport(
@@ -57,3 +64,40 @@ def test_nothing_is_explained_if_all_are_answered_ok() -> None:
     assert "10 (100 %)" in text
     assert "not answered OK" not in text
     assert "stored by both" not in text
+
+
+def test_an_ok_that_came_too_late_for_the_vendor_is_not_an_answer() -> None:
+    """The share has only those in time, and a line says how many were late."""
+    text = printed(ok=10, not_ok={}, stored=0, repeats=0, late=3)
+    assert "7 (70 %)" in text
+    assert "answered OK too late: 3 waited longer than 2000 ms; the vendor would have given" in text
+    late = TrafficResult(answers=Counter(ok=1), latencies_ms=[2001.0])
+    console = Console(width=200)
+    with console.capture() as capture:
+        console.print(traffic_table(late))
+    assert "answered OK too late: 1 waited" in capture.get()
+    assert late.as_dict()["ok_in_time"] == 0
+
+
+def test_a_demo_that_sent_nothing_proves_nothing() -> None:
+    """An empty pipeline has no fault, and that is not a proof."""
+    text = printed(ok=0, not_ok={}, stored=0, repeats=0)
+    assert "nothing to prove: no callback was stored" in text
+    assert "%" not in text
+    assert "proven" not in text.replace("nothing to prove", "")
+
+
+def test_addresses_and_commands_are_whole_on_a_narrow_terminal(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """People copy them: nothing is cut or broken at 80 columns, piped or not."""
+    written = io.StringIO()
+    monkeypatch.setattr(terminal, "_err", Console(file=written, width=80))
+    long = "a" * 100
+    made: dict[str, Any] = {field.name: long for field in fields(StackAddresses)}
+    made |= dict.fromkeys(("ingresses", "admins", "consumers"), (long, long))
+    addresses = StackAddresses(**made)
+    lines = [*address_lines(addresses), archive_line(addresses), status_line(addresses)]
+    terminal.say_whole(lines)
+    assert written.getvalue().splitlines() == lines
+    assert f"status --ingress {long},{long} --consumers {long},{long} --stats {long}" in lines[-1]

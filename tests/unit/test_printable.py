@@ -155,7 +155,7 @@ def addresses(text: str) -> None:
     """Print the addresses of a demo."""
     names = [field.name for field in fields(StackAddresses)]
     made: dict[str, Any] = dict.fromkeys(names, text) | {"ingresses": (text,), "admins": (text,)}
-    terminal.show(address_lines(StackAddresses(**made)), on_stderr=True)
+    terminal.say_whole(address_lines(StackAddresses(**made)))
 
 
 def waiting(text: str) -> None:
