@@ -27,6 +27,7 @@ from ingress.spool.disk import Corrupt, DiskFailed, LimitReached
 from ingress.spool.prefix_note import OtherPipeline, check_prefix
 from ingress.spool.spool import Spool
 from schemas.kafka_access import KafkaAccess
+from schemas.os_errors import about_setting, listening
 from schemas.process import run_process, stop_on_signals
 from schemas.settings import SettingsFaults, SharedSettings
 from schemas.tokens_file import UnusableFile
@@ -129,8 +130,10 @@ class Ingress:
         """
         settings = self._settings
         await self._admin.setup()
-        await web.TCPSite(self._admin, settings.admin_host, settings.admin_port).start()
-        await self._server.listen(settings.host, settings.port)
+        with listening("INGRESS_ADMIN_PORT", settings.admin_host, settings.admin_port):
+            await web.TCPSite(self._admin, settings.admin_host, settings.admin_port).start()
+        with listening("INGRESS_PORT", settings.host, settings.port):
+            await self._server.listen(settings.host, settings.port)
         self._tasks = [asyncio.create_task(run()) for run in self._background]
         gc.collect()
         gc.freeze()
@@ -225,7 +228,10 @@ def start(
     try:
         check_prefix(settings.spool_dir, kafka.prefix)
         spool = hold_any(settings.spool_dir, bytes_max=settings.spool_bytes_max)
-    except (OSError, DiskFailed, LimitReached, OtherPipeline) as error:
+    except OSError as error:
+        values = {"INGRESS_SPOOL_DIR": str(settings.spool_dir)}
+        raise SettingsFaults(about_setting(error, values)) from error
+    except (DiskFailed, LimitReached, OtherPipeline) as error:
         raise SettingsFaults(f"INGRESS_SPOOL_DIR: {error}") from error
     return serve(shared, kafka.named("ingress"), settings, authenticator, spool)
 

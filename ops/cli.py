@@ -1,7 +1,9 @@
 """The `hookline` command: its subcommands and their exit codes."""
 
+import re
 import sys
 import traceback
+from difflib import get_close_matches
 from importlib import import_module
 from io import StringIO, TextIOWrapper
 from typing import Any
@@ -103,8 +105,18 @@ def _show(error: click.ClickException) -> None:
     text = StringIO()
     error.show(text)
     usage, mark, message = text.getvalue().partition("Error: ")
-    shown = printable(without_url_secrets(message.removesuffix("\n")))
+    shown = printable(without_url_secrets(message.removesuffix("\n"))) + _suggestion(error)
     sys.stderr.write(f"{usage}{mark}{shown}\n")
+
+
+def _suggestion(error: click.ClickException) -> str:
+    """Return the command that was probably meant, if there is none of the name that was given."""
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    given = re.fullmatch(r"No such command '(.*)'\.", error.message)
+    if context is None or given is None or not isinstance(context.command, click.Group):
+        return ""
+    close = get_close_matches(given[1], context.command.list_commands(context), n=1)
+    return f" Did you mean '{close[0]}'?" if close else ""
 
 
 if __name__ == "__main__":

@@ -17,8 +17,9 @@ from ingress.spool.spool_lock import SpoolInUse
 from ingress.spool.unheld import UnheldSpool, open_unheld
 from ingress.spool.verification import NotVerified
 from ops.failure import ExitCode, Failure
+from ops.nouns import counted
 from ops.options import json_option
-from ops.terminal import echo, print_json, warn
+from ops.terminal import echo, print_json, say, warn
 from schemas.ingress_status import SpoolSummary
 
 directory_option = click.option(
@@ -53,7 +54,10 @@ def spool_ls(*, directory: Path, as_json: bool) -> None:
     Of a spool that a running ingress holds, only the name is shown: see its /status instead.
     Nothing on the disk is changed; a corrupt file is reported and stays as it is.
     """
-    for summary in summaries(directory):
+    found = list(summaries(directory))
+    if not found:
+        say(f"no spools in {directory}")
+    for summary in found:
         if as_json:
             print_json({field: getattr(summary, field) for field in summary.__struct_fields__})
         else:
@@ -121,7 +125,7 @@ def _state(summary: SpoolSummary) -> str:
         return summary.fault
     if summary.last_sequence is None:
         return "held by a running ingress, or not verified"
-    state = f"{summary.last_sequence} callbacks, {summary.rows} unsent"
+    state = f"{counted(summary.last_sequence, 'callback')}, {summary.rows} unsent"
     if summary.origin != summary.name:
         state += f", origin {summary.origin}"
     if summary.quarantined:
@@ -134,7 +138,7 @@ def _line(row: Row) -> str:
     command = dict(row.record.headers).get("ce_type", b"").decode(errors="replace")
     return (
         f"{row.sequence:>9}  {at:%Y-%m-%dT%H:%M:%S}Z  {row.record.topic}  {command}  "
-        f"{len(row.record.value)} bytes"
+        f"{counted(len(row.record.value), 'byte')}"
     )
 
 

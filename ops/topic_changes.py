@@ -18,6 +18,7 @@ from aiokafka.errors import (
 )
 
 from ops.failure import Failure
+from ops.nouns import counted
 from ops.topic_plan import ExistingTopic, WantedTopic
 from schemas.clients import started
 from schemas.kafka_access import KafkaAccess
@@ -112,14 +113,14 @@ async def _apply(
         for each in wanted:
             name, partitions = kafka.topic(each.topic.name), each.new_partitions
             if mode.is_dry_run and name not in known:
-                lines.append(f"{name}: would be created with {partitions} partitions")
+                lines.append(f"{name}: would be created with {counted(partitions, 'partition')}")
             elif mode.is_dry_run or not await _create(admin, name, each, replicas):
                 if each.is_of_others:
                     lines.append(f"{name}: exists; it is another team's, and stays as it is")
                 else:
                     existing.append(await _existing(admin, name, each))
             else:
-                lines.append(f"{name}: created with {partitions} partitions")
+                lines.append(f"{name}: created with {counted(partitions, 'partition')}")
         changes_nothing = mode.is_dry_run or mode.creates_only
         if not mode.creates_only:
             _check_allowed(existing, mode)
@@ -138,8 +139,8 @@ async def _apply(
 
 def _check_allowed(existing: Sequence[ExistingTopic], mode: Mode) -> None:
     refused = [
-        f"{each.name} has {each.partitions} partitions, and Kafka cannot remove any; give"
-        f" {each.partitions} or more"
+        f"{each.name} has {counted(each.partitions, 'partition')}, and Kafka cannot remove any;"
+        f" give {each.partitions} or more"
         for each in existing
         if each.added_partitions < 0
     ]

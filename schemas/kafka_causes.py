@@ -17,7 +17,7 @@ from schemas.printable import printable
 from schemas.token_command import TokenUnavailable
 
 MESSAGE_CHARACTERS_MAX = 200
-_SERVERS = "HOOKLINE_BOOTSTRAP_SERVERS (--kafka)"
+_SERVERS = "HOOKLINE_BOOTSTRAP_SERVERS (of a command: --kafka)"
 _PREFIX = "HOOKLINE_KAFKA_"
 _PROTOCOL = f"{_PREFIX}SECURITY_PROTOCOL"
 # OpenSSL's results of verification, X509_V_ERR_HOSTNAME_MISMATCH and its like.

@@ -14,6 +14,7 @@ import uvloop
 from schemas.kafka_access import KafkaAccess
 from schemas.kafka_security import KAFKA_PREFIX, KafkaSecurity
 from schemas.log_setup import log_format, log_to_stderr
+from schemas.os_errors import about_setting
 from schemas.printable import printable
 from schemas.settings import (
     SHARED_PREFIX,
@@ -54,11 +55,11 @@ def run_process(
     Exit codes: 0 after `--help` and an end without an exception; 1 if the settings have faults, and
     after an expected exception or an OSError; 2 if the command line has an argument.
     """
-    expected: tuple[type[Exception], ...] = (OSError, *expected_exceptions)
     if arguments := sys.argv[1:] if arguments is None else arguments:
         _exit_for_argument(arguments[0], name, about, settings)
     log_to_stderr(log_format(os.environ))
     classes = {**_SHARED, **settings}
+    fields: dict[str, Any] = {"settings": {}}
     try:
         shared, security, *own_settings = read_settings(classes, os.environ)
         logging.getLogger().setLevel(shared.log_level)
@@ -70,7 +71,9 @@ def run_process(
         uvloop.run(start(shared, kafka, *own_settings))
     except SettingsFaults as faults:
         exit_with(f"{name} cannot start:\n{faults}")
-    except expected as error:
+    except OSError as error:
+        exit_with(f"{name} stops.\n{printable(about_setting(error, fields['settings']))}")
+    except expected_exceptions as error:
         exit_with(f"{name} stops.\n{printable(str(error))}")
     except KeyboardInterrupt:
         # Ctrl-C before the process handles signals itself: nothing has begun.

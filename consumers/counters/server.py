@@ -107,6 +107,10 @@ def _advice(error: Exception) -> str:
     # Valkey's own texts do not say which password, or whose permission.
     if isinstance(error, exceptions.AuthenticationError):
         return " (check the user and the password in COUNTERS_VALKEY and STATS_VALKEY)"
+    if isinstance(error, OSError | exceptions.ConnectionError) and not isinstance(
+        error, exceptions.BusyLoadingError
+    ):
+        return "; check that it runs, and COUNTERS_VALKEY (of the statistics: STATS_VALKEY)"
     return ""
 
 

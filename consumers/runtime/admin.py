@@ -10,6 +10,7 @@ from prometheus_client.aiohttp import make_aiohttp_handler
 
 from consumers.runtime.health import ConsumerHealth
 from consumers.runtime.phase import Phase
+from schemas.os_errors import listening
 from schemas.telemetry import CONSUMER_METRICS
 
 
@@ -54,7 +55,8 @@ async def admin_port(health: ConsumerHealth, host: str, port: int) -> AsyncItera
     await server.setup()
     watching = asyncio.create_task(health.watch())
     try:
-        await web.TCPSite(server, host, port).start()
+        with listening("CONSUMER_ADMIN_PORT", host, port):
+            await web.TCPSite(server, host, port).start()
         yield
     finally:
         watching.cancel()

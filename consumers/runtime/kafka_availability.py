@@ -42,10 +42,10 @@ class KafkaAvailability:
         self._logged_at = now
         self._kinds.add(kind)
         log.warning(
-            "%s waits for Kafka and continues when Kafka answers: %r, for %.0f s so far",
+            "%s waits for Kafka and continues when Kafka answers: %r%s",
             self._name,
             error,
-            now - self._since,
+            f", for {now - self._since:.0f} s so far" if now > self._since else "",
             # An error that no outage explains is worth its traceback.
             exc_info=None if _is_usual(error) else error,
         )

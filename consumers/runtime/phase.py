@@ -56,4 +56,5 @@ def _without_fault(partitions: int | None, positions_missing: int) -> Explained:
         )
     if not partitions:
         return Explained(Phase.WORKING, "Other members of the group have all partitions.")
-    return Explained(Phase.WORKING, f"The process consumes {partitions} partitions.")
+    noun = "partition" if partitions == 1 else "partitions"
+    return Explained(Phase.WORKING, f"The process consumes {partitions} {noun}.")

@@ -20,6 +20,7 @@ from consumers.stats.sink_findings import STAGES
 from consumers.stats.store import StoredCounts
 from consumers.stats.tokens import Tokens
 from schemas.kafka_access import KafkaAccess
+from schemas.os_errors import listening
 from schemas.process import run_process, stop_on_signals
 from schemas.setting import Format, Host, Port, Range, Secret
 from schemas.settings import Settings, SharedSettings
@@ -148,7 +149,8 @@ async def serve(_: SharedSettings, kafka: KafkaAccess, settings: StatsSettings) 
             server = web.AppRunner(app, access_log=None)
             await server.setup()
             try:
-                await web.TCPSite(server, settings.host, settings.port).start()
+                with listening("STATS_PORT", settings.host, settings.port):
+                    await web.TCPSite(server, settings.host, settings.port).start()
                 log.info("the API listens on %s:%d", settings.host, settings.port)
                 await stop.wait()
             finally:

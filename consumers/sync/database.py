@@ -179,7 +179,8 @@ class DatabaseHandler:
                 case SqlFailure.ROW_REFUSED if connected:
                     raise _position_refused(partition, error) from error
                 case _:
-                    raise Unavailable(f"PostgreSQL: {first_line(error)}") from error
+                    advice = "" if connected else "; check that it runs, and SYNC_POSTGRES"
+                    raise Unavailable(f"PostgreSQL: {first_line(error)}{advice}") from error
         except TimeoutError as error:
             await self._drop(partition)
             raise Unavailable(f"PostgreSQL: no answer within {ANSWER_TIMEOUT_S} s") from error

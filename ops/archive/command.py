@@ -17,7 +17,8 @@ from ops.archive.parquet_command import archive_parquet
 from ops.archive.segments import SegmentFilter, in_order, naming, reading_archive, segment_names
 from ops.archive.verify import VerifyResult, verify
 from ops.options import archive_option, bounded, json_option
-from ops.terminal import echo, echo_json, growing_progress, print_json, run, show, warn
+from ops.terminal import echo, echo_json, growing_progress, print_json, run, say, show, warn
+from schemas.url_text import public_url
 
 
 @click.group()
@@ -49,12 +50,16 @@ async def _ls(archive_url: str, only: SegmentFilter, *, as_json: bool) -> None:
                 summary, stat = await asyncio.gather(store.summary(name), store.stat(name))
                 return summary, stat.size
 
+        count = 0
         async for name, (summary, size) in _segments(store, only, read):
+            count += 1
             if as_json:
                 fields = {field: getattr(summary, field) for field in summary.__struct_fields__}
                 print_json({"path": name, "bytes": size} | fields)
             else:
                 echo(output.segment(name, summary, size))
+        if not count:
+            say(f"no segments in {public_url(archive_url)} that were asked for")
 
 
 @archive.command("cat")

@@ -9,6 +9,7 @@ import click
 from ops.age import Age
 from ops.archive import expire, output
 from ops.archive.segments import reading_archive
+from ops.nouns import counted
 from ops.options import archive_option, bootstrap_option, json_option
 from ops.terminal import echo, print_json, progress, run, say
 from schemas.kafka_access import KafkaAccess
@@ -60,8 +61,9 @@ async def _expire(
             else:
                 echo(output.segment(each.name, each.summary, each.size))
         totals = (
-            f"{len(segments)} segments, {sum(each.summary.records for each in segments)} records, "
-            f"{sum(each.size for each in segments)} bytes"
+            f"{counted(len(segments), 'segment')}, "
+            f"{counted(sum(each.summary.records for each in segments), 'record')}, "
+            f"{counted(sum(each.size for each in segments), 'byte')}"
         )
         if not deletes:
             say(f"would be deleted with --delete: {totals}")

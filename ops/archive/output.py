@@ -6,6 +6,7 @@ from rich.console import Group, RenderableType
 
 from consumers.archive.segment import SegmentSummary
 from ops.archive.verify import VerifyResult
+from ops.nouns import counted
 from ops.terminal import text_line
 
 
@@ -26,7 +27,10 @@ def segment(name: str, summary: SegmentSummary, size: int) -> str:
 def verified(result: VerifyResult) -> RenderableType:
     """Return the result of `hookline archive verify`: totals, faults, and the verdict."""
     lines: list[RenderableType] = [
-        text_line(f"{result.segments} segments, {result.records} records, {result.size} bytes read")
+        text_line(
+            f"{counted(result.segments, 'segment')}, {counted(result.records, 'record')},"
+            f" {counted(result.size, 'byte')} read"
+        )
     ]
     lines += [text_line(f"{name}: {fault}", style="bold red") for name, fault in result.faults]
     for origin, sequences in result.origins.items():

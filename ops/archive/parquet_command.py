@@ -9,6 +9,7 @@ import click
 from ops.archive.options import since_option, topic_option, until_option
 from ops.archive.parquet import copy
 from ops.archive.segments import SegmentFilter, reading_archive
+from ops.nouns import counted
 from ops.options import archive_option, json_option
 from ops.terminal import echo, print_json, progress, run, say
 
@@ -47,5 +48,5 @@ async def _parquet(archive_url: str, to: Path, only: SegmentFilter, *, as_json: 
             if as_json:
                 print_json({"path": str(hour.path), "records": hour.records})
             else:
-                echo(f"{hour.path}  {hour.records} records")
+                echo(f"{hour.path}  {counted(hour.records, 'record')}")
     say(f"{copied} hours copied, {skipped} skipped: they were copied before")

@@ -21,6 +21,8 @@ from schemas.url_text import public_url
 STATUS_TIMEOUT_S = 5.0
 
 Status = TypeVar("Status")
+# The start of the text about such an answer.
+NOT_ADMIN = "the server at this address is not the admin port of an ingress"
 
 
 class NoSpools(Failure):
@@ -46,8 +48,13 @@ async def read_ends(
             statuses[address] = answer
         else:
             unanswered[address] = (
-                f"{public_url(address)}: {answer}, so the end of its spool is not known; start that"
-                " ingress (again), or leave its address out if it is permanently gone"
+                f"{public_url(address)}: {answer}, so the end of its spool is not known; "
+                + (
+                    "give the admin port of the ingress (INGRESS_ADMIN_PORT)"
+                    if answer.startswith(NOT_ADMIN)
+                    else "start that ingress (again), or leave its address out if it is"
+                    " permanently gone"
+                )
             )
     spools = await asyncio.to_thread(_spools, directory, since) if directory else ()
     return combine(statuses, unanswered, spools, since)
@@ -123,6 +130,7 @@ async def _status(address: str, kind: type[Status], since: Since | None) -> Stat
             strict=True,
         )
     except msgspec.ValidationError:
-        return "the server at this address is not the admin port of an ingress"
+        return NOT_ADMIN
     except NoJsonAnswer as error:
-        return str(error)
+        # The answers of the public port to a GET of /status.
+        return f"{NOT_ADMIN}: {error}" if error.status in (403, 404, 405) else str(error)

@@ -17,6 +17,7 @@ from ops.audit.report import (
 )
 from ops.audit.statistic_report import DayReport, DaysReport, StatisticReport
 from ops.audit.webhook_report import WebhookReport, title
+from ops.nouns import counted
 from ops.terminal import fault_count, new_table, text_line
 
 # Everything that an audit reads, in the order in which a callback gets there.
@@ -75,8 +76,8 @@ def remarks(audited: Report) -> list[RenderableType]:
     if nothing := sum(_has_nothing(audited, origin) for origin in audited.origins):
         lines.append(f"{nothing} origins have stored no callback since {audited.since}")
     lines += (
-        f"{origin}: {len(rows)} rows in quarantine, damaged or refused by Kafka; show them with"
-        f" hookline spool show: {', '.join(map(str, rows[:LISTED_MAX]))}"
+        f"{origin}: {counted(len(rows), 'row')} in quarantine, damaged or refused by Kafka;"
+        f" show with hookline spool show: {', '.join(map(str, rows[:LISTED_MAX]))}"
         for origin, rows in audited.quarantined.items()
     )
     lines += map(str, audited.different_listed)

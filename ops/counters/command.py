@@ -23,6 +23,7 @@ from ops.counters.lock import only_rebuild
 from ops.counters.plan import Part, plan
 from ops.counters.rebuild import Rebuild
 from ops.failure import Failure
+from ops.nouns import counted
 from ops.options import archive_option, bootstrap_option, bounded
 from ops.records.callbacks_topic import reading_topic
 from ops.terminal import measured_progress, new_table, run, say, show
@@ -174,7 +175,7 @@ async def _rebuild(
 async def _remove_old(generations: Generations, served_generation: int) -> None:
     say(f"generation {served_generation} is served; removing the keys of others")
     await asyncio.sleep(OLD_IS_READ_S)
-    say(f"{await generations.remove_others()} keys removed")
+    say(f"{counted(await generations.remove_others(), 'key')} removed")
 
 
 def _preview(parts: Sequence[Part], served_generation: int) -> None:

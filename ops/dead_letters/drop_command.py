@@ -8,6 +8,7 @@ from ops.confirmation import yes_option
 from ops.dead_letters.action_writer import writing_actions
 from ops.dead_letters.filters import LetterFilter, filter_options, operator_option
 from ops.dead_letters.selection import Selection, batches, confirmed, select
+from ops.nouns import counted
 from ops.options import bootstrap_option
 from ops.records.kafka_answers import kafka_answers
 from ops.terminal import run, say
@@ -33,8 +34,8 @@ def drop(
     `hookline audit` reports their number. They are neither missing nor counted as in the sink.
     """
     selection = run(select(kafka, wanted))
-    if confirmed(selection, f"drop {selection.count} dead letters", yes=yes):
-        say(f"{run(_drop(kafka, selection, because, operator))} dead letters dropped")
+    if confirmed(selection, f"drop {counted(selection.count, 'dead letter')}", yes=yes):
+        say(f"{counted(run(_drop(kafka, selection, because, operator)), 'dead letter')} dropped")
 
 
 async def _drop(kafka: KafkaAccess, selection: Selection, because: str, operator: str) -> int:

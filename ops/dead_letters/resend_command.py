@@ -28,6 +28,7 @@ from ops.dead_letters.targets import (
 from ops.dead_letters.to_database import sending_to_database
 from ops.dead_letters.to_topic import sending_to_topic
 from ops.failure import ExitCode, Failure
+from ops.nouns import counted
 from ops.options import bootstrap_option, bounded, json_option, postgres_option
 from ops.records.kafka_answers import kafka_answers
 from ops.terminal import print_json, run, say
@@ -97,7 +98,7 @@ def resend(
             "--again is not for the ingress: in the topic of callbacks, each would be there twice"
         )
     selection = run(select(kafka, wanted, again=again))
-    act = f"send {selection.count} dead letters to {target_name(consumer)}"
+    act = f"send {counted(selection.count, 'dead letter')} to {target_name(consumer)}"
     if not confirmed(selection, act, yes=yes):
         return
     target = _target(kafka, selection, consumer, postgres or "", operator)

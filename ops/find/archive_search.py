@@ -16,6 +16,7 @@ from ops.find.collection import ARCHIVE, CallbackCollection, Place
 from ops.find.question import Question
 from ops.find.record_filter import RecordFilter
 from ops.find.sources import Extent, NotSearched, Progress
+from ops.nouns import counted
 from ops.records.archived import line_blocks, segment_names_between
 from ops.records.time_range import TimeRange
 from schemas.topics import CALLBACKS
@@ -59,7 +60,7 @@ class ArchiveSearch:
                 f"{len(self._damaged)} of {segments} segments are damaged: {listed}; run hookline"
                 " archive verify"
             )
-        return Extent(f"{segments} segments, {self._bytes / 1e6:,.1f} MB", time_range)
+        return Extent(f"{counted(segments, 'segment')}, {self._bytes / 1e6:,.1f} MB", time_range)
 
     async def _search(self, store: SegmentStore, time_range: TimeRange) -> int:
         segments = 0

@@ -101,7 +101,9 @@ def _callback(callback: LocatedCallback, now: datetime) -> Iterator[str]:
         yield from _field("received", _when(callback.received_at, now))
     if callback.body_bytes is not None:
         types = f": {', '.join(map(_short, callback.elements))}" if callback.elements else ""
-        yield from _field("content", f"{callback.body_bytes} bytes{types} (--body shows it)")
+        yield from _field(
+            "content", f"{counted(callback.body_bytes, 'byte')}{types} (--body shows it)"
+        )
     for place in callback.places:
         yield from _place(place, callback, now)
 

@@ -10,6 +10,7 @@ from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ops import nouns
 from ops.failure import ExitCode
 from ops.find import counted, database
 from ops.find.archive_search import ArchiveSearch
@@ -207,4 +208,4 @@ class Search:
                         note="counted" if position > offset else "not counted yet",
                     )
                 )
-        return Extent(f"{len(positions)} positions")
+        return Extent(nouns.counted(len(positions), "position"))

@@ -18,6 +18,7 @@ from ops.find.collection import SPOOL, CallbackCollection, Place
 from ops.find.question import Question
 from ops.find.record_filter import RecordFilter
 from ops.find.sources import Extent, NotSearched
+from ops.nouns import counted
 from ops.records.header_texts import header_texts
 from schemas.ingress_status import SpoolSummary
 from schemas.outgoing_record import with_place
@@ -107,7 +108,7 @@ class SpoolSearch:
             unsent.setdefault(spool.name, f"spool {spool.name}: no ingress that was asked knows it")
         elif rows or spool.quarantined:
             unsent[spool.name] = (
-                f"spool {spool.name} has {rows} callbacks that are not in Kafka yet, and"
+                f"spool {spool.name} has {counted(rows, 'callback')} not in Kafka yet, and"
                 f" {len(spool.quarantined)} in quarantine; its ingress shows no rows while it runs"
             )
         else:
@@ -153,8 +154,8 @@ class SpoolSearch:
                 yield origin, row
         if quarantined := spool.state.quarantined_sequences:
             doubts[f"{spool.name} quarantine"] = (
-                f"spool {spool.name} has {len(quarantined)} rows in quarantine; see hookline spool"
-                f" show {spool.name}"
+                f"spool {spool.name} has {counted(len(quarantined), 'row')} in quarantine; see"
+                f" hookline spool show {spool.name}"
             )
 
     def _add(self, name: str, origin: str, row: Row) -> None:

@@ -9,6 +9,7 @@ from ops.find.collection import DEAD_LETTER, TOPIC, CallbackCollection, Place
 from ops.find.question import Question
 from ops.find.record_filter import RecordFilter
 from ops.find.sources import Extent, NotSearched, Progress
+from ops.nouns import counted
 from ops.records.header_texts import header_texts
 from ops.records.time_range import TimeRange
 from ops.records.topic import TopicUnreadable, records_between
@@ -55,7 +56,7 @@ class TopicSearch:
                         self._add(partition, record)
         except TopicUnreadable as error:
             raise NotSearched(str(error)) from error
-        return Extent(f"{count:,} records", time_range)
+        return Extent(counted(count, "record"), time_range)
 
     def _add(self, partition: Partition, record: Record) -> None:
         headers = header_texts(record.headers)

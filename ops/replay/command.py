@@ -8,6 +8,7 @@ from typing import NamedTuple
 import click
 
 from ops.confirmation import agreed, yes_option
+from ops.nouns import counted
 from ops.options import archive_option, bootstrap_option, bounded, json_option, postgres_option
 from ops.records.options import (
     ACCOUNTS_MAX,
@@ -162,9 +163,9 @@ def _wants(request: _Request, *, as_json: bool) -> bool:
     if not found.callbacks:
         say("no callback is selected; nothing was done")
     elif not is_sync:
-        return agreed(f"send {found.callbacks:,} callbacks to the target again", yes=False)
+        return agreed(f"send {counted(found.callbacks, 'callback')} to the target again", yes=False)
     elif found.lacking:
-        act = f"write the {found.lacking:,} callbacks that the database of sync lacks"
+        act = f"write the {counted(found.lacking, 'callback')} that the database of sync lacks"
         return agreed(act, yes=False)
     else:
         say("a replay would change nothing; nothing was done")

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from ops.nouns import counted
 from ops.replay.preview import Preview, ReplayGroup
 from ops.replay.selection import ReplaySelection
 from ops.replay.target import ReplayCounts
@@ -47,7 +48,7 @@ def _sums(preview: Preview, *, is_sync: bool) -> Iterator[str]:
     if preview.groups:
         first = min(each.first_ms for each in preview.groups.values())
         last = max(each.last_ms for each in preview.groups.values())
-        yield f"{preview.callbacks:,} callbacks, from {_time(first)} to {_time(last)} UTC"
+        yield f"{counted(preview.callbacks, 'callback')}, from {_time(first)} to {_time(last)} UTC"
     if preview.groups and is_sync:
         there = preview.callbacks - preview.lacking
         yield (
@@ -87,7 +88,7 @@ def print_preview_json(preview: Preview, selection: ReplaySelection) -> None:
 
 def print_result(counts: ReplayCounts, *, is_sync: bool, as_json: bool) -> None:
     """Print what happened to the callbacks."""
-    line = f"{counts.written:,} callbacks {'written' if is_sync else 'sent again'}"
+    line = f"{counted(counts.written, 'callback')} {'written' if is_sync else 'sent again'}"
     if is_sync:
         line += f", {counts.unchanged:,} were there and are unchanged"
     if counts.rejected:

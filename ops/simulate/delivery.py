@@ -139,6 +139,8 @@ def _answered(status: int, name: str, body: bytes) -> SendResult:
     fields = answer if isinstance(answer, dict) else {}
     if status == 200 and fields.get("ActionStatus") == "OK":
         return SendResult("ok", status)
-    reason = f"answered {status}: {fields.get('ErrorInfo', '')}"
+    # The public port explains each answer; another server, or the admin port, does not.
+    why = f": {fields['ErrorInfo']}" if "ErrorInfo" in fields else ", not by Hookline's public port"
+    reason = f"answered {status}{why}"
     # The gateway's own answers have no name.
     return SendResult("refused", status, (reason,), answer=name or f"status {status}")

@@ -11,6 +11,7 @@ from psycopg import AsyncConnection
 from consumers.sync.connection import first_line
 from ops.age import Age
 from ops.failure import Failure
+from ops.nouns import counted
 from ops.options import json_option, postgres_option
 from ops.sync import expire
 from ops.sync.plan import ExpiryPlan, StoredMonth, plan
@@ -106,8 +107,8 @@ def _rows(months: Sequence[StoredMonth]) -> str:
 
 def _totals(planned: ExpiryPlan) -> str:
     return (
-        f"{len(planned.going)} months, {_rows(planned.going)} and their receipts, "
-        f"about {planned.bytes} bytes"
+        f"{counted(len(planned.going), 'month')}, {_rows(planned.going)} and their receipts, "
+        f"about {counted(planned.bytes, 'byte')}"
     )
 
 

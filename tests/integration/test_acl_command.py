@@ -75,9 +75,9 @@ async def test_a_subscriber_gets_a_topic_for_its_own_dead_letters(
     )
     env = env_of(broker, ADMIN) | {"TOPICS_ACLS_FILE": str(file)}
     output = await hookline(env, "topics", "plan")
-    assert f"{topic}: would be created with 1 partitions\n" in output
+    assert f"{topic}: would be created with 1 partition\n" in output
     assert f"ACL User:{user} may write topic {topic}: would be created\n" in output
-    assert f"{topic}: created with 1 partitions\n" in await hookline(env, "topics", "apply")
+    assert f"{topic}: created with 1 partition\n" in await hookline(env, "topics", "apply")
     dead_letters = KafkaDeadLetters(
         kafka=access_of(broker, user),
         record_bytes_max=record_bytes_max(1 << 20),

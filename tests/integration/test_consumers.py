@@ -112,7 +112,7 @@ def test_a_service_lists_the_faults_of_its_settings_and_ends_with_1(
 
 
 def test_a_port_that_is_in_use_ends_a_service_with_1(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The output is the operating system's error, without a traceback."""
+    """The output names the setting and the address, without a traceback."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         monkeypatch.setenv("STATS_VALKEY", "valkey://127.0.0.1:1/0")
         monkeypatch.setenv("STATS_PORT", str(server.getsockname()[1]))
@@ -123,7 +123,7 @@ def test_a_port_that_is_in_use_ends_a_service_with_1(monkeypatch: pytest.MonkeyP
     assert (ran.returncode, ran.stdout) == (1, "")
     first, error = ran.stderr.splitlines()
     assert first == "The statistics API stops."
-    assert "address already in use" in error
+    assert "STATS_PORT: another process uses" in error
 
 
 def test_an_unknown_name_of_a_consumer_is_an_error_that_lists_the_names(output_of: Output) -> None:

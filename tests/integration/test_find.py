@@ -159,7 +159,7 @@ async def test_a_callback_is_found_in_every_place_in_which_it_is(
     assert await pipeline.send(late_body) == 200
     unsent = await pipeline.find(the(late_key))
     assert unsent.exit_code == 3
-    assert "1 callbacks that are not in Kafka yet" in unsent.not_searched["spool"]
+    assert "1 callback not in Kafka yet" in unsent.not_searched["spool"]
     assert "the connection is refused" in unsent.not_searched["topic"]
     waits = await pipeline.find(the(f"{first.origin}/4"), kafka=None)
     assert stores(waits) == [["spool"]]

@@ -124,7 +124,7 @@ def test_a_port_that_is_in_use_is_an_entry(tmp_path: Path) -> None:
         for name in SERVICES:
             first, *_, last = runs.entries(name)
             assert first["settings"]["HOOKLINE_BOOTSTRAP_SERVERS"] == "127.0.0.1:1"
-            assert "address already in use" in last["message"], last
+            assert f"_PORT: another process uses 127.0.0.1:{port}; stop it" in last["message"], last
             assert PASSWORD not in runs.logs[name].read_text()
         assert runs.entries("sync")[0]["settings"]["SYNC_POSTGRES"] == "***"
         assert runs.entries("ingress")[0]["settings"]["INGRESS_SDKAPPIDS"] == ["1400000001"]

@@ -79,7 +79,7 @@ async def test_a_server_that_says_nothing_or_speaks_http_is_no_broker(
             text = await failure(env, start_s=0.5)
     an_http_server = (
         f"Kafka at 127.0.0.1:{ports[0]} cannot be used: an HTTP server answers at this port; check "
-        "HOOKLINE_BOOTSTRAP_SERVERS (--kafka)"
+        "HOOKLINE_BOOTSTRAP_SERVERS (of a command: --kafka)"
     )
     a_silent_one = (
         f"Kafka at 127.0.0.1:{ports[1]} cannot be used: within 0.5 s it does not answer, but "

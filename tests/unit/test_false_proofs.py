@@ -359,4 +359,4 @@ def test_rows_in_quarantine_are_named() -> None:
     ends = SpoolEnds(by_spool={ORIGIN: {ORIGIN: 1}}, quarantined={ORIGIN: (1,)})
     report = Tally(ends, [], audits_postgres=False, audits_counts=False).report()
     assert report.missing_at_least == 2
-    assert "1 rows in quarantine" in shown(report)
+    assert "1 row in quarantine" in shown(report)

@@ -74,7 +74,7 @@ async def test_a_spool_whose_callbacks_are_all_in_kafka_is_searched(serve: Serve
 @pytest.mark.parametrize(
     ("status", "reason"),
     [
-        (a_status(forwarded_sequence=7), "has 2 callbacks that are not in Kafka yet"),
+        (a_status(forwarded_sequence=7), "has 2 callbacks not in Kafka yet"),
         (a_status(own={"quarantined": [3]}), "1 in quarantine"),
         (a_status(own={"fault": "its file was corrupt"}), "its file was corrupt"),
         (

@@ -45,13 +45,13 @@ def wrong_addresses(broker: SecuredBroker) -> dict[str, Wrong]:
             SCRAM,
             {SERVERS: "kafka.invalid:9092"},
             "the name cannot be resolved (Name or service not known); check "
-            "HOOKLINE_BOOTSTRAP_SERVERS (--kafka) and the DNS",
+            "HOOKLINE_BOOTSTRAP_SERVERS (of a command: --kafka) and the DNS",
         ),
         "port": Wrong(
             SCRAM,
             {SERVERS: f"localhost:{child.free_port()}"},
-            "the connection is refused; check HOOKLINE_BOOTSTRAP_SERVERS (--kafka), and that the "
-            "broker runs and no firewall refuses the port",
+            "the connection is refused; check HOOKLINE_BOOTSTRAP_SERVERS (of a command: --kafka), "
+            "and that the broker runs and no firewall refuses the port",
         ),
         "TLS to a port without TLS": Wrong(
             WITHOUT_TLS,
@@ -81,7 +81,8 @@ def wrong_addresses(broker: SecuredBroker) -> dict[str, Wrong]:
             {SERVERS: other_name},
             "the broker's certificate is for another name (IP address mismatch, certificate is "
             "not valid for '127.0.0.1'.); use a name of the certificate in "
-            "HOOKLINE_BOOTSTRAP_SERVERS (--kafka) and in the broker's advertised.listeners",
+            "HOOKLINE_BOOTSTRAP_SERVERS (of a command: --kafka) and in the broker's "
+            "advertised.listeners",
         ),
     }
 

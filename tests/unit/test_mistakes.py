@@ -1,0 +1,79 @@
+"""Mistakes on the command line, and what `hookline` says to them."""
+
+import subprocess
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import aiohttp
+import pytest
+from aiohttp import web
+from support.processes.blackbox import HOOKLINE
+
+from ops.audit.ends_reader import read_ends
+from ops.nouns import counted
+from ops.simulate.callbacks import requests
+from ops.simulate.delivery import UrlRotation, deliver
+
+
+def errors_of(*arguments: str, code: int) -> str:
+    """Return what the command prints on stderr; another exit code is an error."""
+    done = subprocess.run(
+        [HOOKLINE, *arguments], capture_output=True, text=True, timeout=180, check=False
+    )
+    assert (done.returncode, done.stdout) == (code, "")
+    return done.stderr
+
+
+@asynccontextmanager
+async def a_server_without(path: str) -> AsyncIterator[str]:
+    """Yield the URL of a server of HTTP that answers 404 to everything, as `path` is not there."""
+    runner = web.AppRunner(web.Application())
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    try:
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}{path}"
+    finally:
+        await runner.cleanup()
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"), [(("audti",), "audit"), (("archive", "verfy"), "verify")]
+)
+def test_a_command_that_does_not_exist_has_a_suggestion(given: tuple[str, ...], meant: str) -> None:
+    """In every group of commands, if a name is close."""
+    assert f"Did you mean '{meant}'?" in errors_of(*given, code=2)
+    assert "Did you mean" not in errors_of(*given[:-1], "zzzzzz", code=2)
+
+
+def test_a_list_of_nothing_says_so(tmp_path: Path) -> None:
+    """Nothing is printed on stdout, for programs."""
+    for option in ((), ("--json",)):
+        text = errors_of("spool", "ls", "--spool", str(tmp_path), *option, code=0)
+        assert f"no spools in {tmp_path}" in text
+        text = errors_of("archive", "ls", "--archive", str(tmp_path), *option, code=0)
+        assert f"no segments in {tmp_path}" in text
+
+
+async def test_the_public_port_in_place_of_the_admin_port_is_recognized() -> None:
+    """It is not the ingress that has to be started."""
+    async with a_server_without("") as url:
+        (doubt,) = (await read_ends([url], None)).doubts.values()
+    assert "give the admin port of the ingress (INGRESS_ADMIN_PORT)" in doubt
+    assert "start that ingress" not in doubt
+
+
+async def test_the_admin_port_in_place_of_the_public_port_is_recognized() -> None:
+    """Its answer has no reason in the vendor's form."""
+    request = next(requests(("1400000001",), users=2, seed=1))
+    async with a_server_without("/") as url, aiohttp.ClientSession() as session:
+        result = await deliver(session, request, UrlRotation([url]))
+    assert result.failed_tries == ("answered 404, not by Hookline's public port",)
+
+
+def test_a_number_and_its_noun_agree() -> None:
+    """One has no plural, and nouns in s have one of their own."""
+    texts = [counted(number, noun) for number in (0, 1, 2000) for noun in ("row", "process")]
+    singular = ["1 row", "1 process"]
+    assert texts == ["0 rows", "0 processes", *singular, "2,000 rows", "2,000 processes"]

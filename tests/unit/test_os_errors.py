@@ -1,0 +1,90 @@
+"""An error of the operating system names the setting that it is about."""
+
+import asyncio
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from ops.demo.embedded.child import free_port
+from schemas.os_errors import about_setting, listening
+
+NO_KAFKA = "127.0.0.1:1"
+CONSUMER = ("-m", "consumers", "counters")
+STATS = ("-m", "consumers.stats")
+INGRESS = {"INGRESS_SDKAPPIDS": "1400000001"}
+VALKEY = "valkey://127.0.0.1:1/0"
+
+
+@contextlib.contextmanager
+def a_port_in_use() -> Iterator[int]:
+    """Yield a port on which another server listens."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield server.getsockname()[1]
+
+
+def output_of(program: tuple[str, ...], env: Mapping[str, str]) -> str:
+    """Return what a process that cannot start says on stderr."""
+    own = {"HOOKLINE_BOOTSTRAP_SERVERS": NO_KAFKA, "HOOKLINE_LOG_FORMAT": "text", **env}
+    done = subprocess.run(
+        [sys.executable, *program],
+        env=os.environ | own,
+        capture_output=True,
+        text=True,
+        timeout=180,
+        check=False,
+    )
+    assert done.returncode == 1, done.stderr
+    return done.stderr
+
+
+@pytest.mark.parametrize(
+    ("program", "setting", "env"),
+    [
+        (("-m", "ingress"), "INGRESS_PORT", {}),
+        (("-m", "ingress"), "INGRESS_ADMIN_PORT", {}),
+        (CONSUMER, "CONSUMER_ADMIN_PORT", {"COUNTERS_VALKEY": VALKEY}),
+        (STATS, "STATS_PORT", {"STATS_VALKEY": VALKEY}),
+    ],
+)
+def test_each_port_that_another_process_uses_is_named(
+    program: tuple[str, ...], setting: str, env: dict[str, str], tmp_path: Path
+) -> None:
+    """With the address, and what to do."""
+    with a_port_in_use() as port:
+        host = f"{setting.removesuffix('PORT')}HOST"
+        own = {setting: str(port), host: "127.0.0.1", **env}
+        if program == ("-m", "ingress"):
+            free = {"INGRESS_PORT": str(free_port()), "INGRESS_ADMIN_PORT": str(free_port())}
+            own = {**INGRESS, "INGRESS_SPOOL_DIR": str(tmp_path), **free, **own}
+        text = output_of(program, own)
+    assert (
+        f"{setting}: another process uses 127.0.0.1:{port}; stop it or choose another port" in text
+    )
+
+
+async def test_a_host_of_another_machine_is_named() -> None:
+    """Its setting is the one beside the port's."""
+    loop = asyncio.get_running_loop()
+    with (
+        pytest.raises(OSError, match=r"A_PORT: cannot listen on 192\.0\.2\.1:0: .*A_HOST"),
+        listening("A_PORT", "192.0.2.1", 0),
+    ):
+        await loop.create_server(asyncio.Protocol, "192.0.2.1", 0)
+
+
+def test_a_directory_that_is_a_file_is_named(tmp_path: Path) -> None:
+    """The spool of an ingress; other paths are matched to their settings in the same way."""
+    file = tmp_path / "f"
+    file.write_bytes(b"")
+    text = output_of(("-m", "ingress"), {**INGRESS, "INGRESS_SPOOL_DIR": str(file)})
+    assert f"INGRESS_SPOOL_DIR: {file} is a file, not a directory" in text
+    inside = FileNotFoundError(2, "No such file or directory", str(tmp_path / "a" / "b"))
+    values = {"OTHER": "", "NUMBER": 1, "A_DIR": str(tmp_path / "a")}
+    assert about_setting(inside, values) == f"A_DIR: {tmp_path}/a/b: No such file or directory"
+    assert about_setting(OSError("text"), values) == "text"
