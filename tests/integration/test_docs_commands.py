@@ -27,7 +27,7 @@ from ops.demo.embedded.valkey import EmbeddedValkey
 # CI runs these: one of them runs this test, the others need the machine for themselves.
 # Blocks of docker compose and of certificates are run by tests/docker.
 RUN_BY_CI = {
-    "make setup\n",
+    'make setup\nexport PATH="$PWD/.venv/bin:$PATH"\n',
     "make setup\nmake check\n",
     "make test\nmake test-long\nmake test-docker\nmake test-page\nmake test-subscribers\n",
 }

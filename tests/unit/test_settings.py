@@ -174,7 +174,7 @@ def test_every_number_has_bounds() -> None:
         for setting in settings_of(settings, prefix)
         if isinstance(setting.default, int | float) and not isinstance(setting.default, bool)
     }
-    assert numbers == set(BOUNDS)
+    assert numbers == set(BOUNDS), "each number needs its row in BOUNDS of this file"
 
 
 @pytest.mark.parametrize("variable", BOUNDS)
