@@ -7,7 +7,7 @@ The tasks and connections of an aiokafka client, by its private names: it has no
 import asyncio
 import contextlib
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
@@ -139,17 +139,28 @@ async def leave_group(consumer: AIOKafkaConsumer, group: KafkaName, member: str)
         raise error(group)
 
 
-def expect_failure_of_transaction(producer: AIOKafkaProducer) -> None:
+def expect_failed_transactions(producer: AIOKafkaProducer) -> None:
     """
-    Keep asyncio from reporting that a transaction, or its offsets, failed after their caller left.
+    Keep asyncio from reporting, from now on, that a transaction or its offsets failed.
 
-    The call may have timed out. They fail if the producer is fenced or cancelled while it stops.
+    A caller that still waits for them gets the failure. But if the caller was cancelled, by its
+    time-out for example, `asyncio.shield` in aiokafka forgets that their failure is expected.
     """
     if (transactions := producer._txn_manager) is not None:  # noqa: SLF001
-        for *_, sent in transactions._pending_txn_offsets:  # noqa: SLF001
-            sent.add_done_callback(mark_retrieved)
-        if transactions._transaction_waiter is not None:  # noqa: SLF001
-            transactions._transaction_waiter.add_done_callback(mark_retrieved)  # noqa: SLF001
+        for name in ("error_transaction", "fatal_error"):
+            setattr(transactions, name, _marking(transactions, getattr(transactions, name)))
+
+
+def _marking(transactions: Any, fail: Callable[[Exception], None]) -> Callable[[Exception], None]:
+    """Return `fail`, which then marks what it failed as retrieved."""
+
+    def fail_and_mark(error: Exception) -> None:
+        offsets = [sent for *_, sent in transactions._pending_txn_offsets]  # noqa: SLF001
+        fail(error)
+        for future in (*offsets, transactions._transaction_waiter):  # noqa: SLF001
+            mark_retrieved(future)
+
+    return fail_and_mark
 
 
 def fail_waiting_batches(producer: AIOKafkaProducer) -> None:

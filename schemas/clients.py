@@ -144,6 +144,8 @@ async def _running(
     # In a task of its own: if our cancellation reached the client, the client would leave a
     # connection open.
     inner: Any = client
+    if isinstance(client, AIOKafkaProducer):
+        client_parts.expect_failed_transactions(client)
     starting: asyncio.Task[Any] = asyncio.create_task(
         inner.bootstrap() if isinstance(client, AIOKafkaClient) else inner.start()
     )
@@ -185,8 +187,6 @@ async def close_client(client: Client, starting: "asyncio.Task[Any] | None" = No
 
 
 async def _close(client: Client, starting: "asyncio.Task[Any] | None") -> None:
-    if isinstance(client, AIOKafkaProducer):
-        client_parts.expect_failure_of_transaction(client)
     if starting is not None and not starting.done():
         await _close_now(client, {starting})
     inner: Any = client

@@ -10,6 +10,7 @@ from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError, ProducerFenced
 from aiokafka.structs import OffsetAndMetadata
 
+from schemas import client_parts
 from schemas.clients import BREAKAGES, check_cancellation, close_client, kafka_failures
 
 
@@ -99,18 +100,19 @@ def test_a_bug_stays_one(kind: type[Exception]) -> None:
         raise kind("bug")
 
 
-@pytest.mark.parametrize("has_stopped", [False, True])
-async def test_a_transaction_that_fails_while_a_producer_stops_is_not_reported(
-    *, has_stopped: bool
+@pytest.mark.parametrize("fails", ["before", "while", "after"])
+async def test_a_transaction_that_fails_after_its_caller_has_left_is_not_reported(
+    fails: str,
 ) -> None:
     """
-    Its caller has given up, as the forwarder does after its time-out.
+    Its caller has given up, as the forwarder does after its time-out, and closes the producer.
 
     On a machine that stands still, the producer's tasks may end after the bound of its closing.
     """
     reports: list[dict[str, Any]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, report: reports.append(report))
     producer = AIOKafkaProducer(transactional_id="x")
+    client_parts.expect_failed_transactions(producer)
     transactions = producer._txn_manager  # noqa: SLF001
     transactions.set_pid_and_epoch(1, 0)
     transactions.begin_transaction()
@@ -118,8 +120,10 @@ async def test_a_transaction_that_fails_while_a_producer_stops_is_not_reported(
         async with asyncio.timeout(0):
             sent = {TopicPartition("t", 0): OffsetAndMetadata(1, "")}
             await producer.send_offsets_to_transaction(sent, "group")
+    if fails == "before":
+        transactions.error_transaction(ProducerFenced())
     closing = asyncio.create_task(close_client(producer))
-    if has_stopped:
+    if fails == "after":
         await closing
     else:
         await asyncio.sleep(0)
