@@ -25,6 +25,7 @@ from ops.audit.tally import Tally
 from ops.audit.topic_reader import TopicReader
 from ops.audit.webhook_log import LogReader
 from ops.audit.webhook_state import read_state
+from ops.nouns import counted
 from ops.simulate.ledger import LedgerEntry
 
 # The pause between two rounds, and between two progress messages.
@@ -112,7 +113,9 @@ class _Audit:
     async def show_progress(self, progress: Progress) -> None:
         """Report progress, and the reason for which the audit waits, until cancelled."""
         while True:
-            text = f"{self.tally.records} records and {self.tally.lines} lines read"
+            text = (
+                f"{counted(self.tally.records, 'record')}, {counted(self.tally.lines, 'line')} read"
+            )
             if self.tally.receipts:
                 text += f", {self.tally.receipts} receipts"
             progress(f"{text}; waiting for {self._waits_for}" if self._waits_for else text)
@@ -180,5 +183,5 @@ class _Audit:
         if report.changed:
             return f"{report.changed} changed callbacks"
         if waiting := sum(webhook.waiting for webhook in report.webhooks.values()):
-            return f"{waiting} callbacks in the retry topics of webhooks"
+            return f"{counted(waiting, 'callback')} in the retry topics of webhooks"
         return next(iter([*self._ends.unanswered.values(), *self._ends.unknown.values()]), "")

@@ -124,7 +124,8 @@ def _faults_of(origin: OriginReport) -> Iterator[str]:
 
 
 def _webhook(name: str, report: WebhookReport) -> Iterator[str]:
-    yield f"{name}: {report.lines} requests in the log, {report.repeats} of them again: not a fault"
+    lines = counted(report.lines, "request")
+    yield f"{name}: {lines} in the log, {report.repeats} of them again: not a fault"
     if report.samples:
         yield f"{name}: {report.samples} samples of hookline webhook test: not a fault"
     if report.without_body:

@@ -37,14 +37,15 @@ def share_but_for_slowness(traffic: dict[str, Any]) -> float:
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("after_s", [0.2, 1.0, 3.0, 7.0])
 def test_ctrl_c_at_any_moment_leaves_no_process_behind(after_s: float) -> None:
-    """Interrupt it while it imports, formats, starts, or sends."""
+    """Interrupt it while it imports, formats, starts, or sends; it says how to remove its files."""
     mark = uuid.uuid4().hex
     process = start(mark, "--seconds", "20")
     time.sleep(after_s)
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=180)
+    _, said = process.communicate(timeout=180)
     until(lambda: not alive(mark), "no process is left")
     assert process.returncode != 0
+    assert ("starting Kafka" in said) == ("remove their files:  rm -r /tmp/hookline-demo-" in said)
 
 
 @pytest.mark.timeout(600)

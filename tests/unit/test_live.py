@@ -1,0 +1,45 @@
+"""The statistics process without Valkey: viewers get no update, and the log stays short."""
+
+import asyncio
+import contextlib
+import logging
+from datetime import datetime
+from typing import cast
+
+import pytest
+
+from consumers.runtime.handler import Unavailable
+from consumers.stats import live
+from consumers.stats.live_counts import LiveCounts
+
+UPDATES = 20
+
+
+class NoCounts:
+    """Counts of a Valkey that does not answer."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.is_asked_often = asyncio.Event()
+
+    async def added(self, _now: datetime) -> None:
+        """Fail, and note how often that was."""
+        self.asked += 1
+        if self.asked == UPDATES:
+            self.is_asked_often.set()
+        raise Unavailable("Valkey: down")
+
+
+async def test_updates_that_fail_one_after_the_other_are_one_warning(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The process asks each second, and an outage may last for hours."""
+    monkeypatch.setattr(live, "UPDATE_S", 0.0)
+    counts = NoCounts()
+    running = asyncio.create_task(live.Live(cast("LiveCounts", counts), None, lambda: None).run())
+    with caplog.at_level(logging.WARNING):
+        await counts.is_asked_often.wait()
+    running.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await running
+    assert caplog.messages == ["no live update: Valkey: down"]
