@@ -96,7 +96,7 @@ async def answering() -> AsyncIterator[None]:
     except (exceptions.ValkeyError, OSError) as error:
         text = str(error)
         if isinstance(error, _NOT_NOW) or _NOT_NOW_ANSWER.search(text):
-            raise Unavailable(f"Valkey: {text}{_advice(error)}") from error
+            raise Unavailable(f"Valkey: {text.rstrip('.')}{_advice(error)}") from error
         for answer, advice in _STOPPING.items():
             if answer.search(text):
                 raise Stopped(f"Valkey: {text}. {advice}") from error

@@ -350,6 +350,8 @@ async def test_a_database_that_cannot_be_reached_is_unavailable(tmp_path: Path) 
         server.kill()
         with pytest.raises(Unavailable, match="PostgreSQL: "):
             await database.position(P0)
+        with pytest.raises(Unavailable, match="; check that it runs, and SYNC_POSTGRES"):
+            await database.position(P0)
         server.start()
         assert await until_available(database) in (0, 1)
         await database.close()

@@ -16,6 +16,7 @@ from consumers.counters import counts as counts_module
 from consumers.counters.server import answering, connect
 from consumers.runtime.batch import Position
 from consumers.runtime.handler import Stopped, Unavailable
+from ops.demo.embedded.child import free_port
 from schemas.setting import Secret
 
 WAITS = (
@@ -87,6 +88,12 @@ async def test_the_counters_wait_while_valkey_answers(error: str) -> None:
     """None of these is a bug, and each may be over in a moment, or after a change in Valkey."""
     async with answering_with(error) as url:
         await fails(url, Unavailable, "Valkey: ")
+
+
+async def test_a_valkey_that_cannot_be_reached_has_its_settings_in_the_text() -> None:
+    """Nothing listens on the port."""
+    advice = r"; check that it runs, and COUNTERS_VALKEY \(of the statistics: STATS_VALKEY\)"
+    await fails(Secret(f"valkey://127.0.0.1:{free_port()}/0"), Unavailable, advice)
 
 
 @pytest.mark.parametrize(("error", "advice"), STOPS, ids=lambda text: text.split()[0])

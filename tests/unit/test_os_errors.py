@@ -79,11 +79,13 @@ async def test_a_host_of_another_machine_is_named() -> None:
 
 
 def test_a_directory_that_is_a_file_is_named(tmp_path: Path) -> None:
-    """The spool of an ingress; other paths are matched to their settings in the same way."""
+    """The spool of an ingress, an archive; other paths are matched to their settings, too."""
     file = tmp_path / "f"
     file.write_bytes(b"")
     text = output_of(("-m", "ingress"), {**INGRESS, "INGRESS_SPOOL_DIR": str(file)})
     assert f"INGRESS_SPOOL_DIR: {file} is a file, not a directory" in text
+    text = output_of(("-m", "consumers", "archive"), {"ARCHIVE_URL": str(file)})
+    assert f"ARCHIVE_URL: {file} is a file, not a directory" in text
     inside = FileNotFoundError(2, "No such file or directory", str(tmp_path / "a" / "b"))
     values = {"OTHER": "", "NUMBER": 1, "A_DIR": str(tmp_path / "a")}
     assert about_setting(inside, values) == f"A_DIR: {tmp_path}/a/b: No such file or directory"
