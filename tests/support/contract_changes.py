@@ -10,15 +10,14 @@ The schemas of TIM's callbacks describe records that Hookline does not shape. If
 send another type or to omit a field, the schema may become wider: no record changes with it.
 
 A topic, or a field that is not in every record, may be removed if that was announced: see
-`broken_promises`.
+`support.contract_notice`.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from datetime import date, timedelta
+from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-from support.schema_changes import Kind, changes
+from support.schema_changes import ANNOTATIONS, Kind, changes, is_same
 
 Document = Mapping[str, Any]
 
@@ -30,9 +29,11 @@ class DocumentKind(StrEnum):
     TOPIC_RENAMED = "topic renamed"
     PARTITIONS_REMOVED = "partitions removed"
     RETENTION_SHORTENED = "retention shortened"
+    CONFIGURATION_CHANGED = "topic has another configuration, such as its cleanup"
     MESSAGE_REMOVED = "message removed"
-    MESSAGE_CHANGED = "message has another content type, or its headers or payload no schema"
+    MESSAGE_CHANGED = "message has another content type, identity, order or parts with a schema"
     SCHEMA_REMOVED = "schema removed"
+    MARK_BACKDATED = "deprecated since a day before the last release, which does not have the mark"
 
 
 class Change(NamedTuple):
@@ -44,52 +45,10 @@ class Change(NamedTuple):
 
 # The changes of TIM's schemas that are allowed.
 WIDER = {Kind.TYPE_ADDED, Kind.VALUE_ADDED, Kind.BOUND_WIDER, Kind.NOT_ALWAYS}
-
-
-# For how long, and in how many releases, a removal is announced (docs/contract.md).
-NOTICE = timedelta(days=183)
-NOTICE_RELEASES = 2
-
-
-def broken_promises(releases: Sequence[Document], new: Document, today: date) -> list[Change]:
-    """
-    Return the breaking changes since the last of `releases` that were not announced in time.
-
-    A removal is announced by a mark, `x-deprecated`, in each of the last NOTICE_RELEASES; its date
-    must be NOTICE ago. In these releases, the topic that replaces a topic must be there, too.
-    """
-    announced = releases[-NOTICE_RELEASES:]
-    return [
-        change
-        for change in breaking_changes(releases[-1], new)
-        if len(announced) < NOTICE_RELEASES
-        or not all(_announces(release, change, today) for release in announced)
-    ]
-
-
-def _announces(release: Document, change: Change, today: date) -> bool:
-    removed = _at(release, change.place)
-    mark = removed.get("x-deprecated") if removed else None
-    if mark is None or date.fromisoformat(mark["since"]) + NOTICE > today:
-        return False
-    if change.kind is DocumentKind.CHANNEL_REMOVED:
-        return mark["use"] in {each["address"] for each in release["channels"].values()}
-    owner, _, name = change.place.rpartition(".properties.")
-    required = (_at(release, owner) or {}).get("required", ())
-    return change.kind is Kind.FIELD_REMOVED and name not in required
-
-
-def _at(node: Any, place: str) -> Document | None:
-    """Return the part of a document at a place; the name of a part may contain dots."""
-    if not isinstance(node, Mapping):
-        return None
-    if not place:
-        return node["schema"] if "schemaFormat" in node else node
-    for name, inner in node.items():
-        if f"{place}.".startswith(f"{name}.") and (found := _at(inner, place[len(name) + 1 :])):
-            return found
-    # A place does not name that the schema of a component has a format.
-    return _at(node["schema"], place) if "schema" in node else None
+# The parts of a message that have a schema.
+PARTS = ("headers", "payload")
+# Kafka's `retention.ms` of a topic whose records are not deleted.
+UNLIMITED_MS = -1
 
 
 def breaking_changes(old: Document, new: Document) -> list[Change]:
@@ -122,18 +81,35 @@ def _channel(old: Document, new: Document, place: str) -> Iterator[Change]:
     was, now = old["bindings"]["kafka"], new["bindings"]["kafka"]
     if now["partitions"] < was["partitions"]:
         yield Change(DocumentKind.PARTITIONS_REMOVED, place)
-    if now["topicConfiguration"]["retention.ms"] < was["topicConfiguration"]["retention.ms"]:
-        yield Change(DocumentKind.RETENTION_SHORTENED, place)
-    for message in old["messages"]:
+    yield from _configuration(was["topicConfiguration"], now["topicConfiguration"], place)
+    for message, reference in old["messages"].items():
+        inner = f"{place}.messages.{message}"
         if message not in new["messages"]:
-            yield Change(DocumentKind.MESSAGE_REMOVED, f"{place}.messages.{message}")
+            yield Change(DocumentKind.MESSAGE_REMOVED, inner)
+        elif new["messages"][message] != reference:
+            yield Change(DocumentKind.MESSAGE_CHANGED, inner)
+
+
+def _configuration(old: Document, new: Document, place: str) -> Iterator[Change]:
+    for name in sorted({*old, *new}):
+        if name == "retention.ms" and name in old and name in new:
+            if _retention_ms(new) < _retention_ms(old):
+                yield Change(DocumentKind.RETENTION_SHORTENED, place)
+        elif old.get(name) != new.get(name):
+            yield Change(DocumentKind.CONFIGURATION_CHANGED, f"{place}.{name}")
+
+
+def _retention_ms(configuration: Document) -> float:
+    retention_ms: float = configuration["retention.ms"]
+    return float("inf") if retention_ms == UNLIMITED_MS else retention_ms
 
 
 def _message(old: Document, new: Document, place: str) -> Iterator[Change]:
-    if new["contentType"] != old["contentType"]:
-        yield Change(DocumentKind.MESSAGE_CHANGED, place)
-    for part in ("headers", "payload"):
-        if part in old and part not in new:
+    for name in sorted({*old, *new} - ANNOTATIONS - {*PARTS}):
+        if not is_same(old.get(name), new.get(name)):
+            yield Change(DocumentKind.MESSAGE_CHANGED, f"{place}.{name}")
+    for part in PARTS:
+        if (part in old) != (part in new):
             yield Change(DocumentKind.MESSAGE_CHANGED, f"{place}.{part}")
         elif part in old:
             found = changes(_schema_of(old[part]), _schema_of(new[part]), f"{place}.{part}")

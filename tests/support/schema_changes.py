@@ -1,5 +1,6 @@
 """Compare two JSON Schemas: which values one accepts and the other does not, by kind of change."""
 
+import json
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from typing import Any
@@ -23,7 +24,7 @@ class Kind(StrEnum):
     CONDITION_CHANGED = "another condition changed"
 
 
-_ANNOTATIONS = {"description", "title", "examples", "$comment", "default"} | {
+ANNOTATIONS = {"description", "title", "examples", "$comment", "default"} | {
     "deprecated",
     "x-deprecated",
 }
@@ -41,7 +42,7 @@ _COMPARED = {
 
 def changes(old: JsonSchema, new: JsonSchema, place: str) -> Iterator[tuple[Kind, str]]:
     """Yield each change with its place. References are compared as texts."""
-    if old == new:
+    if is_same(old, new):
         return
     if old.get("$ref") != new.get("$ref"):
         yield Kind.REFERENCE_CHANGED, place
@@ -50,9 +51,18 @@ def changes(old: JsonSchema, new: JsonSchema, place: str) -> Iterator[tuple[Kind
     yield from _bounds(old, new, place)
     yield from _fields(old, new, place)
     yield from _parts(old, new, place)
-    for keyword in {*old, *new} - _COMPARED - _ANNOTATIONS:
-        if old.get(keyword) != new.get(keyword):
+    for keyword in {*old, *new} - _COMPARED - ANNOTATIONS:
+        if not is_same(old.get(keyword), new.get(keyword)):
             yield Kind.CONDITION_CHANGED, f"{place}.{keyword}"
+
+
+def is_same(old: object, new: object) -> bool:
+    """Return whether two values are the same in JSON; Python's 1 and True are equal."""
+    return _text(old) == _text(new)
+
+
+def _text(value: object) -> str:
+    return json.dumps(value, sort_keys=True)
 
 
 def _types(old: JsonSchema, new: JsonSchema, place: str) -> Iterator[tuple[Kind, str]]:
@@ -71,15 +81,17 @@ def _types_of(schema: JsonSchema) -> set[str]:
 
 def _values(old: JsonSchema, new: JsonSchema, place: str) -> Iterator[tuple[Kind, str]]:
     before, after = _values_of(old), _values_of(new)
-    if after is not None and (before is None or not all(each in after for each in before)):
+    if after is not None and (before is None or before - after):
         yield Kind.VALUE_REMOVED, place
-    if before is not None and (after is None or not all(each in before for each in after)):
+    if before is not None and (after is None or after - before):
         yield Kind.VALUE_ADDED, place
 
 
-def _values_of(schema: JsonSchema) -> list[Any] | None:
-    """Return the allowed values, None if there is no list of them."""
-    return [schema["const"]] if "const" in schema else schema.get("enum")
+def _values_of(schema: JsonSchema) -> set[str] | None:
+    """Return the allowed values as texts of JSON, None if there is no list of them."""
+    if "const" in schema:
+        return {_text(schema["const"])}
+    return set(map(_text, schema["enum"])) if "enum" in schema else None
 
 
 def _bounds(old: JsonSchema, new: JsonSchema, place: str) -> Iterator[tuple[Kind, str]]:

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.contract_changes import Change, DocumentKind, breaking_changes, broken_promises
+from support.contract_changes import Change, DocumentKind, breaking_changes
 from support.contract_edits import Document, Edit, edited, header, schema
+from support.contract_notice import broken_promises, released_on
 from support.schema_changes import Kind
 
 from schemas.contract.asyncapi import asyncapi
@@ -37,10 +38,22 @@ def test_nothing_that_the_last_release_promised_is_broken() -> None:
 
 
 def test_every_release_has_its_document() -> None:
-    """It is a copy of docs/contract/asyncapi.json, as CONTRIBUTING.md says."""
+    """It is a copy of docs/contract/asyncapi.json with the day, as CONTRIBUTING.md says."""
     changelog = (ROOT / "CHANGELOG.md").read_text()
     releases = re.findall(r"^## (\d+\.\d+\.\d+)$", changelog, re.MULTILINE)
     assert {path.stem for path in RELEASED.iterdir()} == set(releases)
+
+
+def test_the_days_of_the_releases_are_in_their_order_and_not_in_the_future() -> None:
+    """The notice of a removal is counted from the day of a release."""
+    days = [released_on(json.loads(path.read_text())) for path in releases()]
+    assert days == sorted(days)
+    assert days[-1] <= datetime.now(UTC).date()
+
+
+def topic_of(document: Document) -> Any:
+    """Return the binding of the topic of callbacks."""
+    return document["channels"]["callbacks"]["bindings"]["kafka"]
 
 
 def key(document: Document, name: str) -> Any:
@@ -63,12 +76,24 @@ BREAKS: list[tuple[DocumentKind | Kind, Edit]] = [
     ),
     (
         DocumentKind.PARTITIONS_REMOVED,
-        lambda d: d["channels"]["callbacks"]["bindings"]["kafka"].update(partitions=5),
+        lambda d: topic_of(d).update(partitions=5),
     ),
     (
         DocumentKind.RETENTION_SHORTENED,
-        lambda d: d["channels"]["callbacks"]["bindings"]["kafka"]["topicConfiguration"].update(
-            {"retention.ms": 1}
+        lambda d: topic_of(d)["topicConfiguration"].update({"retention.ms": 1}),
+    ),
+    (
+        DocumentKind.CONFIGURATION_CHANGED,
+        lambda d: topic_of(d)["topicConfiguration"].update({"cleanup.policy": ["compact"]}),
+    ),
+    (
+        DocumentKind.CONFIGURATION_CHANGED,
+        lambda d: topic_of(d)["topicConfiguration"].update({"delete.retention.ms": 1}),
+    ),
+    (
+        DocumentKind.MESSAGE_CHANGED,
+        lambda d: d["channels"]["callbacks"]["messages"].update(
+            {MESSAGE: d["channels"]["callbacks"]["messages"]["AnyOtherCallback"]}
         ),
     ),
     (
@@ -83,6 +108,20 @@ BREAKS: list[tuple[DocumentKind | Kind, Edit]] = [
     (
         DocumentKind.MESSAGE_CHANGED,
         lambda d: d["components"]["messages"][MESSAGE].pop("payload"),
+    ),
+    (
+        DocumentKind.MESSAGE_CHANGED,
+        lambda d: d["components"]["messages"]["DeadLetter"].update(
+            payload={"$ref": "#/components/schemas/Callback"}
+        ),
+    ),
+    (
+        DocumentKind.MESSAGE_CHANGED,
+        lambda d: d["components"]["messages"][MESSAGE].update({"x-identity": "request"}),
+    ),
+    (
+        DocumentKind.MESSAGE_CHANGED,
+        lambda d: d["components"]["messages"][MESSAGE].update({"x-order": "account"}),
     ),
     (
         Kind.REFERENCE_CHANGED,
@@ -134,8 +173,22 @@ def test_a_break_is_found_and_named(kind: DocumentKind | Kind, edit: Edit) -> No
 
 
 def test_each_kind_of_break_has_a_test() -> None:
-    """The list above has them all."""
-    assert {kind for kind, _ in BREAKS} == {*DocumentKind, *Kind}
+    """The list above has them all, but a mark, which tests/unit/test_contract_notice.py has."""
+    kinds = {kind for kind, _ in BREAKS}
+    assert kinds == {*DocumentKind, *Kind} - {DocumentKind.MARK_BACKDATED}
+
+
+def test_values_are_compared_as_json() -> None:
+    """In Python, 1 and true are equal."""
+    for keyword, values in (("const", (1, True)), ("enum", ([0], [False]))):
+        before, after = (edited_key(keyword, value) for value in values)
+        kinds = {change.kind for change in breaking_changes(before, after)}
+        assert kinds == {Kind.VALUE_REMOVED, Kind.VALUE_ADDED}
+
+
+def edited_key(keyword: str, value: object) -> Document:
+    """Return a document in which a keyword of a key of the archive's lines has a value."""
+    return edited(lambda d: key(d, "offset").update({keyword: value}))
 
 
 @pytest.mark.parametrize(
@@ -144,6 +197,8 @@ def test_each_kind_of_break_has_a_test() -> None:
         lambda d: schema(d, "RecordHeaders", "properties").update(ce_new={"type": "string"}),
         lambda d: schema(d, MESSAGE, "properties").update(New={"type": "integer"}),
         lambda d: key(d, "body").update(description="another text"),
+        lambda d: d["components"]["messages"][MESSAGE].update(title="another text"),
+        lambda d: topic_of(d)["topicConfiguration"].update({"retention.ms": -1}),
         lambda d: d["channels"].update(new=d["channels"]["callbacks"]),
         lambda d: d["components"]["messages"].update(New=d["components"]["messages"][MESSAGE]),
         lambda d: d["components"]["schemas"].update(New=d["components"]["schemas"]["Callback"]),
