@@ -24,7 +24,7 @@ from bench.counters.callbacks import RATE, Traffic, callbacks
 from bench.ingress.callbacks import record, requests
 from ingress.forward.transaction_sizing import TRANSACTION_ROWS_MAX
 from ops.demo.embedded import child
-from schemas.outgoing_record import Headers, OutgoingRecord, main_topic_record, with_place
+from schemas.outgoing_record import Headers, OutgoingRecord, main_topic_record, with_place_and_id
 from schemas.settings import SharedSettings
 from schemas.topics import CALLBACKS, record_bytes_max
 
@@ -123,7 +123,7 @@ async def _produce(kafka: str, records: int, rows: Iterator[OutgoingRecord]) -> 
             for sequence in sequences:
                 row = next(rows)
                 value_bytes += len(row.value)
-                headers = with_place(row.headers, origin, sequence)
+                headers = with_place_and_id(row.headers, origin, sequence)
                 # The ingress's choice; a callback without a conversation goes to the first one.
                 share = batches[crc32(row.key or b"") % CALLBACKS.partitions]
                 if not _append(share[-1], row, headers):

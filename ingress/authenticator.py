@@ -53,8 +53,12 @@ class Authenticator:
         """The reason for which the file's current content is not used, "" if it is used."""
         return self.file.fault if self.file else ""
 
-    def refusal(self, parameters: Mapping[str, str], now_s: float) -> Answer | None:
-        """Return the answer to a request that is not authentic, None if it is authentic."""
+    def check_and_count_use(self, parameters: Mapping[str, str], now_s: float) -> Answer | None:
+        """
+        Return the answer to a request that is not authentic, None if it is authentic.
+
+        Of an authentic request, count the use of the token that has signed it, and note the time.
+        """
         tokens = self._tokens.get(parameters.get("SdkAppid", ""))
         if tokens is None:
             return answers.NOT_OURS

@@ -15,7 +15,7 @@ from consumers.webhook.settings import WebhookSettings, is_url
 from ops.failure import ExitCode, Failure
 from ops.terminal import echo, run
 from schemas.clock import now_ms
-from schemas.outgoing_record import ReceivedCallback, main_topic_record, with_place
+from schemas.outgoing_record import ReceivedCallback, main_topic_record, with_place_and_id
 from schemas.tokens_file import UnusableFile
 from schemas.url_text import public_url
 
@@ -127,5 +127,5 @@ def sample() -> Record:
             body=orjson.dumps(body),
         )
     )
-    headers = tuple(with_place(record.headers, SAMPLE_ORIGIN, 1))
+    headers = tuple(with_place_and_id(record.headers, SAMPLE_ORIGIN, 1))
     return Record(0, at_ms, record.key, record.value, headers)

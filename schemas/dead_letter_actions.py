@@ -19,7 +19,7 @@ _SEQUENCE_MAX = 10**INTEGER_DIGITS_MAX
 
 
 class RecordId(NamedTuple):
-    """The place of a record in its topic, written as PARTITION/OFFSET."""
+    """The partition and the offset of a record in its topic, written as PARTITION/OFFSET."""
 
     partition: int
     offset: int
@@ -107,14 +107,14 @@ class Actions:
         for each in taken:
             self.add(each)
 
-    def has(self, result: ActionResult, letter: RecordId) -> bool:
+    def has(self, result: ActionResult, letter_id: RecordId) -> bool:
         """Return whether an action had this result for a dead letter."""
-        return letter.offset in self._offsets[result, letter.partition]
+        return letter_id.offset in self._offsets[result, letter_id.partition]
 
-    def is_open(self, letter: RecordId) -> bool:
+    def is_open(self, letter_id: RecordId) -> bool:
         """Return whether a dead letter was neither sent again nor dropped."""
-        return not self.has(ActionResult.RESENT, letter) and not self.has(
-            ActionResult.DROPPED, letter
+        return not self.has(ActionResult.RESENT, letter_id) and not self.has(
+            ActionResult.DROPPED, letter_id
         )
 
     def was_resent(self, consumer: str, origin: str, sequence: int) -> bool:

@@ -51,7 +51,7 @@ class OutgoingRecord(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 def main_topic_record(callback: ReceivedCallback) -> OutgoingRecord:
     """
-    Return the main topic's record of `callback`, without its place (see `with_place`).
+    Return the main topic's record of `callback`, without its place (see `with_place_and_id`).
 
     Raises:
         Malformed: the body is not a JSON object, or has no command, or another one than the URL.
@@ -92,10 +92,12 @@ def refused_record(record: OutgoingRecord, refusal: Exception, at_ms: int) -> Ou
     return OutgoingRecord(DEAD_LETTERS.name, record.key, headers, record.value)
 
 
-def with_place(headers: Headers, origin: str, sequence: int) -> Headers:
+def with_place_and_id(headers: Headers, origin: str, sequence: int) -> Headers:
     """
-    Return `headers` and the place that a spool gave the callback: its origin and sequence.
+    Return `headers`, the place that a spool gave the callback (its origin and sequence), and an id.
 
+    Headers with a `ce_id` keep it. Those of a callback that is malformed, or that `callback_id`
+    cannot identify, have none: its place is its id.
     The sequences of every origin are 1, 2, 3, … without a gap; by them the audit proves that no
     callback is missing.
     """
@@ -139,7 +141,7 @@ def _command(in_url: str, in_body: object) -> str:
 
 def _headers(callback: ReceivedCallback, command: str, identity: str) -> Headers:
     before_time, after_time = _shared_headers(callback.sdkappid, command)
-    # The id comes first, because `with_place` searches from the beginning.
+    # The id comes first, because `with_place_and_id` searches from the beginning.
     headers = [(ID, identity.encode())] if identity else []
     headers += before_time
     headers.append(("ce_time", _rfc3339(callback.received_at_ms)))

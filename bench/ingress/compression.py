@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from aiokafka.record.default_records import DefaultRecordBatch, DefaultRecordBatchBuilder
 
 from bench.ingress.callbacks import record, requests
-from schemas.outgoing_record import Headers, OutgoingRecord, with_place
+from schemas.outgoing_record import Headers, OutgoingRecord, with_place_and_id
 
 ORIGIN = "0123456789abcdef"
 ROWS = 20_000
@@ -38,7 +38,8 @@ def compressions(*, rounds: int, say: Callable[[str], None]) -> list[Compressed]
     some = itertools.islice(requests(1), ROWS)
     records = map(record, some)
     rows = [
-        (each, with_place(each.headers, ORIGIN, number)) for number, each in enumerate(records, 1)
+        (each, with_place_and_id(each.headers, ORIGIN, number))
+        for number, each in enumerate(records, 1)
     ]
     measured: dict[str, list[tuple[float, int]]] = {codec: [] for codec in CODECS}
     for number in range(rounds):

@@ -94,7 +94,7 @@ class ArchiveHandler:
         last = await self._last_segment(partition)
         return last.position if last else None
 
-    async def begin(self, partition: Partition, position: Position) -> None:
+    async def store_first_position(self, partition: Partition, position: Position) -> None:
         """
         Begin the chain at `position`, unless it has begun already.
 

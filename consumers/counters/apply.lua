@@ -106,7 +106,7 @@ for _, of_slot in ipairs(batch.remembered) do
     hash_set_add(of_slot[1], of_slot[2], batch.ids_ttl_s)
 end
 
--- Add those hashes that are new, up to `exact_max` members in all. Return their positions, and whether
+-- Add those hashes that are new, up to `exact_max` members in all. Return their indexes, and whether
 -- there were too many, which `key` then says in `full_field`.
 local function add_new(name, hashes, exact_max, ttl_s, key, full_field)
     local set = hash_set(name)
@@ -145,9 +145,9 @@ for _, people in ipairs(batch.people) do
     if not is_expired and has_room(name, #hashes, exact_max) then
         added, is_full = hash_set_merge(name, hashes, ttl_s), false
     elseif not is_expired then
-        local positions
-        positions, is_full = add_new(name, hashes, exact_max, ttl_s, key, sketched_field)
-        added = #positions
+        local indexes
+        indexes, is_full = add_new(name, hashes, exact_max, ttl_s, key, sketched_field)
+        added = #indexes
     end
     if added > 0 then
         redis.call('HINCRBY', key, field, added)

@@ -91,7 +91,7 @@ class CountersHandler:
                 await self._store_keep_times()
         return None if stored_text is None else position_of(stored_text, partition)
 
-    async def begin(self, partition: Partition, position: Position) -> None:
+    async def store_first_position(self, partition: Partition, position: Position) -> None:
         """
         Store `position` if the partition has none yet; a stored position stays.
 

@@ -32,7 +32,7 @@ local function hash_set(name)
     return set
 end
 
--- Return the positions of hashes in the list, by bucket.
+-- Return the indexes of hashes in the list, by bucket.
 local function by_bucket(set, hashes)
     if set.sorted == hashes and set.sorted_at == set.buckets then
         return set.by_bucket
@@ -64,24 +64,24 @@ local function call_in_parts(command, key, values)
     return sum
 end
 
--- Return those hashes that are in the set, as their positions in `hashes`.
+-- Return those hashes that are in the set, as their indexes in `hashes`.
 local function hash_set_find(name, hashes)
     local set = hash_set(name)
     local present = {}
     if set.count == 0 then
         return present
     end
-    for number, positions in pairs(by_bucket(set, hashes)) do
+    for number, indexes in pairs(by_bucket(set, hashes)) do
         local key = name .. ':' .. number
-        for first = 1, #positions, VALUES_MAX do
+        for first = 1, #indexes, VALUES_MAX do
             local part = {}
-            for at = first, math.min(first + VALUES_MAX - 1, #positions) do
-                part[#part + 1] = hashes[positions[at]]
+            for at = first, math.min(first + VALUES_MAX - 1, #indexes) do
+                part[#part + 1] = hashes[indexes[at]]
             end
             local are_members = redis.call('SMISMEMBER', key, unpack(part))
             for at = 1, #part do
                 if are_members[at] == 1 then
-                    present[#present + 1] = positions[first + at - 1]
+                    present[#present + 1] = indexes[first + at - 1]
                 end
             end
         end
@@ -155,10 +155,10 @@ end
 local function add_to_buckets(name, set, hashes, was_empty)
     local buckets, added = by_bucket(set, hashes), 0
     local are_new = set.ends_at_ms and (was_empty or is_any_absent(name, buckets))
-    for number, positions in pairs(buckets) do
+    for number, indexes in pairs(buckets) do
         local key, values = name .. ':' .. number, {}
-        for at = 1, #positions do
-            values[at] = hashes[positions[at]]
+        for at = 1, #indexes do
+            values[at] = hashes[indexes[at]]
         end
         added = added + call_in_parts('SADD', key, values)
         if are_new then

@@ -81,7 +81,7 @@ class Handler(Protocol):
         """
         ...
 
-    async def begin(self, partition: Partition, position: Position) -> None:
+    async def store_first_position(self, partition: Partition, position: Position) -> None:
         """
         Store `position` as that of `partition`, unless the sink has a position of it already.
 

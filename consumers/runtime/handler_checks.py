@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from consumers.runtime.batch import Batch, Partition, Position, Record
 from consumers.runtime.handler import Handler, PositionDiffers
-from schemas.outgoing_record import ReceivedCallback, main_topic_record, with_place
+from schemas.outgoing_record import ReceivedCallback, main_topic_record, with_place_and_id
 from schemas.topics import CALLBACKS
 
 ORIGIN = "0123456789abcdef"
@@ -62,7 +62,7 @@ def a_record(offset: int) -> Record:
             body=body,
         )
     )
-    headers = tuple(with_place(record.headers, ORIGIN, offset + 1))
+    headers = tuple(with_place_and_id(record.headers, ORIGIN, offset + 1))
     return Record(offset, 1_700_000_000_000 + offset, record.key, record.value, headers)
 
 
@@ -92,17 +92,17 @@ def a_batch(
 
 
 async def an_empty_store_has_no_position_until_it_is_begun(store: StoreUnderTest) -> None:
-    """The first call of `begin` sets the position, of one partition only."""
+    """The first call of `store_first_position` sets the position, of one partition only."""
     assert await store.handler.position(HERE) is None
-    await store.handler.begin(HERE, Position(7, None, TOPIC_ID))
-    await store.rival.begin(HERE, Position(9, None, TOPIC_ID))
+    await store.handler.store_first_position(HERE, Position(7, None, TOPIC_ID))
+    await store.rival.store_first_position(HERE, Position(9, None, TOPIC_ID))
     assert await store.next_offset() == 7
     assert await store.handler.position(THERE) is None
 
 
 async def effect_and_position_move_together(store: StoreUnderTest) -> None:
     """The position also moves over transaction markers around the batch."""
-    await store.handler.begin(HERE, Position(0, None, TOPIC_ID))
+    await store.handler.store_first_position(HERE, Position(0, None, TOPIC_ID))
     await store.handler.handle(a_batch(1, 3, begins_at=0))
     assert (await store.next_offset(), await store.effects()) == (4, 3)
     await store.handler.handle(a_batch(6, 2, begins_at=4, next_offset=9))
@@ -111,7 +111,7 @@ async def effect_and_position_move_together(store: StoreUnderTest) -> None:
 
 async def the_same_batch_again_is_refused(store: StoreUnderTest) -> None:
     """The runtime delivers a batch again if the answer of the first write was lost."""
-    await store.handler.begin(HERE, Position(0, None, TOPIC_ID))
+    await store.handler.store_first_position(HERE, Position(0, None, TOPIC_ID))
     await store.handler.handle(a_batch(0, 3))
     assert await store.refused(a_batch(0, 3)) == 3
     assert await store.effects() == 3
@@ -119,7 +119,7 @@ async def the_same_batch_again_is_refused(store: StoreUnderTest) -> None:
 
 async def a_batch_that_does_not_begin_at_the_position_is_refused(store: StoreUnderTest) -> None:
     """After a rival's write, a batch that begins before or after the position writes nothing."""
-    await store.handler.begin(HERE, Position(0, None, TOPIC_ID))
+    await store.handler.store_first_position(HERE, Position(0, None, TOPIC_ID))
     await store.rival.handle(a_batch(0, 5))
     for zombie in (a_batch(0, 7), a_batch(3, 4), a_batch(6, 2)):
         assert await store.refused(zombie) == 5
@@ -127,14 +127,14 @@ async def a_batch_that_does_not_begin_at_the_position_is_refused(store: StoreUnd
 
 
 async def an_emptied_store_refuses(store: StoreUnderTest) -> None:
-    """A handler never sets a first position by itself; only the runtime calls `begin`."""
+    """A handler never sets a first position by itself; only the runtime does."""
     assert await store.refused(a_batch(3, 2)) is None
     assert (await store.next_offset(), await store.effects()) == (None, 0)
 
 
 async def a_batch_without_records_moves_the_position(store: StoreUnderTest) -> None:
     """All its records were rejected, or there were only markers. It must not come again."""
-    await store.handler.begin(HERE, Position(0, None, TOPIC_ID))
+    await store.handler.store_first_position(HERE, Position(0, None, TOPIC_ID))
     await store.handler.handle(a_batch(0, 0, next_offset=1))
     assert (await store.next_offset(), await store.effects()) == (1, 0)
     await store.handler.handle(a_batch(1, 1))
@@ -143,15 +143,15 @@ async def a_batch_without_records_moves_the_position(store: StoreUnderTest) -> N
 
 async def partitions_do_not_mix(store: StoreUnderTest) -> None:
     """Each partition has its own position."""
-    await store.handler.begin(HERE, Position(0, None, TOPIC_ID))
-    await store.handler.begin(THERE, Position(40, None, TOPIC_ID))
+    await store.handler.store_first_position(HERE, Position(0, None, TOPIC_ID))
+    await store.handler.store_first_position(THERE, Position(40, None, TOPIC_ID))
     await store.handler.handle(a_batch(0, 3))
     assert await store.rival.position(THERE) == Position(40, None, TOPIC_ID)
 
 
 async def the_last_record_is_stored_with_the_position(store: StoreUnderTest) -> None:
     """With the last record the runtime detects another log of the same name; see `Position`."""
-    await store.handler.begin(HERE, Position(0, None, TOPIC_ID))
+    await store.handler.store_first_position(HERE, Position(0, None, TOPIC_ID))
     assert await store.handler.position(HERE) == Position(0, None, TOPIC_ID)
     await store.handler.handle(a_batch(3, 1, begins_at=0, next_offset=6))
     last = (3, ORIGIN, 4)
@@ -162,8 +162,8 @@ async def the_last_record_is_stored_with_the_position(store: StoreUnderTest) -> 
 
 async def a_rival_of_another_topic_is_refused(store: StoreUnderTest) -> None:
     """Two clusters, or a topic that was recreated: the offsets are equal, the records are not."""
-    await store.handler.begin(HERE, Position(0, None, TOPIC_ID))
-    await store.rival.begin(HERE, Position(0, None, OTHER_TOPIC_ID))
+    await store.handler.store_first_position(HERE, Position(0, None, TOPIC_ID))
+    await store.rival.store_first_position(HERE, Position(0, None, OTHER_TOPIC_ID))
     assert await store.rival.position(HERE) == Position(0, None, TOPIC_ID)
     for count in (0, 3):
         other = a_batch(0, count, next_offset=3, topic_id=OTHER_TOPIC_ID)
@@ -175,7 +175,7 @@ async def a_rival_of_another_topic_is_refused(store: StoreUnderTest) -> None:
 
 async def an_unknown_topic_id_equals_any_other(store: StoreUnderTest) -> None:
     """An older broker reports no ids. The store keeps the first id that it gets."""
-    await store.handler.begin(HERE, Position(0))
+    await store.handler.store_first_position(HERE, Position(0))
     await store.handler.handle(a_batch(0, 2, topic_id=None))
     assert await store.rival.position(HERE) == Position(2, (1, ORIGIN, 2))
     await store.handler.handle(a_batch(2, 2))

@@ -19,7 +19,7 @@ from consumers.runtime.consumer_parts import ConsumerParts
 from consumers.runtime.delivery import Delivery, PartitionRevoked
 from consumers.runtime.handler import PackingHandler, PositionDiffers, ReleasingHandler
 from consumers.runtime.pending_batch import PendingBatch
-from consumers.runtime.positioning import CheckedPosition, Positioning, PositionUncertain
+from consumers.runtime.positioning import LocatedPosition, Positioning, PositionUncertain
 from consumers.runtime.round_signal import RoundSignal
 from consumers.runtime.source import Source
 from schemas.telemetry import CONSUMER_POSITION_RESETS
@@ -92,7 +92,7 @@ class PartitionWorker:
 
     def wake(self) -> None:
         """Wake the task: a batch may be due."""
-        self._rounds.note_round()
+        self._rounds.note_fetched()
 
     def end(self, task: asyncio.Task[None]) -> None:
         """End the worker's `task`: immediately, or after the handler's call in flight."""
@@ -122,10 +122,10 @@ class PartitionWorker:
             PartitionRevoked: the partition was revoked during a call of the handler.
             Stopped: to continue would lose or duplicate records.
         """
-        checked: CheckedPosition | None = None
+        located: LocatedPosition | None = None
         while True:
-            checked = checked or await self._positioning.find_position()
-            self._positioning.continue_at(checked)
+            located = located or await self._positioning.find_position()
+            self._positioning.continue_at(located)
             try:
                 await self._deliver()
             except PositionUncertain as reason:
@@ -133,14 +133,14 @@ class PartitionWorker:
                 where = self._parts.name_in_kafka(self.partition)
                 log.info("%s finds its position in %s again: %s", name, where, reason)
                 self._drop_held()
-                checked = None
+                located = None
             except PositionDiffers as differs:
                 self._log_position(differs.position)
                 self._drop_held()
                 self.backoff.note_success()  # the sink has answered
                 # A sink that has no position any more is asked again, as on assignment.
                 position = differs.position
-                checked = replace(checked, position=position) if position else None
+                located = replace(located, position=position) if position else None
 
     def _drop_held(self) -> None:
         """Drop all held records; those that the sink does not have are fetched again."""

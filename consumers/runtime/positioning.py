@@ -1,8 +1,9 @@
 """
 Find the offset at which a partition continues: the sink's position, compared with the topic.
 
-The sink is asked on assignment, after each refused write, and at intervals while the partition is
-idle. Kafka is asked for the topic's id before each write.
+The sink is asked on assignment, if its position is uncertain, and at intervals while the partition
+is idle. A refused write reports the position, if there is one. Kafka is asked for the topic's id
+before each write.
 """
 
 import asyncio
@@ -37,11 +38,12 @@ class PositionUncertain(Exception):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CheckedPosition:
+class LocatedPosition:
     """
-    The sink's position, which the topic continues.
+    The sink's position, and the log in which it is.
 
     `identity` and `log_start` are the topic's identity and first offset when the sink was asked.
+    The offset of a position that a refused write has reported is not checked: its fetch does that.
     """
 
     position: Position
@@ -78,7 +80,7 @@ class Positioning:
         self.out_of_range: int | None = None
         self._out_of_range_before: int | None = None
 
-    async def find_position(self) -> CheckedPosition:
+    async def find_position(self) -> LocatedPosition:
         """
         Return the sink's position; retry as long as the sink or Kafka does not answer.
 
@@ -87,15 +89,15 @@ class Positioning:
         """
         while True:
             try:
-                checked = await self._ask_once()
+                located = await self._ask_once()
             except Unavailable as error:
                 self._warn_no_position(error)
                 await self._backoff.wait(error)
             else:
                 self._backoff.note_success()
-                return checked
+                return located
 
-    async def _ask_once(self) -> CheckedPosition:
+    async def _ask_once(self) -> LocatedPosition:
         """Ask once for the sink's position; an empty sink begins where the topic does."""
         # The order matters. First ask Kafka: the records that it has committed or deleted by then
         # must be in the sink's answer. Answers about a topic after its id are of that topic or of a
@@ -108,7 +110,7 @@ class Positioning:
         if position is None:
             if not self._parts.rebuild:
                 check_not_emptied(self._parts.name, self._name_in_kafka, self.committed)
-            position = await self._begin(Position(log_start, None, identity.topic_id))
+            position = await self._store_first(Position(log_start, None, identity.topic_id))
         check_topic(self._parts.name, self._name_in_kafka, position, identity.topic_id)
         end_offset = await self._source.end_offset(self._partition)
         check_offsets(
@@ -116,30 +118,30 @@ class Positioning:
             log_start=log_start,
             end_offset=end_offset,
         )
-        return CheckedPosition(position=position, identity=identity, log_start=log_start)
+        return LocatedPosition(position=position, identity=identity, log_start=log_start)
 
-    async def _begin(self, position: Position) -> Position:
+    async def _store_first(self, position: Position) -> Position:
         """Make the sink begin at `position`; if another member was first, return its position."""
         async with self._time_limit("did not store its first position"):
-            await self._parts.handler.begin(self._partition, position)
+            await self._parts.handler.store_first_position(self._partition, position)
             stored_position = await self._parts.handler.position(self._partition)
         if stored_position is None:
             raise Unavailable("the sink has no position although it has stored one")
         return stored_position
 
-    def continue_at(self, checked: CheckedPosition) -> None:
+    def continue_at(self, located: LocatedPosition) -> None:
         """
-        Make the queue and the fetches begin at the sink's position.
+        Make the queue and the fetches begin at the sink's position; commit it, if it is later.
 
         Raises:
             Stopped: the position is of another topic.
         """
-        position, identity = checked.position, checked.identity
+        position, identity = located.position, located.identity
         check_topic(self._parts.name, self._name_in_kafka, position, identity.topic_id)
         self.out_of_range = None
         self._identity = identity
         # A last record that retention has deleted cannot be compared.
-        refetches_last = position.last is not None and position.last[0] >= checked.log_start
+        refetches_last = position.last is not None and position.last[0] >= located.log_start
         if position.topic_id is None and refetches_last:
             # The id is known from here on: no batch is written before the last record is found.
             position = position._replace(topic_id=identity.topic_id)
@@ -153,8 +155,7 @@ class Positioning:
             position.last[0] if position.last and refetches_last else position.next_offset
         )
         self._source.seek(self._partition, fetch_offset)
-        # The last owner may not have committed its last batch. Then an idle partition would seem to
-        # lag.
+        # If the last owner has not committed its last batch, an idle partition would seem to lag.
         if position.next_offset > (self.committed or 0):
             self._source.commit(self._partition, position.next_offset)
 
@@ -198,17 +199,17 @@ class Positioning:
             return
         next_offset = self._queue.next_offset
         try:
-            checked = await self._ask_once()
+            located = await self._ask_once()
         except Unavailable as error:
             self._backoff.note(error)
             self._warn_no_position(error)
             return
         self._backoff.note_success()
-        if checked.identity != self._identity:
+        if located.identity != self._identity:
             raise PositionUncertain("the topic, or the log of the partition, may be another one")
         # Records that were fetched meanwhile are held, not applied, so they change no position.
-        if checked.position.next_offset != next_offset:
-            raise PositionDiffers(checked.position)
+        if located.position.next_offset != next_offset:
+            raise PositionDiffers(located.position)
 
     def check_range(self) -> None:
         """

@@ -5,23 +5,23 @@ from collections.abc import Callable
 
 
 class RoundSignal:
-    """Lets a worker wait for a round of the runner's loop, which begins with a fetch."""
+    """Lets a worker wait until the runner has fetched, which it does in each round of its loop."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self.clock = clock
-        self._has_begun = asyncio.Event()
+        self._has_fetched = asyncio.Event()
 
-    def note_round(self) -> None:
-        """Note that a round has begun: end the wait for it."""
-        self._has_begun.set()
+    def note_fetched(self) -> None:
+        """Note that the runner has fetched: end the wait for it."""
+        self._has_fetched.set()
 
     async def wait_for_next(self) -> None:
-        """Wait for the next round, unless one has begun since the last wait."""
-        await self._has_begun.wait()
-        self._has_begun.clear()
+        """Wait for the next fetch, unless the runner has fetched since the last wait."""
+        await self._has_fetched.wait()
+        self._has_fetched.clear()
 
     async def wait_at_least(self, seconds: float) -> None:
-        """Wait `seconds`, then for a round."""
+        """Wait `seconds`, then for a fetch."""
         until = self.clock() + seconds
         while self.clock() < until:
             await self.wait_for_next()

@@ -21,7 +21,7 @@ _OF_ONE = " where consumer = ? and topic = ? and partition_number = ?"
 _FIND = (
     "select next_offset, topic_id, last_offset, last_origin, last_sequence from hookline_positions"
 )
-_BEGIN = (
+_STORE_FIRST = (
     "insert into hookline_positions (consumer, topic, partition_number, next_offset, topic_id)"
     " values (?, ?, ?, ?, ?)"
 )
@@ -56,10 +56,10 @@ class SqlPositions:
         row = cursor.fetchone()
         return None if row is None else position_in(row)
 
-    def begin(self, cursor: Any, partition: Partition, position: Position) -> None:
+    def store_first(self, cursor: Any, partition: Partition, position: Position) -> None:
         """Insert the position of `partition`; the driver raises an error if there is one."""
         values = self._name, *partition, position.next_offset, position.topic_id
-        self._execute(cursor, _BEGIN, *values)
+        self._execute(cursor, _STORE_FIRST, *values)
 
     def move(self, cursor: Any, batch: Batch) -> bool:
         """Move the position to `batch.reached` if the batch follows it; return whether it does."""
@@ -98,7 +98,7 @@ class SqlPositions:
         """
         probe = Partition(_PROBE_TOPIC, randbelow(1 << 31))
         cursor = connection.cursor()
-        self.begin(cursor, probe, Position(0))
+        self.store_first(cursor, probe, Position(0))
         connection.rollback()
         position = self.find(cursor, probe)
         if position:

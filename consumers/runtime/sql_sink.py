@@ -76,14 +76,14 @@ class SqlSink:
         position: Position | None = await self._in_thread(partition, self._position)
         return position
 
-    async def begin(self, partition: Partition, position: Position) -> None:
+    async def store_first_position(self, partition: Partition, position: Position) -> None:
         """
         Store `position` of a partition without one; another position stays.
 
         Raises:
             Unavailable: the database does not answer.
         """
-        await self._in_thread(partition, self._begin, position)
+        await self._in_thread(partition, self._store_first, position)
 
     async def handle(self, batch: Batch) -> None:
         """
@@ -118,10 +118,10 @@ class SqlSink:
         with self._transaction(partition) as cursor:
             return self._positions.find(cursor, partition)
 
-    def _begin(self, partition: Partition, position: Position) -> None:
+    def _store_first(self, partition: Partition, position: Position) -> None:
         try:
             with self._transaction(partition) as cursor:
-                self._positions.begin(cursor, partition, position)
+                self._positions.store_first(cursor, partition, position)
         except _RowRefused as refused:
             # Either another member was first, or the database refuses every new position.
             if self._position(partition) is None:

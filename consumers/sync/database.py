@@ -36,8 +36,8 @@ APPLICATION = "hookline-sync"
 _APPLY = files(__package__).joinpath("apply.sql").read_bytes()
 
 
-class _Failures(Exception):
-    """The database refuses these rows, now and later."""
+class _RowRefused(Exception):
+    """PostgreSQL refuses these rows, now and later."""
 
 
 class DatabaseHandler:
@@ -68,11 +68,11 @@ class DatabaseHandler:
                     partition,
                 )
                 row = await cursor.fetchone()
-        except _Failures as refused:
+        except _RowRefused as refused:
             raise _position_refused(partition, refused) from refused
         return None if row is None else position_in(row)
 
-    async def begin(self, partition: Partition, position: Position) -> None:
+    async def store_first_position(self, partition: Partition, position: Position) -> None:
         """
         Store `position` if the partition has none yet; a stored position stays.
 
@@ -86,7 +86,7 @@ class DatabaseHandler:
                     " values (%s, %s, %s, %s) on conflict (topic, partition) do nothing",
                     (*partition, position.next_offset, position.topic_id),
                 )
-        except _Failures as refused:
+        except _RowRefused as refused:
             raise _position_refused(partition, refused) from refused
 
     async def handle(self, batch: Batch) -> None:
@@ -104,14 +104,14 @@ class DatabaseHandler:
         try:
             try:
                 await self._apply(batch, parsed)
-            except _Failures:
+            except _RowRefused:
                 if len(batch.records) > 1:
                     raise
                 # Another partition may have written the same callback at the same moment, so that
                 # it was neither a new row nor one that existed when the statement began. Callbacks
                 # without a record key are spread over the partitions, and so are their repeats.
                 await self._apply(batch, parsed)
-        except _Failures as refused:
+        except _RowRefused as refused:
             if not batch.records:
                 raise _position_refused(batch.partition, refused) from refused
             # The kind of the dead letter is that of the cause, such as CheckViolation.
@@ -169,7 +169,7 @@ class DatabaseHandler:
                 and not _is_of_positions_table(error)
             ):
                 # The statement is over and nothing was written; the connection is as before.
-                raise _Failures(first_line(error)) from error
+                raise _RowRefused(first_line(error)) from error
             await self._drop(partition)
             match failure:
                 case None:

@@ -53,7 +53,7 @@ class WebhookHandler:
         self._retries = retries
         self.brake = retries.rejections.brake
         self.parked_max = parked_max
-        self._owned: dict[Partition, ClaimedPartition] = {}
+        self._claimed: dict[Partition, ClaimedPartition] = {}
         self._remembered: dict[Partition, RememberedOutcomes] = {}
         # The partitions that are being claimed: their state is read.
         self._claiming: dict[Partition, asyncio.Task[RetryPartition]] = {}
@@ -62,11 +62,11 @@ class WebhookHandler:
     @property
     def states(self) -> list[RetryState]:
         """The states of the partitions that this member has claimed."""
-        return [owned.retry_partition.state for owned in self._owned.values()]
+        return [claimed.retry_partition.state for claimed in self._claimed.values()]
 
     async def measure(self, partitions: Collection[Partition] | None) -> SinkState:
         """Set the gauges; an open circuit is a failure of the target, also if no batch waits."""
-        claimed = {at for at, each in self._owned.items() if not each.retry_partition.is_lost}
+        claimed = {at for at, each in self._claimed.items() if not each.retry_partition.is_lost}
         is_known = partitions is not None and claimed >= set(partitions)
         set_parked_gauges(self.states if is_known else None, self.parked_max.fill)
         circuit = self._retries.circuit
@@ -86,7 +86,7 @@ class WebhookHandler:
         """
         return (await self._current(partition)).state.position
 
-    async def begin(self, partition: Partition, position: Position) -> None:
+    async def store_first_position(self, partition: Partition, position: Position) -> None:
         """
         Store `position`, unless the retry topic has one of `partition` already.
 
@@ -136,29 +136,29 @@ class WebhookHandler:
         if remembered := self._remembered.get(partition):
             remembered.forget_failures()
         await self._end_claim(partition)
-        if owned := self._drop(partition):
-            await asyncio.wait((owned.retrying,), timeout=RELEASE_S_MAX / 2)
+        if claimed := self._drop(partition):
+            await asyncio.wait((claimed.retrying,), timeout=RELEASE_S_MAX / 2)
 
     async def close(self) -> None:
         """Return when nothing of any partition is left."""
-        for partition in [*self._owned, *self._claiming]:
+        for partition in [*self._claimed, *self._claiming]:
             await self.release(partition)
         if self._closing:
             await asyncio.wait(self._closing)
 
     async def _current(self, partition: Partition) -> RetryPartition:
         """Return the partition, claimed by this member and by no other one since."""
-        if owned := self._owned.get(partition):
-            if owned.retrying.done():
-                error = owned.retrying.exception()
+        if claimed := self._claimed.get(partition):
+            if claimed.retrying.done():
+                error = claimed.retrying.exception()
                 if error is not None:
                     raise error
             try:
-                await owned.retry_partition.check_owned()
+                await claimed.retry_partition.check_owned()
             except OwnershipLost:
                 self._drop(partition)
             else:
-                return owned.retry_partition
+                return claimed.retry_partition
         claiming = self._claiming.get(partition)
         if claiming is None:
             claiming = self._claiming[partition] = asyncio.create_task(self._claim(partition))
@@ -171,14 +171,14 @@ class WebhookHandler:
 
     async def _claim(self, partition: Partition) -> RetryPartition:
         async with contextlib.AsyncExitStack() as opened:
-            claimed = await opened.enter_async_context(self._topic.claim(partition.number))
+            retry_partition = await opened.enter_async_context(self._topic.claim(partition.number))
             if self._claiming.get(partition) is not asyncio.current_task():
                 raise OwnershipLost(f"{partition} was revoked while it was claimed")
             retrying = asyncio.create_task(
-                self._retries.run(claimed), name=f"retries of {partition}"
+                self._retries.run(retry_partition), name=f"retries of {partition}"
             )
-            self._owned[partition] = ClaimedPartition(claimed, opened.pop_all(), retrying)
-        return claimed
+            self._claimed[partition] = ClaimedPartition(retry_partition, opened.pop_all(), retrying)
+        return retry_partition
 
     async def _end_claim(self, partition: Partition) -> None:
         """Cancel a claim that has not ended; what it has opened is closed, at the latest later."""
@@ -194,12 +194,12 @@ class WebhookHandler:
         task.add_done_callback(self._closing.discard)
 
     def _drop(self, partition: Partition) -> ClaimedPartition | None:
-        owned = self._owned.pop(partition, None)
-        if owned is not None:
-            owned.retrying.cancel()
+        claimed = self._claimed.pop(partition, None)
+        if claimed is not None:
+            claimed.retrying.cancel()
             # In the background: a rebalance must not wait for the clients to close.
-            self._keep(asyncio.create_task(_close(owned)))
-        return owned
+            self._keep(asyncio.create_task(_close(claimed)))
+        return claimed
 
     def _check_room(self, partition: Partition, state: RetryState) -> None:
         if self.parked_max.fill(state) >= 1:
@@ -210,9 +210,9 @@ class WebhookHandler:
             )
 
 
-async def _close(owned: ClaimedPartition) -> None:
-    await asyncio.wait((owned.retrying,))
-    await owned.closing.aclose()
+async def _close(claimed: ClaimedPartition) -> None:
+    await asyncio.wait((claimed.retrying,))
+    await claimed.closing.aclose()
 
 
 def _check_answers(result: BatchResult, no_dead_letter: Unavailable | None) -> None:

@@ -79,7 +79,7 @@ class Retries:
         # offset, with what distinguishes them from another one that is parked there later.
         self._done: dict[tuple[int, int], _ParkedId] = {}
 
-    async def run(self, owned: RetryPartition) -> None:
+    async def run(self, retry_partition: RetryPartition) -> None:
         """
         Deliver until cancelled, or until the partition is lost.
 
@@ -88,30 +88,30 @@ class Retries:
         """
         try:
             async with asyncio.TaskGroup() as group:
-                while not owned.is_lost:
-                    owned.changed.clear()
+                while not retry_partition.is_lost:
+                    retry_partition.changed.clear()
                     if self.circuit.is_open:
-                        await self._probe(owned)
+                        await self._probe(retry_partition)
                     else:
-                        await self._begin_due(owned, group)
-                    await self._wait(owned)
+                        await self._begin_due(retry_partition, group)
+                    await self._wait(retry_partition)
         except BaseExceptionGroup as errors:
             raise errors.exceptions[0] from None
 
-    async def _begin_due(self, owned: RetryPartition, group: asyncio.TaskGroup) -> None:
-        while owned.state.next_due_ms(failing=self._may_begin_failing) is not None:
+    async def _begin_due(self, retry_partition: RetryPartition, group: asyncio.TaskGroup) -> None:
+        while retry_partition.state.next_due_ms(failing=self._may_begin_failing) is not None:
             await self._slots.acquire()
-            name = owned.state.take_due(self.clock_ms(), failing=self._may_begin_failing)
-            if name is None or self.circuit.is_open or owned.is_lost:
+            name = retry_partition.state.take_due(self.clock_ms(), failing=self._may_begin_failing)
+            if name is None or self.circuit.is_open or retry_partition.is_lost:
                 self._slots.release()
                 if name is not None:
-                    owned.state.give_back(name)
+                    retry_partition.state.give_back(name)
                 return
-            first = owned.state.first(name)
+            first = retry_partition.state.first(name)
             is_failing = first is not None and fails_again(first)
-            on_end = partial(self._note_end, owned, is_failing=is_failing)
+            on_end = partial(self._note_end, retry_partition, is_failing=is_failing)
             self._failing += is_failing
-            turn = group.create_task(self._turn(owned, name, TURN_RECORDS_MAX))
+            turn = group.create_task(self._turn(retry_partition, name, TURN_RECORDS_MAX))
             turn.add_done_callback(on_end)
 
     @property
@@ -119,62 +119,62 @@ class Retries:
         return self._failing < self._failing_max
 
     def _note_end(
-        self, owned: RetryPartition, _turn: asyncio.Task[None], *, is_failing: bool
+        self, retry_partition: RetryPartition, _turn: asyncio.Task[None], *, is_failing: bool
     ) -> None:
         self._failing -= is_failing
         self._slots.release()
-        owned.changed.set()
+        retry_partition.changed.set()
 
-    async def _wait(self, owned: RetryPartition) -> None:
+    async def _wait(self, retry_partition: RetryPartition) -> None:
         """Return when a conversation may be due, at the latest after IDLE_S."""
-        due_ms = owned.state.next_due_ms(failing=self._may_begin_failing)
+        due_ms = retry_partition.state.next_due_ms(failing=self._may_begin_failing)
         seconds = IDLE_S
         if due_ms is not None and not self.circuit.is_open:
             seconds = min(max((due_ms - self.clock_ms()) / 1000, 0.001), IDLE_S)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                await owned.changed.wait()
+                await retry_partition.changed.wait()
 
-    async def _probe(self, owned: RetryPartition) -> None:
+    async def _probe(self, retry_partition: RetryPartition) -> None:
         """While the circuit is open: try some parked conversations that are due, if it is time."""
-        due_ms, until_ms = owned.state.next_due_ms(), self.clock_ms()
+        due_ms, until_ms = retry_partition.state.next_due_ms(), self.clock_ms()
         if self.circuit.is_unreachable:
             # The batches wait for this probe: only a time that the target asked for is longer.
             until_ms += int(1000 * RETRY_S_MAX * (1 + JITTER))
         if due_ms is None or due_ms > until_ms or not self.circuit.begin_probe():
             return
         names: list[bytes] = []
-        while len(names) < PROBES_MAX and (name := owned.state.take_due(until_ms)):
+        while len(names) < PROBES_MAX and (name := retry_partition.state.take_due(until_ms)):
             names.append(name)
-        await asyncio.gather(*(self._turn(owned, name, 1) for name in names))
+        await asyncio.gather(*(self._turn(retry_partition, name, 1) for name in names))
         if self.circuit.is_open:
             self.circuit.probe_failed(self.circuit.reason)
 
-    async def _turn(self, owned: RetryPartition, name: bytes, records_max: int) -> None:
+    async def _turn(self, retry_partition: RetryPartition, name: bytes, records_max: int) -> None:
         """Deliver the next callbacks of a conversation, and state in the retry topic which."""
         changes: list[Change] = []
         try:
             # A member that was suspended notices here that it has lost the partition.
-            await owned.check_owned()
+            await retry_partition.check_owned()
             clock = asyncio.get_running_loop().time
             until = clock() + TURN_S_MAX
-            for parked in owned.state.waiting(name)[:records_max]:
-                done = await self._try(owned, parked)
+            for parked in retry_partition.state.waiting(name)[:records_max]:
+                done = await self._try(retry_partition, parked)
                 changes.append(done)
                 if not isinstance(done, FinishedCallback) or clock() > until:
                     break
-            await owned.write(changes)
+            await retry_partition.write(changes)
         except Unavailable as error:
-            log.info("parked callbacks of partition %d wait: %s", owned.number, error)
+            log.info("parked callbacks of partition %d wait: %s", retry_partition.number, error)
             await asyncio.sleep(RETRY_S)
         else:
-            self._forget(owned, changes)
+            self._forget(retry_partition, changes)
         finally:
-            owned.state.give_back(name)
-            owned.changed.set()
+            retry_partition.state.give_back(name)
+            retry_partition.changed.set()
 
-    async def _try(self, owned: RetryPartition, parked: ParkedCallback) -> Change:
-        place = owned.number, parked.record.offset
+    async def _try(self, retry_partition: RetryPartition, parked: ParkedCallback) -> Change:
+        place = retry_partition.number, parked.record.offset
         if self._done.get(place) == _id_of(parked):
             return FinishedCallback(parked.record.offset)
         outcome = await self._sender.send(parked.record)
@@ -184,7 +184,9 @@ class Retries:
             raise target_is_gone(outcome)
         if outcome.is_sent and outcome.kind is not OutcomeKind.FAILED and self.circuit.is_open:
             self.circuit.answered(b"")
-        if outcome.kind is OutcomeKind.REFUSED and not await self._reject(owned, parked, outcome):
+        if outcome.kind is OutcomeKind.REFUSED and not await self._reject(
+            retry_partition, parked, outcome
+        ):
             outcome = Outcome(OutcomeKind.FAILED, "the dead-letter topic is not available")
         if outcome.kind is OutcomeKind.FAILED:
             return parked._replace(
@@ -199,12 +201,12 @@ class Retries:
         return FinishedCallback(parked.record.offset)
 
     async def _reject(
-        self, owned: RetryPartition, parked: ParkedCallback, outcome: Outcome
+        self, retry_partition: RetryPartition, parked: ParkedCallback, outcome: Outcome
     ) -> bool:
         """Send a refused callback to the dead-letter topic; return whether it is there."""
         try:
             await self.rejections.send(
-                Partition(CALLBACKS.name, owned.number),
+                Partition(CALLBACKS.name, retry_partition.number),
                 parked.record,
                 outcome.reason,
                 attempts=parked.attempts + 1,
@@ -214,7 +216,7 @@ class Retries:
             return False
         return True
 
-    def _forget(self, owned: RetryPartition, changes: Sequence[Change]) -> None:
+    def _forget(self, retry_partition: RetryPartition, changes: Sequence[Change]) -> None:
         for each in changes:
             if isinstance(each, FinishedCallback):
-                self._done.pop((owned.number, each.offset), None)
+                self._done.pop((retry_partition.number, each.offset), None)

@@ -58,10 +58,10 @@ class RetryTopic:
         """
         async with contextlib.AsyncExitStack() as opened:
             try:
-                owned = await self._claim(number, opened)
+                retry_partition = await self._claim(number, opened)
             except (KafkaError, TimeoutError) as error:
                 raise KafkaUnavailable(f"{self.topic}/{number}: {error!r}") from error
-            yield owned
+            yield retry_partition
 
     async def _claim(self, number: int, opened: contextlib.AsyncExitStack) -> RetryPartition:
         async with self._preparing:
@@ -78,14 +78,16 @@ class RetryTopic:
         reader = await opened.enter_async_context(
             started(self._reader(), START_TIMEOUT_S, self._kafka)
         )
-        owned = RetryPartition(TopicPartition(self.topic, number), producer, markers, reader)
+        retry_partition = RetryPartition(
+            TopicPartition(self.topic, number), producer, markers, reader
+        )
         claim = secrets.token_hex(16)
         # Its marker also ends transactions of which a broker has lost the marker. They are
         # committed then, whatever was decided: each states only what has happened.
-        await owned.write([PartitionClaim(claim)])
+        await retry_partition.write([PartitionClaim(claim)])
         with kafka_failures():
-            await owned.read(claim)
-        return owned
+            await retry_partition.read(claim)
+        return retry_partition
 
     def _producer(self, transactional_id: KafkaName) -> AIOKafkaProducer:
         return AIOKafkaProducer(

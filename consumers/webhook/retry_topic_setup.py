@@ -91,9 +91,9 @@ async def _cleanup_policy(admin: AIOKafkaAdminClient, topic: KafkaName) -> str:
     )
     (resource,) = response.to_object()["resources"]
     check_denial(resource["error_code"], topic)
-    for retry_record in resource["config_entries"]:
-        if retry_record["config_names"] == "cleanup.policy":
-            return str(retry_record["config_value"])
+    for entry in resource["config_entries"]:
+        if entry["config_names"] == "cleanup.policy":
+            return str(entry["config_value"])
     raise KafkaError(f"Kafka does not report the cleanup.policy of the topic {topic}")
 
 

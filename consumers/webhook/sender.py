@@ -101,27 +101,27 @@ def _is_unreachable(error: Exception) -> bool:
 
 async def _excerpt(answer: aiohttp.ClientResponse) -> str:
     """Return the beginning of the body, for the reason of a failure."""
-    callback = b""
+    beginning = b""
     try:
-        callback = await _read_beginning(answer)
+        beginning = await _read_beginning(answer)
     except (aiohttp.ClientError, TimeoutError, OSError):
         # With a success the target has accepted the callback, whatever becomes of the rest.
         if not 200 <= answer.status < 300:
             raise
-    return callback.decode("utf-8", "backslashreplace")
+    return beginning.decode("utf-8", "backslashreplace")
 
 
 async def _read_beginning(answer: aiohttp.ClientResponse) -> bytes:
-    callback = b""
-    while len(callback) <= EXCERPT_BYTES_MAX:
-        part = await answer.content.read(EXCERPT_BYTES_MAX + 1 - len(callback))
+    beginning = b""
+    while len(beginning) <= EXCERPT_BYTES_MAX:
+        part = await answer.content.read(EXCERPT_BYTES_MAX + 1 - len(beginning))
         if not part:
             break
-        callback += part
-    if len(callback) > EXCERPT_BYTES_MAX:
+        beginning += part
+    if len(beginning) > EXCERPT_BYTES_MAX:
         # The rest is not read, so the connection cannot be used again.
         answer.close()
-    return callback[:EXCERPT_BYTES_MAX]
+    return beginning[:EXCERPT_BYTES_MAX]
 
 
 def in_words(error: Exception) -> str:

@@ -188,7 +188,7 @@ class Adopter:
                 if progress != before or self._own_forwarder.fault:
                     progressed_at = time.monotonic()
                 elif (
-                    forwarder.can_be_dropped and time.monotonic() - progressed_at > STALL_TIMEOUT_S
+                    forwarder.is_replaceable and time.monotonic() - progressed_at > STALL_TIMEOUT_S
                 ):
                     raise SpoolStalled(
                         f"no row was sent for {STALL_TIMEOUT_S:g} s: {forwarder.fault}"

@@ -81,9 +81,9 @@ class Forwarder:
         self.fault = NOT_CONNECTED
 
     @property
-    def can_be_dropped(self) -> bool:
+    def is_replaceable(self) -> bool:
         """False while only this object knows the outcome that `settle` must repeat."""
-        return self._last_outcome.can_be_dropped
+        return self._last_outcome.is_replaceable
 
     async def run(self) -> None:
         """Forward until cancelled. No error ends it: rows wait on disk until Kafka takes them."""
@@ -201,7 +201,7 @@ class Forwarder:
         except REFUSALS as refusal:
             async with asyncio.timeout(SEND_TIMEOUT_S):
                 await end_transaction(producer, self._marker_check, producer.abort_transaction())
-            if reason := self._sizing.note_refusal(batches, refusal):
+            if reason := self._sizing.find_refused_row(batches, refusal):
                 await self._quarantine(batches.last_sequence, reason)
             return
         first_sequence = self.forwarded_sequence + 1

@@ -33,7 +33,7 @@ class LastOutcome:
         self._has_begun_settling = False
 
     @property
-    def can_be_dropped(self) -> bool:
+    def is_replaceable(self) -> bool:
         """
         False while only this object knows the outcome that `settle` must repeat.
 

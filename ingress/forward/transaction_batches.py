@@ -16,7 +16,7 @@ from aiokafka.producer.message_accumulator import BatchBuilder
 from ingress.spool.async_spool import AsyncSpool
 from ingress.spool.row import DamagedRow, Row
 from schemas.kafka_access import KafkaAccess
-from schemas.outgoing_record import OutgoingRecord, with_place
+from schemas.outgoing_record import OutgoingRecord, with_place_and_id
 
 TRANSACTION_BYTES_MAX = 4 << 20
 # A batch is compressed in one step of the event loop; this many bytes take some 1 ms. Only a batch
@@ -122,7 +122,7 @@ def _append(
     row: Row,
     record: OutgoingRecord,
 ) -> None:
-    headers = with_place(record.headers, origin, row.sequence)
+    headers = with_place_and_id(record.headers, origin, row.sequence)
     for is_new in (False, True):
         if is_new or not partition_batches:
             partition_batches.append(producer.create_batch())

@@ -44,11 +44,11 @@ class TransactionSizing:
         for sequence in [sequence for sequence in self.dead_letters if sequence <= last_sequence]:
             del self.dead_letters[sequence]
 
-    def note_refusal(self, batches: TransactionBatches, refusal: KafkaError) -> str:
+    def find_refused_row(self, batches: TransactionBatches, refusal: KafkaError) -> str:
         """
-        Note that Kafka refuses `batches`: the next transaction has half of the rows.
+        After Kafka has refused `batches`, halve the next transaction, until the row is alone.
 
-        If the row is alone, a dead letter replaces it. Return "", or, if Kafka refuses the dead
+        A dead letter replaces the row that is alone. Return "", or, if Kafka refuses the dead
         letter as well, why the row must go into quarantine.
         """
         if batches.row_count > 1:

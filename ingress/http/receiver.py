@@ -37,7 +37,7 @@ class Receiver:
             return DetailedAnswer(answers.NOT_HERE, self._fault_of_path(path))
         if method != "POST":
             return DetailedAnswer(answers.NOT_POST)
-        answer = self._authenticator.refusal(parameters, time.time())
+        answer = self._authenticator.check_and_count_use(parameters, time.time())
         if answer is None:
             return parameters
         wrong_name = misspelled_sdkappid(parameters) if answer is answers.NOT_OURS else ""

@@ -146,7 +146,7 @@ class GroupCommit:
         self._is_committing = False
         if self._hang_timer:
             self._hang_timer.cancel()
-        failure = self._reopen_after(result.failure) if result.failure else None
+        failure = self._recover_from(result.failure) if result.failure else None
         self.fault = str(failure or "")
         if not was_hanging:  # else they were failed by the timer
             _report(job.rows, failure)
@@ -165,7 +165,7 @@ class GroupCommit:
         if write.finished.done():  # cancelled
             return
         if failure:
-            write.finished.set_exception(self._reopen_after(failure))
+            write.finished.set_exception(self._recover_from(failure))
         else:
             write.finished.set_result(None)
 
@@ -186,8 +186,12 @@ class GroupCommit:
             with contextlib.suppress(LimitReached, DiskFailed, Corrupt):
                 self._spool.reopen()
 
-    def _reopen_after(self, failure: Exception) -> LimitReached | DiskFailed:
-        """Reopen the file if `failure` requires it; return the failure that the callers get."""
+    def _recover_from(self, failure: Exception) -> LimitReached | DiskFailed:
+        """
+        Reopen the file if `failure` requires it; return the failure that the callers get.
+
+        If the file is not a spool any more, `corruption` is set, and the process ends.
+        """
         if isinstance(failure, ReopenRequired):
             # No other thread uses the file now: no commit runs.
             try:

@@ -177,7 +177,7 @@ class _Audit:
     def _awaited(self, report: Report) -> str:
         """Return what the audit should wait for, "" if there is nothing to wait for."""
         if report.missing_at_least:
-            return f"{report.missing_at_least} missing callbacks"
+            return f"missing copies, over all sinks: {report.missing_at_least}"
         # PostgreSQL is read after Kafka. So its row of a new repeat, which has other bytes than the
         # ledger, seems changed until the next round reads the repeat in Kafka.
         if report.changed:

@@ -23,11 +23,14 @@ class CallbackCollector:
         self._collected = collected
         self._contents = collected.contents
 
-    def parse(
+    def parse_and_admit(
         self, value: bytes, headers: Iterable[tuple[str, bytes]], *, counts_if_foreign: bool
     ) -> CallbackRecord | None:
         """
-        Return a record as a callback, None if it is not one, or is not added.
+        Return a record as a callback, None if it is not one, or its sequence is not admitted.
+
+        Count a record that is not one; add the callback's origin, and note a sequence that is too
+        high (`Origins.admit`).
 
         `counts_if_foreign`: False for a copy of a record that the audit also reads, so that a
         foreign record counts once.

@@ -60,7 +60,7 @@ class Contents:
         `key_number` is that of its `CountKey`.
         """
         self._sequences[location.origin].add(location.sequence)
-        check = self._add(
+        entry_hash = self._add(
             Kind.CALLBACK,
             ce_id,
             body_sha256,
@@ -68,15 +68,15 @@ class Contents:
             content_digest=content_digest,
             key_or_webhook=key_number,
         )
-        self._note(location, check)
+        self._note(location, entry_hash)
 
     def add_copy(self, ce_id: str, body_sha256: bytes, location: Location) -> None:
         """Add a copy of a callback that was added, in the topic."""
         self._note(location, self._add(Kind.COPY, ce_id, body_sha256, location))
 
-    def _note(self, location: Location, check: int) -> None:
+    def _note(self, location: Location, entry_hash: int) -> None:
         partition = Partition(location.topic, location.partition)
-        self._block_sums.add_record(partition, location.offset, check)
+        self._block_sums.add_record(partition, location.offset, entry_hash)
 
     def add_archived_copy(self, ce_id: str, body_sha256: bytes, location: Location) -> None:
         """Add a copy of a callback that was added, in the archive, in the order of offsets."""
@@ -127,7 +127,7 @@ class Contents:
         content_digest: bytes = b"",
         key_or_webhook: int = 0,
     ) -> int:
-        """Add a row; return its check."""
+        """Add a row; return the hash of its entry."""
         row = self._rows.row(
             ce_id,
             body_sha256,

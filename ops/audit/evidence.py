@@ -10,9 +10,9 @@ from ops.audit.sequence_order import SequenceOrder
 from ops.sequences import SequenceRange, Sequences, highest
 
 
-class OriginEnd(NamedTuple):
+class RequiredRange(NamedTuple):
     """
-    The last sequence of an origin that must be everywhere; later ones may still be on their way.
+    The sequences of an origin that must be everywhere; later ones may still be on their way.
 
     `last_sequence` is N (spool_ends.py). If no spool of the origin is known, it is the highest
     sequence that Kafka had at the first report (after `ReadAgain`: at the first one since), and

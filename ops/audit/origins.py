@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from ops.audit.evidence import Evidence, OriginEnd
+from ops.audit.evidence import Evidence, RequiredRange
 from ops.audit.since import Since
 from ops.audit.spool_ends import SpoolEnds
 
@@ -39,9 +39,9 @@ class Origins:
         """Return N of an origin, None if it is not known."""
         return self._last_sequences.get(origin)
 
-    def end(self, origin: str) -> OriginEnd:
+    def required_range(self, origin: str) -> RequiredRange:
         """
-        Return the sequence up to which an origin must be complete.
+        Return the sequences that must be everywhere.
 
         If N is not known, the first call fixes the end at the highest sequence in Kafka, so that
         later reports expect no callback that came after the first one.
@@ -50,9 +50,11 @@ class Origins:
         if last is not None:
             first = self._ends.first_sequence(origin)
             # Without a first sequence nothing is required, and the origin is in doubt.
-            return OriginEnd(last, is_known=True, first_sequence=first or last + 1)
+            return RequiredRange(last, is_known=True, first_sequence=first or last + 1)
         highest = self._evidence[origin].topic.highest
-        return OriginEnd(self._highest_in_first_report.setdefault(origin, highest), is_known=False)
+        return RequiredRange(
+            self._highest_in_first_report.setdefault(origin, highest), is_known=False
+        )
 
     def admit(self, origin: str, sequence: int) -> bool:
         """
@@ -91,7 +93,11 @@ class Origins:
         return {
             origin: later
             for origin, rows in self._ends.quarantined.items()
-            if (later := tuple(row for row in rows if row >= self.end(origin).first_sequence))
+            if (
+                later := tuple(
+                    row for row in rows if row >= self.required_range(origin).first_sequence
+                )
+            )
         }
 
     @property

@@ -44,7 +44,7 @@ from ops.audit.count_faults import (
     missing_of,
     without_dead_letters,
 )
-from ops.audit.evidence import Evidence, OriginEnd
+from ops.audit.evidence import Evidence, RequiredRange
 from ops.audit.report import COUNTS, INGRESS_DEAD_LETTERS, LISTED_MAX, POSTGRES, SinkReport
 from ops.audit.sequence_order import SequenceOrder
 from ops.sequences import Sequences, sequence_bitmap, union
@@ -55,10 +55,12 @@ _NONE = BitMap64()
 class OriginProof:
     """Compares each sink with the sequences that it must have."""
 
-    def __init__(self, evidence: Evidence, end: OriginEnd) -> None:
+    def __init__(self, evidence: Evidence, required_range: RequiredRange) -> None:
         self._evidence = evidence
-        self._end = end
-        self._up_to_end = sequence_bitmap(end.first_sequence, end.last_sequence)
+        self._required_range = required_range
+        self._up_to_end = sequence_bitmap(
+            required_range.first_sequence, required_range.last_sequence
+        )
         # Those that a person has dropped, and whose dead letters retention has deleted since.
         self._dropped_and_gone = (
             self._up_to_end
@@ -73,22 +75,22 @@ class OriginProof:
         may_be_expired = self._in_ranges(*evidence.expired_ranges)
         self.expired_everywhere = may_be_expired - self._in_kafka - evidence.archive.distinct
         self.expired_from_postgres = self._up_to_end & union(
-            evidence.expired_from_postgres, last=end.last_sequence
+            evidence.expired_from_postgres, last=required_range.last_sequence
         )
         self._required = self._up_to_end - self.expired_everywhere - self._ingress_dead_letters
-        if not end.is_known:
+        if not required_range.is_known:
             self._required &= evidence.topic.distinct | evidence.archive.distinct
 
     def _in_ranges(self, *partitions: int) -> BitMap64:
         """Return the sequences 1..N in the expired ranges of some partitions."""
         ranges = self._evidence.expired_ranges
         in_ranges = chain.from_iterable(ranges[partition] for partition in partitions)
-        return self._up_to_end & union(in_ranges, last=self._end.last_sequence)
+        return self._up_to_end & union(in_ranges, last=self._required_range.last_sequence)
 
     @property
     def _missing_in_kafka(self) -> BitMap64:
         """The sequences that must be in Kafka and are not; empty if N is not known."""
-        if not self._end.is_known:
+        if not self._required_range.is_known:
             return BitMap64()
         return (
             self._up_to_end
@@ -169,7 +171,7 @@ class OriginProof:
                 sequences,
                 count,
                 counted_sum,
-                last_sequence=self._end.last_sequence,
+                last_sequence=self._required_range.last_sequence,
                 lost_from_kafka=lost,
             )
             lost -= BitMap64(partition_faults.counted_lost)
@@ -197,13 +199,13 @@ class OriginProof:
         self, partition: int, sequences: SequenceOrder, count: int
     ) -> CountFaults:
         """Compare the counts of a partition that include an unknown part of expired sequences."""
-        last_sequence = self._end.last_sequence
+        last_sequence = self._required_range.last_sequence
         missing = missing_of(
             sequence for sequence in sequences.after(count) if sequence <= last_sequence
         )
         surplus = max(0, count - len(sequences))
         expired = len(self._in_ranges(partition) & self.expired_everywhere)
-        doubled = max(0, surplus - expired) if self._end.is_known else 0
+        doubled = max(0, surplus - expired) if self._required_range.is_known else 0
         return replace(missing, doubled=doubled)
 
 

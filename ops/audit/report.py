@@ -48,7 +48,8 @@ class SinkReport:
 class OriginReport:
     """
     The callbacks of one origin. `last_sequence` is N, None if no spool is known. `first_sequence`
-    is above 1 if only callbacks since a time were audited. `sinks` by name.
+    is above 1 if only callbacks since a time were audited. `sinks` by name: those of the sinks, and
+    KAFKA and INGRESS_DEAD_LETTERS, the two topics, each judged as a sink is.
 
     `expired`: retention and `hookline archive expire` deleted them everywhere, so the audit does
     not look for them.
@@ -128,10 +129,10 @@ class Report:
     @property
     def missing_at_least(self) -> int:
         """
-        The least number of callbacks that are missing in a sink, over all sinks.
+        The least number of missing copies, over all sinks: a callback that two lack counts twice.
 
-        Sequences, statistics, their days and the ledger may all show the same loss, so it is the
-        largest of the four numbers, not their sum.
+        It is `missing` in the JSON. Sequences, statistics, their days and the ledger may all show
+        the same loss, so it is the largest of the four numbers, not their sum.
         """
         by_sequence = sum(origin.missing for origin in self.origins)
         by_statistics = sum(statistic.missing for statistic in self.statistics.values())
@@ -146,7 +147,7 @@ class Report:
 
     @property
     def doubled_at_least(self) -> int:
-        """The least number of callbacks that are in a sink more than once; see missing_at_least."""
+        """The least number of doubled copies, over all sinks; see missing_at_least."""
         by_sequence = sum(origin.doubled for origin in self.origins)
         by_statistics = sum(statistic.doubled for statistic in self.statistics.values())
         by_day = self.days.doubled if self.days else 0

@@ -106,7 +106,7 @@ class Tally:
     ) -> None:
         """Add a record of the main topic, in the order of its partition."""
         self.records += 1
-        callback = self._collector.parse(value, headers, counts_if_foreign=True)
+        callback = self._collector.parse_and_admit(value, headers, counts_if_foreign=True)
         if callback is None:
             return
         evidence = self.origins.evidence(callback.origin)
@@ -126,7 +126,9 @@ class Tally:
         self.records += 1
         by_name = dict(headers)
         group = by_name.get(GROUP)
-        callback = self._collector.parse(value, by_name.items(), counts_if_foreign=group is None)
+        callback = self._collector.parse_and_admit(
+            value, by_name.items(), counts_if_foreign=group is None
+        )
         if callback is None:
             return
         if group is None and CONNECT + "offset" in by_name:
@@ -170,7 +172,9 @@ class Tally:
         self.lines += 1
         headers = [(name, (header or "").encode()) for name, header in line.headers.items()]
         was_in_topic = line.offset >= self._first_log_starts.get(line.partition, 0)
-        callback = self._collector.parse(line.value, headers, counts_if_foreign=not was_in_topic)
+        callback = self._collector.parse_and_admit(
+            line.value, headers, counts_if_foreign=not was_in_topic
+        )
         if callback is None:
             return
         evidence = self.origins.evidence(callback.origin)

@@ -12,7 +12,7 @@ from schemas.outgoing_record import (
     OutgoingRecord,
     ReceivedCallback,
     main_topic_record,
-    with_place,
+    with_place_and_id,
 )
 from schemas.topics import CALLBACKS
 
@@ -37,7 +37,7 @@ def repaired(letter: DeadLetter) -> OutgoingRecord:
     made = main_topic_record(_received(letter))
     headers = [header for header in made.headers if header[0] != ID]
     return msgspec.structs.replace(
-        made, headers=with_place(headers, letter.origin, letter.sequence)
+        made, headers=with_place_and_id(headers, letter.origin, letter.sequence)
     )
 
 

@@ -43,7 +43,7 @@ class ToDatabase:
         Raises:
             Unavailable, Stopped: the database cannot be used now.
         """
-        await self._database.begin(_RESENT, Position(0))
+        await self._database.store_first_position(_RESENT, Position(0))
         position = await self._database.position(_RESENT)
         self._next = position.next_offset if position else 0
 

@@ -21,7 +21,7 @@ from ops.find.sources import Extent, NotSearched
 from ops.nouns import counted
 from ops.records.header_texts import header_texts
 from schemas.ingress_status import SpoolSummary
-from schemas.outgoing_record import with_place
+from schemas.outgoing_record import with_place_and_id
 from schemas.url_text import public_url
 
 
@@ -149,7 +149,7 @@ class SpoolSearch:
     def _matching(self, spool: UnheldSpool, doubts: dict[str, str]) -> Iterator[tuple[str, Row]]:
         origin = spool.state.origin
         for row in _rows(spool, doubts):
-            headers = header_texts(with_place(row.record.headers, origin, row.sequence))
+            headers = header_texts(with_place_and_id(row.record.headers, origin, row.sequence))
             if self._filter.matches(headers, row.record.value):
                 yield origin, row
         if quarantined := spool.state.quarantined_sequences:
@@ -159,7 +159,7 @@ class SpoolSearch:
             )
 
     def _add(self, name: str, origin: str, row: Row) -> None:
-        headers = header_texts(with_place(row.record.headers, origin, row.sequence))
+        headers = header_texts(with_place_and_id(row.record.headers, origin, row.sequence))
         at = datetime.fromtimestamp(row.received_at_ms / 1000, UTC)
         place = Place(store=SPOOL, where=f"spool {name}", at=at, note="on disk")
         self._collection.add(headers, row.record.value, place)

@@ -103,7 +103,7 @@ class ToSync:
 
     async def _begin(self, part: Part) -> None:
         row = self._row(part.partition)
-        await self._database.begin(row, Position(0, None, part.topic_id))
+        await self._database.store_first_position(row, Position(0, None, part.topic_id))
         self._move(part, await self._database.position(row))
 
     async def _write(self, part: Part) -> ReplayCounts:

@@ -35,7 +35,7 @@ async def sql_database(
 async def database(conninfo: str) -> AsyncIterator[DatabaseHandler]:
     """Yield sync's handler of an empty database, whose position is 0."""
     made = DatabaseHandler(Secret(conninfo))
-    await made.begin(P0, Position(0))
+    await made.store_first_position(P0, Position(0))
     yield made
     await made.close()
 

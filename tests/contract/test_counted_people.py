@@ -53,7 +53,7 @@ async def test_each_of_many_people_is_counted_once(
         ]
         offset += size
         member = counting(valkey_url, people_exact_max=exact_max)
-        await member.begin(P0, Position(0))
+        await member.store_first_position(P0, Position(0))
         await member.handle(a_stored_batch(*messages))
         await member.close()
     (name,) = (

@@ -33,7 +33,7 @@ async def test_a_day_takes_a_bounded_amount_of_memory(
         people_exact_max=1_000_000,
         conversations_max=5_000_000,
     )
-    await counts.begin(P0, Position(0))
+    await counts.store_first_position(P0, Position(0))
     for first in range(0, number, AT_ONCE):
         records = []
         for at in range(first, min(first + AT_ONCE, number)):

@@ -45,7 +45,7 @@ class Counting:
 async def made(valkey_url: str) -> AsyncIterator[Counting]:
     """Yield counters."""
     counts = counting(valkey_url, conversations_max=5)
-    await counts.begin(P0, Position(0))
+    await counts.store_first_position(P0, Position(0))
     with closing(Valkey.from_url(valkey_url)) as valkey:
         yield Counting(counts, valkey, valkey_url)
     await counts.close()

@@ -97,7 +97,7 @@ async def bench_at(url: Secret, *, people_exact_max: int) -> AsyncIterator[Bench
     counts = counting(url, people_exact_max=people_exact_max)
     valkey = connect(url)
     async with TestClient(TestServer(statistics_api(valkey))) as client:
-        await counts.begin(P0, Position(0))
+        await counts.store_first_position(P0, Position(0))
         yield Bench(counts, client, url)
     await valkey.aclose()
     await counts.close()

@@ -116,7 +116,7 @@ def stream(chance: random.Random, apps: list[str], number: int) -> dict[Partitio
         records = by_partition[partition]
         offset = records[-1].offset + chance.choice((1, 1, 1, 2)) if records else 0
         origin = f"origin{partition.number}"
-        headers = tuple(wire.with_place(made.headers, origin, len(records) + 1))
+        headers = tuple(wire.with_place_and_id(made.headers, origin, len(records) + 1))
         records.append(Record(offset, callback.received_at_ms, made.key, made.value, headers))
     return by_partition
 
@@ -153,7 +153,7 @@ class Members:
         handler = self._members[member]
         position = await handler.position(partition)
         if position is None:
-            await handler.begin(partition, Position(0))
+            await handler.store_first_position(partition, Position(0))
             position = await handler.position(partition)
         assert position is not None
         self._at[member][partition] = position.next_offset

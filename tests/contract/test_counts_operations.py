@@ -30,7 +30,7 @@ def valkey(valkey_url: str) -> Iterator[Valkey]:
 async def counts(valkey_url: str) -> AsyncIterator[CountersHandler]:
     """Yield empty counts."""
     made = counting(valkey_url)
-    await made.begin(P0, Position(0))
+    await made.store_first_position(P0, Position(0))
     yield made
     await made.close()
 

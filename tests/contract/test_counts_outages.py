@@ -62,14 +62,14 @@ async def test_partitions_do_not_wait_for_one_whose_connection_hangs(
         counts = counting(url)
         if is_connected:
             for partition in (P0, P1):
-                await counts.begin(partition, Position(0))
+                await counts.store_first_position(partition, Position(0))
         proxy.becomes(Network.SWALLOWS)
-        hanging = asyncio.create_task(counts.begin(P0, Position(0)))
+        hanging = asyncio.create_task(counts.store_first_position(P0, Position(0)))
         await until(lambda: proxy.swallowed > 0)
         proxy.becomes(Network.WORKS)
         answered = 0
         while not hanging.done():
-            await counts.begin(P1, Position(0))
+            await counts.store_first_position(P1, Position(0))
             assert await counts.position(P1) == Position(0)
             answered += 1
             await asyncio.sleep(0.05)
@@ -77,7 +77,7 @@ async def test_partitions_do_not_wait_for_one_whose_connection_hangs(
             await hanging
         # A partition that waits for the other one is answered once at most.
         assert answered > 2
-        await counts.begin(P0, Position(0))
+        await counts.store_first_position(P0, Position(0))
         assert await counts.position(P0) == Position(0)
         await counts.close()
 

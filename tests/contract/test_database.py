@@ -219,7 +219,9 @@ async def test_a_database_without_utf8_stops_the_consumer(
 async def test_members_that_start_together_create_the_tables_once(conninfo: str) -> None:
     """No member fails because another one created them first."""
     members = [DatabaseHandler(Secret(conninfo)) for _ in range(5)]
-    await asyncio.gather(*(member.begin(P0, Position(at)) for at, member in enumerate(members)))
+    await asyncio.gather(
+        *(member.store_first_position(P0, Position(at)) for at, member in enumerate(members))
+    )
     positions = {await member.position(P0) for member in members}
     assert len(positions) == 1
     for member in members:
@@ -268,7 +270,7 @@ async def test_tables_from_before_there_were_versions_stop_the_consumer(
         connection.execute("create table hookline.messages (ce_id text primary key, body json)")
     database = DatabaseHandler(Secret(conninfo))
     with pytest.raises(Stopped, match="are from before they had a version"):
-        await database.begin(P0, Position(0))
+        await database.store_first_position(P0, Position(0))
     await database.close()
 
 
@@ -279,7 +281,7 @@ async def test_a_schema_that_was_created_for_sync_is_used(conninfo: str) -> None
         connection.execute(f"create role {name} login".encode())
         connection.execute(f"create schema hookline authorization {name}".encode())
     database = DatabaseHandler(Secret(conninfo.replace("hookline@", f"{name}@")))
-    await database.begin(P0, Position(0))
+    await database.store_first_position(P0, Position(0))
     await database.handle(a_stored_batch(a_stored_record(0)))
     await database.close()
 
@@ -293,7 +295,7 @@ async def test_a_partition_that_hangs_while_it_connects_delays_only_itself(
     port = psycopg.conninfo.conninfo_to_dict(conninfo)["port"]
     async with tcp_proxy(int(str(port))) as proxy:
         database = DatabaseHandler(Secret(conninfo.replace(f":{port}", f":{proxy.port}")))
-        await database.begin(P1, Position(0))
+        await database.store_first_position(P1, Position(0))
         proxy.hang_next()
         stuck = asyncio.create_task(database.position(P0))
         await proxy.hanging.wait()
@@ -307,7 +309,7 @@ async def test_a_partition_that_hangs_while_it_connects_delays_only_itself(
             await database.handle(replace(batch, partition=P1))
             assert not stuck.done()
         assert select(conninfo, backend) == before
-        await database.begin(P1._replace(number=2), Position(0))
+        await database.store_first_position(P1._replace(number=2), Position(0))
         assert not stuck.done()
         stuck.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -335,7 +337,7 @@ async def test_a_database_that_cannot_be_reached_is_unavailable(tmp_path: Path) 
     """Also a hanging one: the call times out, and works again once the server continues."""
     with child.running(EmbeddedPostgres(tmp_path / "postgres")) as server:
         database = DatabaseHandler(Secret(server.conninfo))
-        await database.begin(P0, Position(0))
+        await database.store_first_position(P0, Position(0))
         assert server.process is not None
         backends = children(server.process.pid)
         for pid in backends:

@@ -127,7 +127,7 @@ class Readers:
             connection.execute("drop schema if exists hookline cascade")
             database = DatabaseHandler(Secret(self.conninfo))
             try:
-                await database.begin(P0, Position(0))
+                await database.store_first_position(P0, Position(0))
                 await database.handle(a_stored_batch(*records))
             finally:
                 await database.close()
@@ -146,7 +146,7 @@ class Readers:
             client.set("hookline:1:secret", SECRET)
             counts = counting(self.valkey_url)
             try:
-                await counts.begin(P0, Position(0))
+                await counts.store_first_position(P0, Position(0))
                 await counts.handle(a_stored_batch(*records))
             finally:
                 await counts.close()

@@ -34,7 +34,7 @@ def has_all_indexes(conninfo: str) -> bool:
 async def test_a_consumer_builds_the_indexes_while_it_writes(conninfo: str) -> None:
     """It stops at once, without an open connection."""
     async with SYNC.open(SyncSettings(postgres=Secret(conninfo))) as (handler, _):
-        await handler.begin(P0, Position(0))
+        await handler.store_first_position(P0, Position(0))
         offset = 0
         while not has_all_indexes(conninfo):
             await handler.handle(a_stored_batch(a_stored_record(offset)))
@@ -72,7 +72,7 @@ async def test_a_user_who_does_not_own_the_tables_writes_all_the_same(
     with psycopg.connect(conninfo, autocommit=True) as connection:
         role = connection.info.dbname
         async with SYNC.open(SyncSettings(postgres=Secret(conninfo))) as (handler, _):
-            await handler.begin(P0, Position(0))
+            await handler.store_first_position(P0, Position(0))
             await until(lambda: has_all_indexes(conninfo))
         for statement in (
             f"create role {role} login",

@@ -150,7 +150,7 @@ async def test_every_table_and_column_has_a_comment(conninfo: str) -> None:
 async def test_tables_of_a_later_release_that_fit_are_used(conninfo: str) -> None:
     """A member of the later release has migrated them; schema_version says that we may write."""
     database = DatabaseHandler(Secret(conninfo))
-    await database.begin(P0, Position(0))
+    await database.store_first_position(P0, Position(0))
     with psycopg.connect(conninfo) as connection:
         connection.execute("insert into hookline.migrations values (%s)", (tables.VERSION + 1,))
         connection.execute("alter table hookline.messages add column later text")
@@ -162,7 +162,7 @@ async def test_tables_of_a_later_release_that_fit_are_used(conninfo: str) -> Non
 async def test_tables_of_a_later_release_that_do_not_fit_stop_the_consumer(conninfo: str) -> None:
     """The text names both versions and says what to do; nothing changes."""
     database = DatabaseHandler(Secret(conninfo))
-    await database.begin(P0, Position(0))
+    await database.store_first_position(P0, Position(0))
     with psycopg.connect(conninfo) as connection:
         connection.execute("update hookline.schema_version set version = %s", (tables.VERSION + 1,))
     await database.close()

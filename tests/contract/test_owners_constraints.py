@@ -102,7 +102,7 @@ def owner(conninfo: str) -> str:
 async def database(owner: str) -> AsyncIterator[DatabaseHandler]:
     """Yield a database whose tables were just created."""
     made = DatabaseHandler(Secret(owner))
-    await made.begin(P0, Position(0))
+    await made.store_first_position(P0, Position(0))
     yield made
     await made.close()
 
@@ -218,7 +218,7 @@ async def test_a_refused_first_position_stops_the_consumer(
     """The sink has no position yet."""
     change(owner, "alter table hookline.positions add check (partition < 1)")
     with pytest.raises(Stopped, match="refuses the position of"):
-        await database.begin(P0._replace(number=1), Position(0))
+        await database.store_first_position(P0._replace(number=1), Position(0))
 
 
 @pytest.mark.parametrize(

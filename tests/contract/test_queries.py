@@ -95,7 +95,7 @@ def tables(postgres_version: int, server_of_version: EmbeddedPostgres) -> Iterat
     """Yield the tables in each version of PostgreSQL."""
     database = DatabaseHandler(Secret(server_of_version.conninfo))
     with asyncio.Runner() as runner:
-        runner.run(database.begin(P0, Position(0)))
+        runner.run(database.store_first_position(P0, Position(0)))
         yield Tables(server_of_version.conninfo, postgres_version, database, runner)
         runner.run(database.close())
 

@@ -104,7 +104,7 @@ async def test_a_reader_reads_everything_and_writes_nothing(server: EmbeddedPost
     """Also if it makes its session writable, and after the tables were built again."""
     for _ in range(2):
         database = DatabaseHandler(Secret(server.conninfo))
-        await database.begin(P0, Position(0))
+        await database.store_first_position(P0, Position(0))
         await database.handle(a_stored_batch(a_stored_record(0)))
         await database.close()
         await maintain(Secret(server.conninfo))

@@ -39,7 +39,7 @@ RECORDS = [a_stored_record(offset, body, origin=ORIGIN) for offset, body in enum
 async def filled(conninfo: str) -> AsyncIterator[str]:
     """A database that has all of them."""
     database = DatabaseHandler(Secret(conninfo))
-    await database.begin(P0, Position(0))
+    await database.store_first_position(P0, Position(0))
     await database.handle(a_stored_batch(*RECORDS))
     yield conninfo
     await database.close()
@@ -72,7 +72,7 @@ async def test_only_the_receipts_since_a_time_are_read(conninfo: str) -> None:
         for offset, body in enumerate(bodies)
     )
     database = DatabaseHandler(Secret(conninfo))
-    await database.begin(P0, Position(0))
+    await database.store_first_position(P0, Position(0))
     await database.handle(a_stored_batch(first, repeat))
     await database.close()
     ends = SpoolEnds(

@@ -51,7 +51,7 @@ class Traffic:
     async def count(self, *records: Record) -> None:
         """Count these records."""
         if not self.reached:
-            await self.counts.begin(P0, Position(0))
+            await self.counts.store_first_position(P0, Position(0))
         numbered = [each._replace(offset=self.reached + at) for at, each in enumerate(records)]
         await self.counts.handle(a_stored_batch(*numbered))
         self.reached += len(numbered)

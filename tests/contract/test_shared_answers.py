@@ -28,7 +28,7 @@ async def api(valkey_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator
     monkeypatch.setattr(live, "UPDATE_S", 3600.0)
     monkeypatch.setattr(shared, "SHARED_S", 3600.0)
     counts = counting(valkey_url)
-    await counts.begin(P0, Position(0))
+    await counts.store_first_position(P0, Position(0))
     await counts.handle(a_stored_batch(a_stored_record(0, received_at_ms=int(time.time() * 1000))))
     valkey = connect(Secret(valkey_url))
     async with TestClient(TestServer(statistics_api(valkey))) as client:

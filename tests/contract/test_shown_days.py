@@ -32,7 +32,7 @@ async def test_all_days_are_read_in_pages(valkey_url: str, monkeypatch: pytest.M
     async with TestServer(statistics_api(valkey)) as server:
         url = StatisticsApi(str(server.make_url("")).rstrip("/"))
         assert await days_reader.read_days(url) == {}
-        await counts.begin(P0, Position(0))
+        await counts.store_first_position(P0, Position(0))
         records = [
             a_stored_record(
                 number,

@@ -25,7 +25,7 @@ HALF_READ = "select record from seen union all select 1 union all select 2"
 async def test_a_refused_row_rolls_the_batch_back(sql_database: SqlDatabase) -> None:
     """The batch comes again in halves, because the refused record is not known."""
     handler = await sql_database.member()
-    await handler.begin(HERE, Position(0))
+    await handler.store_first_position(HERE, Position(0))
     await handler.handle(a_batch(0, 10))
     with pytest.raises(Rejected) as raised:
         await handler.handle(a_batch(10, 5))
@@ -49,7 +49,7 @@ async def test_an_exception_of_the_effect_rolls_the_batch_back_and_is_raised(
             raise ZeroDivisionError
 
     handler = await sql_database.member(apply)
-    await handler.begin(HERE, Position(0))
+    await handler.store_first_position(HERE, Position(0))
     with pytest.raises(Rejected, match="the test says so") as raised:
         await handler.handle(a_batch(0, 3))
     assert raised.value.offset == 2
@@ -134,7 +134,7 @@ async def test_no_transaction_is_open_after_the_exception(
 ) -> None:
     """Another connection can write at once, while the exception still exists."""
     handler = await sql_database.member(apply)
-    await handler.begin(HERE, Position(0))
+    await handler.store_first_position(HERE, Position(0))
     with pytest.raises(wanted) as raised:
         await handler.handle(a_batch(0, 3))
     assert raised.value.__traceback__ is not None
@@ -168,7 +168,7 @@ async def test_no_transaction_is_open_if_the_tables_cannot_be_created(
 async def test_a_trigger_that_raises_refuses_a_row(sql_database: SqlDatabase) -> None:
     """The owner of the database made the rule, as with a constraint."""
     handler = await sql_database.member()
-    await handler.begin(HERE, Position(0))
+    await handler.store_first_position(HERE, Position(0))
     if sql_database.driver is sqlite3:
         sql_database.run(
             "create trigger t before insert on seen when new.record = 12"
@@ -189,10 +189,10 @@ async def test_a_trigger_that_raises_refuses_a_row(sql_database: SqlDatabase) ->
 async def test_a_refused_position_stops_the_consumer(sql_database: SqlDatabase) -> None:
     """No record is the cause; otherwise every record would become a dead letter."""
     handler = await sql_database.member()
-    await handler.begin(HERE, Position(0))
+    await handler.store_first_position(HERE, Position(0))
     sql_database.run("create unique index u on hookline_positions (topic) where topic <> 'probe'")
     with pytest.raises(Stopped, match="refuses the position of"):
-        await handler.begin(THERE, Position(0))
+        await handler.store_first_position(THERE, Position(0))
     sql_database.run(
         "create unique index v on hookline_positions ((1)) where next_offset = 3",
         "insert into hookline_positions (consumer, topic, partition_number, next_offset)"
@@ -207,11 +207,11 @@ async def test_a_table_of_another_release_stops_the_consumer(sql_database: SqlDa
     """It lacks columns; columns that an owner adds are allowed."""
     await (await sql_database.member()).position(HERE)
     sql_database.run("alter table hookline_positions add column note text")
-    await (await sql_database.member()).begin(HERE, Position(0))
+    await (await sql_database.member()).store_first_position(HERE, Position(0))
     sql_database.run("drop table hookline_positions")
     sql_database.run("create table hookline_positions (consumer varchar(255), next_offset bigint)")
     handler = await sql_database.member()
-    for call in (handler.position(HERE), handler.begin(HERE, Position(0))):
+    for call in (handler.position(HERE), handler.store_first_position(HERE, Position(0))):
         with pytest.raises(Stopped, match="columns last_offset, last_origin, last_s"):
             await call
 
@@ -226,7 +226,7 @@ async def test_text_that_no_database_can_hold_is_refused(sql_database: SqlDataba
     handler = await sql_database.member(
         apply, tables=["create table if not exists words (word text)"]
     )
-    await handler.begin(HERE, Position(0))
+    await handler.store_first_position(HERE, Position(0))
     with pytest.raises(Rejected):
         await handler.handle(a_batch(0, 1))
 
@@ -241,6 +241,6 @@ async def test_a_connection_with_autocommit_stops_the_consumer(sql_database: Sql
         with pytest.raises(Stopped, match="commits each statement"):
             await wrong.position(HERE)
     right = await sql_database.member()
-    await right.begin(HERE, Position(0))
+    await right.store_first_position(HERE, Position(0))
     await right.handle(a_batch(0, 1))
     assert sql_database.seen() == [0]

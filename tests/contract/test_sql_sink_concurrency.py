@@ -30,7 +30,7 @@ from consumers.runtime.sql_sink import SqlSink
 async def test_one_of_two_rivals_wins_every_race(sql_database: SqlDatabase) -> None:
     """The other one gets the position of the winner."""
     members = [await sql_database.member() for _ in range(2)]
-    await members[0].begin(HERE, Position(20))
+    await members[0].store_first_position(HERE, Position(20))
     for at in range(20, 50):
         races = [member.handle(a_batch(at, 1)) for member in members]
         ends = await asyncio.gather(*races, return_exceptions=True)
@@ -90,7 +90,7 @@ async def test_a_call_that_timed_out_ends_before_the_next_one_begins(
         see(cursor, batch)
 
     handler = await sql_database.member(slow)
-    await handler.begin(HERE, Position(0))
+    await handler.store_first_position(HERE, Position(0))
     given_up = asyncio.create_task(handler.handle(a_batch(0, 3)))
     await asyncio.to_thread(begun.wait, 180)
     given_up.cancel()
@@ -108,7 +108,7 @@ async def test_partitions_do_not_wait_for_each_other(conninfo: str) -> None:
     connect = partial(psycopg.connect, conninfo)
     async with sql_sink("seen", psycopg, connect, see, tables=[SEEN]) as (handler, _):
         for partition in (HERE, THERE):
-            await handler.begin(partition, Position(0))
+            await handler.store_first_position(partition, Position(0))
         with psycopg.connect(conninfo) as frozen:
             frozen.execute(
                 "select 1 from hookline_positions where partition_number = %s for update",
@@ -137,7 +137,7 @@ async def test_partitions_do_not_wait_for_one_that_hangs_while_it_connects(
     await asyncio.to_thread(hanging.wait, 180)
     try:
         async with asyncio.timeout(180):
-            await handler.begin(THERE, Position(0))
+            await handler.store_first_position(THERE, Position(0))
             await handler.handle(replace(a_batch(0, 3), partition=THERE))
         assert not stuck.done()
     finally:
@@ -167,7 +167,7 @@ async def test_partitions_wait_a_bounded_time_for_one_that_hangs_while_it_create
             async with asyncio.timeout(180):
                 while server.execute(waiting).fetchone() == (0,):  # noqa: ASYNC110 - a server notifies nobody
                     await asyncio.sleep(0.01)
-                await handler.begin(THERE, Position(0))
+                await handler.store_first_position(THERE, Position(0))
                 await handler.handle(replace(a_batch(0, 3), partition=THERE))
             assert not stuck.done()
             server.execute(
@@ -187,7 +187,7 @@ async def test_a_database_that_cannot_be_written_now_is_unavailable(tmp_path: Pa
         with pytest.raises(Unavailable, match="unable to open"):
             await handler.position(HERE)
         file.parent.mkdir()
-        await handler.begin(HERE, Position(0))
+        await handler.store_first_position(HERE, Position(0))
         with closing(sqlite3.connect(file)) as other:
             other.execute("begin immediate")
             with pytest.raises(Unavailable, match="locked"):
@@ -199,7 +199,7 @@ async def test_a_lost_connection_is_replaced(conninfo: str) -> None:
     """The call in flight is unavailable; the next call has a new connection."""
     connect = partial(psycopg.connect, conninfo)
     async with sql_sink("seen", psycopg, connect, see, tables=[SEEN]) as (handler, _):
-        await handler.begin(HERE, Position(0))
+        await handler.store_first_position(HERE, Position(0))
         with psycopg.connect(conninfo, autocommit=True) as other:
             other.execute(
                 "select pg_terminate_backend(pid) from pg_stat_activity"

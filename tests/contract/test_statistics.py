@@ -90,7 +90,7 @@ async def benches(
     # Else each run would have other hashes, two of which may count as one person.
     await valkey.set(layout.secret(layout.FIRST_GENERATION), "secret of the tests")
     async with TestClient(TestServer(statistics_api(valkey, **api))) as client:
-        await counts.begin(P0, Position(0))
+        await counts.store_first_position(P0, Position(0))
         yield Bench(counts, client)
     await valkey.aclose()
     await counts.close()

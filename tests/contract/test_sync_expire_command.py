@@ -47,7 +47,7 @@ def filled(conninfo: str) -> str:
 
     async def write() -> None:
         database = DatabaseHandler(Secret(conninfo))
-        await database.begin(P0, Position(0))
+        await database.store_first_position(P0, Position(0))
         times = [OLD, OLD, OLD, NOW, NOW]
         await database.handle(
             a_stored_batch(*(in_month(at, time, f"{at}") for at, time in enumerate(times)))

@@ -197,7 +197,7 @@ async def test_the_audit_is_right_after_every_action(
         async with AsyncExitStack() as opened_now:
             database = DatabaseHandler(Secret(conninfo))
             opened_now.push_async_callback(database.close)
-            await database.begin(P0, Position(0))
+            await database.store_first_position(P0, Position(0))
             schedule = Schedule(conninfo, database, seed)
             try:
                 await schedule.run()

@@ -90,7 +90,7 @@ class Delivered:
 async def delivering(conninfo: str) -> AsyncIterator[Delivered]:
     """Yield a database with the position after a first batch."""
     database = DatabaseHandler(Secret(conninfo))
-    await database.begin(P0, Position(0))
+    await database.store_first_position(P0, Position(0))
     delivered = Delivered(database)
     await delivered.batch()
     try:

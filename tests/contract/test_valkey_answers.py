@@ -125,7 +125,7 @@ async def test_a_script_that_is_killed_is_called_again(
     endless = "while redis.call('EXISTS', 'hookline:go') == 0 do end\n"
     monkeypatch.setattr(counts_module, "_SCRIPT", endless + counts_module._SCRIPT)  # noqa: SLF001
     counts = counting(valkey_url)
-    await counts.begin(P0, Position(0))
+    await counts.store_first_position(P0, Position(0))
     batch = a_stored_batch(a_stored_record(0))
     with closing(Valkey.from_url(valkey_url)) as valkey:
         valkey.config_set("busy-reply-threshold", 10)

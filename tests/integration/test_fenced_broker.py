@@ -266,7 +266,7 @@ async def test_a_broker_that_is_fenced_at_random_loses_and_doubles_nothing(
 
 def can_be_abandoned(pipe: Pipe, fencing: asyncio.Task[None]) -> bool:
     """Return whether the fences are over and no decision is known only to the pipe's forwarder."""
-    return fencing.done() and pipe.forwarder is not None and pipe.forwarder.can_be_dropped
+    return fencing.done() and pipe.forwarder is not None and pipe.forwarder.is_replaceable
 
 
 async def fence_repeatedly(broker: Broker, times: int) -> None:

@@ -29,7 +29,7 @@ async def database(conninfo: str) -> str:
     """Return a database with the tables of sync, which has passed all records of the tests."""
     async with contextlib.aclosing(_Closing(conninfo)) as handler:
         assert await handler.position(P0) is None
-        await handler.begin(P0, Position(1_000_000, None, "an id"))
+        await handler.store_first_position(P0, Position(1_000_000, None, "an id"))
     return conninfo
 
 

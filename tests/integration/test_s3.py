@@ -53,8 +53,8 @@ async def test_a_chain_in_a_bucket_is_a_chain(store: SegmentStore, server: S3Ser
     """As in a directory: beginning, records, markers; the last segment gives the position."""
     archive = ArchiveHandler(store)
     assert await archive.position(P0) is None
-    await archive.begin(P0, Position(5))
-    await archive.begin(P0, Position(8))
+    await archive.store_first_position(P0, Position(5))
+    await archive.store_first_position(P0, Position(8))
     assert await archive.position(P0) == Position(5)
     await archive.handle(a_batch(5, 6, 9))
     markers = a_stored_batch(a_record(10), next_offset=12)
@@ -97,7 +97,7 @@ async def test_a_writer_that_loses_the_race_continues_after_the_winners_segment(
     store: SegmentStore,
 ) -> None:
     """A zombie's shorter segment never replaces its successor's."""
-    await ArchiveHandler(store).begin(P0, Position(5))
+    await ArchiveHandler(store).store_first_position(P0, Position(5))
     late = new_segment.of_batch(a_batch(5, 6))
     await ArchiveHandler(store).handle(a_batch(5, 6, 7))
     with pytest.raises(PositionDiffers) as differs:
@@ -114,7 +114,7 @@ async def test_the_chain_continues_after_a_segment_whose_answer_was_lost(
 ) -> None:
     """It was created, although the writer got no answer: the next attempt continues after it."""
     archive = ArchiveHandler(store)
-    await archive.begin(P0, Position(5))
+    await archive.store_first_position(P0, Position(5))
     network.becomes(Network.LOSES_ANSWERS)
     # The client retries by itself, and may then find that the segment exists.
     with pytest.raises((Unavailable, SegmentExists)):
@@ -135,7 +135,7 @@ async def test_a_network_that_fails_is_an_outage(
 ) -> None:
     """The call fails within the 20 s that the runtime gives it; no record is rejected."""
     archive = ArchiveHandler(store)
-    await archive.begin(P0, Position(5))
+    await archive.store_first_position(P0, Position(5))
     network.becomes(network_is)
     async with asyncio.timeout(HANDLE_TIMEOUT_S):
         with pytest.raises(Unavailable):
@@ -153,7 +153,7 @@ async def test_calls_that_are_given_up_leave_few_threads(
 ) -> None:
     """Many calls get no answer; the store works again afterwards."""
     archive = ArchiveHandler(store)
-    await archive.begin(P0, Position(5))
+    await archive.store_first_position(P0, Position(5))
     before = set(threading.enumerate())
     network.becomes(Network.SWALLOWS)
     for _ in range(3):

@@ -142,7 +142,7 @@ async def apply(handler: Handler, consumer: str, written: Topics) -> None:
     """Hand the callbacks to a sink, with the faults of its consumer."""
     for partition, callbacks in written.written.items():
         callbacks.sort(key=lambda each: each[2].offset)
-        await handler.begin(partition, Position(0))
+        await handler.store_first_position(partition, Position(0))
         begins_at = 0
         for at in range(0, len(callbacks), RECORDS_PER_BATCH):
             some = callbacks[at : at + RECORDS_PER_BATCH]

@@ -35,7 +35,7 @@ VIEWERS = 1000
 async def counts(valkey_url: str) -> AsyncIterator[CountersHandler]:
     """Yield counters with one app."""
     made = counting(valkey_url)
-    await made.begin(P0, Position(0))
+    await made.store_first_position(P0, Position(0))
     await made.handle(a_stored_batch(a_stored_record(0, received_at_ms=_now_ms())))
     yield made
     await made.close()

@@ -57,7 +57,7 @@ def address(valkey_url: str) -> Iterator[str]:
 async def count_one(valkey_url: str) -> None:
     """Count a message that was received now."""
     counts = counting(valkey_url)
-    await counts.begin(P0, Position(0))
+    await counts.store_first_position(P0, Position(0))
     record = a_stored_record(0, received_at_ms=int(time.time() * 1000))
     await counts.handle(a_stored_batch(record))
     await counts.close()

@@ -205,6 +205,6 @@ async def test_a_partition_without_segments_is_empty_beside_a_year_of_another(
     other = Partition(year.partition(0).topic, year.PARTITIONS)
     archive, before = ArchiveHandler(bucket), server.lists()
     assert await archive.position(other) is None
-    await archive.begin(other, Position(7))
+    await archive.store_first_position(other, Position(7))
     assert await ArchiveHandler(bucket).position(other) == Position(7)
     assert server.lists() == before + 2

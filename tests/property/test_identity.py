@@ -15,7 +15,7 @@ from support.vendor_samples import SAMPLES
 
 from schemas.commands import COMMANDS
 from schemas.identity import IdentifyingParts, content_digest
-from schemas.outgoing_record import ID, ReceivedCallback, main_topic_record, with_place
+from schemas.outgoing_record import ID, ReceivedCallback, main_topic_record, with_place_and_id
 
 Path = tuple[str | int, ...]
 # Fields that may differ if a message is reported again.
@@ -61,7 +61,7 @@ class Sent:
             received_at_ms=0,
             body=body,
         )
-        return dict(with_place(main_topic_record(callback).headers, "origin", sequence))[
+        return dict(with_place_and_id(main_topic_record(callback).headers, "origin", sequence))[
             ID
         ].decode()
 

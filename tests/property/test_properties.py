@@ -17,7 +17,12 @@ from ingress.settings import IngressSettings
 from ingress.spool.row import add_checksums, check_and_decode, encode
 from schemas.body import Malformed, parse
 from schemas.commands import COMMANDS
-from schemas.outgoing_record import OutgoingRecord, main_topic_record, malformed_record, with_place
+from schemas.outgoing_record import (
+    OutgoingRecord,
+    main_topic_record,
+    malformed_record,
+    with_place_and_id,
+)
 from schemas.settings import SettingsFaults, SharedSettings, read_settings
 
 json_values = st.recursive(
@@ -76,7 +81,7 @@ def test_any_bytes_are_a_callback_or_malformed(body: bytes, command: str) -> Non
         record = malformed_record(callback, reason)
         assert header_faults(record.headers, "DeadLetterHeaders") == []
     assert record.value == body
-    assert header_faults(with_place(record.headers, "0" * 16, 1)) == []
+    assert header_faults(with_place_and_id(record.headers, "0" * 16, 1)) == []
     if record.key is not None:
         record.key.decode()
     assert check_and_decode(add_checksums([encode(record, 7)], "0" * 16, 3)[0], "0" * 16, 3) == (

@@ -99,7 +99,7 @@ def a_stored_record(
     """Return a record as a consumer sees it, with all headers and a body that has the offset."""
     callback = a_callback(a_body(MsgKey=f"key-{offset}") if body is None else body, **fields)
     made = wire.main_topic_record(callback)
-    headers = tuple(wire.with_place(made.headers, origin, offset + 1))
+    headers = tuple(wire.with_place_and_id(made.headers, origin, offset + 1))
     return Record(offset, callback.received_at_ms, made.key, made.value, headers)
 
 

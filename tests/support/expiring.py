@@ -38,7 +38,7 @@ def in_month(
     body = a_body(CallbackCommand=command, MsgKey=key, EventTime=1_700_000_000)
     callback = a_callback(body, received_at_ms=round(at.timestamp() * 1000))
     made = wire.main_topic_record(callback)
-    headers = tuple(wire.with_place(made.headers, origin, sequence or offset + 1))
+    headers = tuple(wire.with_place_and_id(made.headers, origin, sequence or offset + 1))
     return Record(offset, callback.received_at_ms, made.key, made.value, headers)
 
 

@@ -163,7 +163,7 @@ class MemorySink:
             raise Unavailable("by the test")
         return self._position(partition)
 
-    async def begin(self, partition: Partition, position: Position) -> None:
+    async def store_first_position(self, partition: Partition, position: Position) -> None:
         """Store `position`, unless there is one."""
         await asyncio.sleep(0)
         if partition not in self.expects:

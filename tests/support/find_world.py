@@ -22,7 +22,7 @@ from schemas.outgoing_record import (
     ReceivedCallback,
     main_topic_record,
     malformed_record,
-    with_place,
+    with_place_and_id,
 )
 from schemas.topics import CALLBACKS
 
@@ -158,7 +158,7 @@ class World:
             wire = main_topic_record(callback)
         except Malformed as malformed:  # another producer's record: the ingress would not write it
             wire = malformed_record(callback, malformed)
-        headers = with_place(wire.headers, origin, self._sequences[origin])
+        headers = with_place_and_id(wire.headers, origin, self._sequences[origin])
         # The clocks of two brokers differ.
         jitter_s = self.chance.choice((0, 0, 0, -100, 100))
         at_ms = int((BEGINS + timedelta(seconds=taken_s + jitter_s)).timestamp() * 1000)

@@ -179,7 +179,7 @@ class RejectedWorld:
         """Have the database's positions be at the end of the topic, without its rows."""
         async with self.database() as database:
             for tp, end in (await ends_of(self.kafka)).items():
-                await database.begin(Partition(*tp), Position(end))
+                await database.store_first_position(Partition(*tp), Position(end))
 
     async def apply(self, handler: Handler) -> None:
         """Hand all callbacks of the main topic to a sink, from its position on."""
@@ -189,7 +189,7 @@ class RejectedWorld:
             by_partition[each.partition].append(record)
         for number, records in by_partition.items():
             partition = Partition(CALLBACKS.name, number)
-            await handler.begin(partition, Position(0))
+            await handler.store_first_position(partition, Position(0))
             position = await handler.position(partition)
             assert position is not None
             new = [each for each in records if each.offset >= position.next_offset]

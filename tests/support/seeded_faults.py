@@ -13,7 +13,7 @@ from support.builders import a_body, a_callback
 
 from ops.audit.report import ARCHIVE, COUNTS, KAFKA, POSTGRES, SinkReport
 from ops.audit.webhook_report import title
-from schemas.outgoing_record import OutgoingRecord, main_topic_record, with_place
+from schemas.outgoing_record import OutgoingRecord, main_topic_record, with_place_and_id
 
 CALLBACKS_EACH = 5
 TARGET = "crm"
@@ -59,7 +59,7 @@ class Seeded:
         body = a_body(MsgKey=f"{self.origin}-{sequence}", From_Account=f"of {self.origin}")
         made = main_topic_record(a_callback(body))
         return msgspec.structs.replace(
-            made, headers=with_place(made.headers, self.origin, sequence)
+            made, headers=with_place_and_id(made.headers, self.origin, sequence)
         )
 
     def has(self, kind: str, sequence: int) -> bool:

@@ -32,7 +32,7 @@ async def test_the_chain_continues_after_its_last_segment(store: SegmentStore) -
     """Each partition's position is that of its last segment on disk."""
     archive = ArchiveHandler(store)
     assert await archive.position(P0) is None
-    await archive.begin(P0, Position(5))
+    await archive.store_first_position(P0, Position(5))
     assert await archive.position(P0) == Position(5)
     await archive.handle(a_batch(5, 6, 9))
     await archive.handle(a_stored_batch(a_record(12), a_record(13), begins_at=10))
@@ -42,8 +42,8 @@ async def test_the_chain_continues_after_its_last_segment(store: SegmentStore) -
 
 async def test_a_chain_begins_once(store: SegmentStore) -> None:
     """A slow member does not begin another chain, even if the topic begins later by then."""
-    await ArchiveHandler(store).begin(P0, Position(5))
-    await ArchiveHandler(store).begin(P0, Position(8))
+    await ArchiveHandler(store).store_first_position(P0, Position(5))
+    await ArchiveHandler(store).store_first_position(P0, Position(8))
     assert await ArchiveHandler(store).position(P0) == Position(5)
 
 
@@ -51,7 +51,7 @@ async def test_a_writer_that_finds_a_name_taken_continues_after_that_segment(
     store: SegmentStore,
 ) -> None:
     """A zombie's shorter segment never replaces its successor's segment."""
-    await ArchiveHandler(store).begin(P0, Position(5))
+    await ArchiveHandler(store).store_first_position(P0, Position(5))
     await ArchiveHandler(store).handle(a_batch(5, 6, 7))
     with pytest.raises(PositionDiffers) as differs:
         await ArchiveHandler(store).handle(a_batch(5, 6))
@@ -62,7 +62,7 @@ async def test_a_writer_that_finds_a_name_taken_continues_after_that_segment(
 
 async def test_between_check_and_create_the_name_decides(store: SegmentStore) -> None:
     """The store itself refuses a zombie that is suspended there."""
-    await ArchiveHandler(store).begin(P0, Position(5))
+    await ArchiveHandler(store).store_first_position(P0, Position(5))
     late = new_segment.of_batch(a_batch(5, 6))
     await ArchiveHandler(store).handle(a_batch(5, 6, 7))
     with pytest.raises(SegmentExists):
@@ -74,7 +74,7 @@ async def test_a_store_that_is_restored_under_a_busy_writer_is_completed(
 ) -> None:
     """The writer leaves no gap, which only `verify` would find later."""
     archive = ArchiveHandler(store)
-    await archive.begin(P0, Position(5))
+    await archive.store_first_position(P0, Position(5))
     await archive.handle(a_batch(5, 6))
     await archive.handle(a_batch(7, 8))
     for name in (await store.names(P0))[2:]:
@@ -96,7 +96,7 @@ async def test_the_last_segment_is_the_one_with_the_highest_offset(
 ) -> None:
     """A segment with an hour in the future does not hide the segments of today."""
     archive, now_ms = ArchiveHandler(store), int(time.time() * 1000)
-    await archive.begin(P0, Position(0))
+    await archive.store_first_position(P0, Position(0))
     for offset, day in enumerate(days):
         record = a_record(offset, timestamp_ms=now_ms + day * 24 * 3_600_000)
         await archive.handle(a_stored_batch(record))
@@ -110,7 +110,7 @@ async def test_the_last_segment_is_the_one_with_the_highest_offset(
 
 async def test_a_wrong_hint_does_not_break_a_chain(store: SegmentStore, tmp_path: Path) -> None:
     """A writer that continues after an earlier segment finds that the next name is taken."""
-    await ArchiveHandler(store).begin(P0, Position(5))
+    await ArchiveHandler(store).store_first_position(P0, Position(5))
     batches = [a_batch(5, 6), a_batch(7), a_batch(8, 9)]
     archive = ArchiveHandler(store)
     for batch in batches:
@@ -138,7 +138,7 @@ async def test_a_writer_that_knows_the_last_segment_does_not_list(
 ) -> None:
     """It only reads that segment. Otherwise each write would list a year's names."""
     archive = ArchiveHandler(store)
-    await archive.begin(P0, Position(5))
+    await archive.store_first_position(P0, Position(5))
     assert await archive.position(P0) == Position(5)
     monkeypatch.setattr("os.scandir", None)
     await archive.handle(a_batch(5, 6))
@@ -150,7 +150,7 @@ async def test_a_writer_that_knows_the_last_segment_does_not_list(
 async def test_transaction_markers_move_the_end_of_the_chain(store: SegmentStore) -> None:
     """Markers after a record are in its segment's summary; others are a segment without records."""
     archive, other = ArchiveHandler(store), ArchiveHandler(store)
-    await archive.begin(P0, Position(5))
+    await archive.store_first_position(P0, Position(5))
     await archive.handle(a_stored_batch(a_record(5), next_offset=9))
     assert await ArchiveHandler(store).position(P0) == Position(9, (5, "o" * 16, 5))
     markers = replace(a_stored_batch(a_record(9), next_offset=12), records=())

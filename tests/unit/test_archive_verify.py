@@ -53,7 +53,7 @@ async def test_a_sequence_after_a_higher_one_is_found(written: WrittenArchive) -
 
 async def test_a_sound_archive_has_no_faults(written: WrittenArchive) -> None:
     """Also if it begins in the middle of a topic, and if its sequences are far apart."""
-    await written.handler.begin(P1, Position(700))
+    await written.handler.store_first_position(P1, Position(700))
     await written.fill(3)
     await written.append(markers=2)
     await written.append(numbered(13), partition=P1)

@@ -51,28 +51,33 @@ def test_the_vendors_test_vector_holds(tmp_path: Path) -> None:
         "RequestTime": "1669872112",
         "Sign": "17773bc39a671d7b9aa835458704d2a6db81360a5940292b587d6d760d484061",
     }
-    assert authenticator.refusal(vector, NOW_S) is None
-    assert authenticator.refusal(vector | {"Sign": vector["Sign"].upper()}, NOW_S) is None
-    assert authenticator.refusal(vector, NOW_S + 61) is answers.STALE
+    assert authenticator.check_and_count_use(vector, NOW_S) is None
+    assert (
+        authenticator.check_and_count_use(vector | {"Sign": vector["Sign"].upper()}, NOW_S) is None
+    )
+    assert authenticator.check_and_count_use(vector, NOW_S + 61) is answers.STALE
 
 
 def test_each_app_has_tokens_of_its_own(tmp_path: Path) -> None:
     """The token of one app does not sign for another; an app without tokens needs no Sign."""
     authenticator, _ = an_authenticator(tmp_path, '1 = ["a", "b"]\n2 = ["c"]\n3 = []')
-    assert authenticator.refusal(query("a"), NOW_S) is None
-    assert authenticator.refusal(query("b"), NOW_S) is None
-    assert authenticator.refusal(query("c"), NOW_S) is answers.WRONG_SIGN
-    assert authenticator.refusal(query("c", sdkappid="2"), NOW_S) is None
-    assert authenticator.refusal({"SdkAppid": "3"}, NOW_S) is None
-    assert authenticator.refusal({"SdkAppid": "7"}, NOW_S) is None
-    assert authenticator.refusal({"SdkAppid": "8"}, NOW_S) is answers.NOT_OURS
+    assert authenticator.check_and_count_use(query("a"), NOW_S) is None
+    assert authenticator.check_and_count_use(query("b"), NOW_S) is None
+    assert authenticator.check_and_count_use(query("c"), NOW_S) is answers.WRONG_SIGN
+    assert authenticator.check_and_count_use(query("c", sdkappid="2"), NOW_S) is None
+    assert authenticator.check_and_count_use({"SdkAppid": "3"}, NOW_S) is None
+    assert authenticator.check_and_count_use({"SdkAppid": "7"}, NOW_S) is None
+    assert authenticator.check_and_count_use({"SdkAppid": "8"}, NOW_S) is answers.NOT_OURS
 
 
 @pytest.mark.parametrize("at_s", ["", "x", "-1", "²", "1" * 5000, f" {NOW_S}", f"{NOW_S}.0"])
 def test_an_invalid_time_is_refused_even_if_signed(tmp_path: Path, at_s: str) -> None:
     """The result is a refusal, never an exception."""
     authenticator, _ = an_authenticator(tmp_path, '1 = ["a"]')
-    assert authenticator.refusal(query("a", at_s), NOW_S) in (answers.STALE, answers.UNSIGNED)
+    assert authenticator.check_and_count_use(query("a", at_s), NOW_S) in (
+        answers.STALE,
+        answers.UNSIGNED,
+    )
 
 
 @given(parameters=st.dictionaries(st.sampled_from(["SdkAppid", "Sign", "RequestTime"]), st.text()))
@@ -80,7 +85,7 @@ def test_any_parameters_without_a_valid_sign_are_refused(parameters: dict[str, s
     """The result is a refusal, never an exception."""
     authenticator = Authenticator((), None, sign_window_s=60)
     authenticator._tokens = {"1": (Token(b"a"),)}  # noqa: SLF001 - without a file
-    assert authenticator.refusal(parameters | {"SdkAppid": "1"}, NOW_S) is not None
+    assert authenticator.check_and_count_use(parameters | {"SdkAppid": "1"}, NOW_S) is not None
 
 
 async def test_a_token_is_rotated_without_a_restart(tmp_path: Path) -> None:
@@ -91,16 +96,16 @@ async def test_a_token_is_rotated_without_a_restart(tmp_path: Path) -> None:
     other.replace(file)
     await reread(authenticator)
     assert (
-        authenticator.refusal(query("new"), NOW_S) is answers.WRONG_SIGN
+        authenticator.check_and_count_use(query("new"), NOW_S) is answers.WRONG_SIGN
     )  # it may be half-written
     await reread(authenticator)
-    assert authenticator.refusal(query("new"), NOW_S) is None
-    assert authenticator.refusal(query("old"), NOW_S) is None
+    assert authenticator.check_and_count_use(query("new"), NOW_S) is None
+    assert authenticator.check_and_count_use(query("old"), NOW_S) is None
     file.write_text('1 = ["new"]')
     await reread(authenticator)
     await reread(authenticator)
-    assert authenticator.refusal(query("old"), NOW_S) is answers.WRONG_SIGN
-    assert authenticator.refusal({"SdkAppid": "2"}, NOW_S) is answers.NOT_OURS
+    assert authenticator.check_and_count_use(query("old"), NOW_S) is answers.WRONG_SIGN
+    assert authenticator.check_and_count_use({"SdkAppid": "2"}, NOW_S) is answers.NOT_OURS
 
 
 async def test_a_file_that_becomes_unusable_changes_nothing(
@@ -113,7 +118,7 @@ async def test_a_file_that_becomes_unusable_changes_nothing(
         for _ in range(3):
             await reread(authenticator)
         assert authenticator.fault
-        assert authenticator.refusal(query("tok"), NOW_S) is None
+        assert authenticator.check_and_count_use(query("tok"), NOW_S) is None
     file.unlink()
     await reread(authenticator)
     assert "cannot be read" in authenticator.fault
@@ -137,11 +142,14 @@ async def test_a_file_without_an_apps_former_tokens_does_not_let_everybody_in(
     for _ in range(2):
         await reread(authenticator)
     assert "no longer in the file" in authenticator.fault
-    assert authenticator.refusal({"SdkAppid": "1"}, NOW_S) is answers.UNSIGNED
+    assert authenticator.check_and_count_use({"SdkAppid": "1"}, NOW_S) is answers.UNSIGNED
     file.write_text("1 = []")
     for _ in range(2):
         await reread(authenticator)
-    assert (authenticator.fault, authenticator.refusal({"SdkAppid": "1"}, NOW_S)) == ("", None)
+    assert (authenticator.fault, authenticator.check_and_count_use({"SdkAppid": "1"}, NOW_S)) == (
+        "",
+        None,
+    )
 
 
 async def test_the_file_is_watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -153,7 +161,7 @@ async def test_the_file_is_watched(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     file.write_text('1 = ["new"]')
     os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
     async with asyncio.timeout(180):
-        while authenticator.refusal(query("new"), NOW_S):  # noqa: ASYNC110 - a file has no event
+        while authenticator.check_and_count_use(query("new"), NOW_S):  # noqa: ASYNC110 - a file has no event
             await asyncio.sleep(0.01)
     watching.cancel()
 
@@ -209,14 +217,14 @@ async def test_no_exception_ends_the_watch_of_a_file(tmp_path: Path) -> None:
 async def test_the_last_use_of_each_token_is_known_through_a_rotation(tmp_path: Path) -> None:
     """A refused request does not count as a use, and no token is shown."""
     authenticator, file = an_authenticator(tmp_path, '1 = ["old"]\n2 = ["x"]\n3 = []')
-    assert authenticator.refusal(query("old"), NOW_S) is None
+    assert authenticator.check_and_count_use(query("old"), NOW_S) is None
     file.write_text('2 = ["x"]\n1 = ["new", "old"]\n3 = []')
     for _ in range(2):
         await reread(authenticator)
-    assert authenticator.refusal(query("old"), NOW_S + 1) is None
-    assert authenticator.refusal(query("new", NOW_S), NOW_S + 2) is None
-    assert authenticator.refusal(query("old"), NOW_S + 61) is answers.STALE
-    assert authenticator.refusal(query("x"), NOW_S + 9) is answers.WRONG_SIGN
+    assert authenticator.check_and_count_use(query("old"), NOW_S + 1) is None
+    assert authenticator.check_and_count_use(query("new", NOW_S), NOW_S + 2) is None
+    assert authenticator.check_and_count_use(query("old"), NOW_S + 61) is answers.STALE
+    assert authenticator.check_and_count_use(query("x"), NOW_S + 9) is answers.WRONG_SIGN
     rows = authenticator.token_uses(NOW_S + 10)
     keys = ("sdkappid", "place", "uses", "last_used_ago_s")
     assert [tuple(row[key] for key in keys) for row in rows] == [

@@ -25,7 +25,7 @@ from support.vendor_samples import SAMPLES as VENDOR_SAMPLES
 from ops.contract import texts
 from ops.simulate.callbacks import requests
 from schemas.commands import COMMANDS
-from schemas.outgoing_record import ReceivedCallback, main_topic_record, with_place
+from schemas.outgoing_record import ReceivedCallback, main_topic_record, with_place_and_id
 from schemas.payload import PAYLOADS
 
 ROOT = Path(__file__).parents[2]
@@ -75,7 +75,7 @@ def test_every_schema_is_open() -> None:
 def assert_fits(callback: ReceivedCallback, document: dict[str, Any]) -> None:
     """Check the record that the ingress writes for a callback."""
     record = main_topic_record(callback)
-    headers = with_place(record.headers, ORIGIN, 7)
+    headers = with_place_and_id(record.headers, ORIGIN, 7)
     assert header_faults(headers) == []
     assert undeclared(headers, "RecordHeaders") == set()
     command = dict(headers)["ce_type"].decode()
@@ -153,7 +153,7 @@ def test_every_callback_of_hookline_simulate_fits() -> None:
 def test_other_commands_fields_and_types_are_in_the_topic_too(document: dict[str, Any]) -> None:
     """The schema of every value allows them; only that of a command is what TIM documents."""
     record = main_topic_record(a_callback(json.dumps(document).encode(), command="New.Command"))
-    assert header_faults(with_place(record.headers, ORIGIN, 1)) == []
+    assert header_faults(with_place_and_id(record.headers, ORIGIN, 1)) == []
     assert faults("Callback", document) == []
 
 

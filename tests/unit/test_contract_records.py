@@ -18,7 +18,12 @@ from consumers.runtime.batch import Position
 from schemas.body import Malformed
 from schemas.dead_letter import KAFKA_PRODUCE, DeadLetterReason, reason_headers
 from schemas.dead_letter_actions import Action, ActionResult, Letter, encoded
-from schemas.outgoing_record import main_topic_record, malformed_record, refused_record, with_place
+from schemas.outgoing_record import (
+    main_topic_record,
+    malformed_record,
+    refused_record,
+    with_place_and_id,
+)
 
 ROOT = Path(__file__).parents[2]
 ORIGIN = "0123456789abcdef"
@@ -49,7 +54,7 @@ def test_every_dead_letter_fits() -> None:
     ]
     seen = set()
     for letter in letters:
-        headers = with_place(letter, ORIGIN, 1)
+        headers = with_place_and_id(letter, ORIGIN, 1)
         seen |= {name for name, _ in headers}
         assert header_faults(headers, "DeadLetterHeaders") == []
         assert header_faults(headers) == []
@@ -86,7 +91,7 @@ def test_another_stage_does_not_fit() -> None:
 )
 def test_a_wrong_header_and_a_missing_one_do_not_fit(header: str, value: str) -> None:
     """The schemas are able to find faults."""
-    headers = dict(with_place(main_topic_record(a_callback()).headers, ORIGIN, 7))
+    headers = dict(with_place_and_id(main_topic_record(a_callback()).headers, ORIGIN, 7))
     texts = {name: text.decode() for name, text in headers.items()}
     assert faults("RecordHeaders", texts | {header: value})
     assert faults("RecordHeaders", {name: texts[name] for name in texts if name != header})

@@ -22,7 +22,7 @@ from schemas.outgoing_record import (
     main_topic_record,
     malformed_record,
     refused_record,
-    with_place,
+    with_place_and_id,
 )
 
 AT_MS = 1_700_000_000_000
@@ -32,7 +32,7 @@ def stored(
     record: OutgoingRecord, offset: int = 5, more: Mapping[str, bytes] = MappingProxyType({})
 ) -> DeadLetter:
     """Return a record as a dead letter at an offset; `more` are headers."""
-    headers = [*with_place(record.headers, "o" * 16, 3), *more.items()]
+    headers = [*with_place_and_id(record.headers, "o" * 16, 3), *more.items()]
     return dead_letter(
         ConsumerRecord(
             *("topic", 0, offset, AT_MS, 1, record.key, record.value, None, 0, 0), headers
@@ -126,7 +126,7 @@ def test_a_malformed_callback_becomes_the_record_that_the_ingress_would_have_mad
     callback = a_callback(a_body(CloudCustomData="中"), command="C2C.CallbackAfterSendMsg")
     letter = stored(malformed_record(callback, Malformed("an earlier rule")))
     made, expected = repaired(letter), main_topic_record(callback)
-    headers = dict(with_place(expected.headers, "o" * 16, 3))
+    headers = dict(with_place_and_id(expected.headers, "o" * 16, 3))
     assert (made.topic, made.key, made.value) == (expected.topic, expected.key, expected.value)
     assert dict(made.headers) == headers | {"ce_id": dict(letter.headers)["ce_id"]}
 
@@ -135,7 +135,9 @@ def test_a_callback_that_kafka_refused_is_sent_as_it_was() -> None:
     """With its own id and key."""
     record = main_topic_record(a_callback())
     made = repaired(stored(refused_record(record, ValueError("too large"), 1)))
-    assert made == msgspec.structs.replace(record, headers=with_place(record.headers, "o" * 16, 3))
+    assert made == msgspec.structs.replace(
+        record, headers=with_place_and_id(record.headers, "o" * 16, 3)
+    )
 
 
 @pytest.mark.parametrize(

@@ -150,9 +150,9 @@ async def test_a_forwarder_may_not_end_once_it_has_begun_to_settle(
         hold_any(tmp_path, bytes_max=BYTES_MAX), pending_rows_max=1, pending_bytes_max=1
     )
     forwarder = Forwarder(async_spool, kafka=plaintext(""), body_bytes_max=1024)
-    assert forwarder.can_be_dropped
+    assert forwarder.is_replaceable
     monkeypatch.setattr(forwarder._last_outcome, "_outcome", TransactionOutcome.COMMITTED)  # noqa: SLF001
-    assert forwarder.can_be_dropped
+    assert forwarder.is_replaceable
 
     async def begins(*_: Any) -> None:
         pass
@@ -166,6 +166,6 @@ async def test_a_forwarder_may_not_end_once_it_has_begun_to_settle(
     no_producer: Any = SimpleNamespace(client=None)
     with pytest.raises(KafkaError):
         await forwarder._settle_and_read_cursor(no_producer)  # noqa: SLF001 - `run` needs Kafka
-    assert not forwarder.can_be_dropped
+    assert not forwarder.is_replaceable
     await async_spool.stop()
     async_spool.close()

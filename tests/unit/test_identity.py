@@ -14,7 +14,7 @@ from schemas.outgoing_record import (
     OutgoingRecord,
     ReceivedCallback,
     main_topic_record,
-    with_place,
+    with_place_and_id,
 )
 from schemas.parties import KEY_BYTES_MAX
 
@@ -46,7 +46,7 @@ def test_real_cases_have_the_expected_number_of_ids(case: dict[str, Any]) -> Non
     """Different events never have one id, and a repeated request has the id of the first."""
     records = [record_of(request["url"], request["body"]) for request in case["requests"]]
     ids = {
-        dict(with_place(record.headers, "origin", sequence))[ID]
+        dict(with_place_and_id(record.headers, "origin", sequence))[ID]
         for sequence, record in enumerate(records, start=1)
     }
     assert len(ids) == case["different_ids"]

@@ -103,13 +103,13 @@ async def test_no_producer_starts_while_the_disk_does_not_take_the_note(
                 with pytest.raises(DiskFailed, match=r"cannot be written to the spool: injected"):
                     await outcome.find(spool.origin)
         # The coordinator still knows.
-        assert outcome.can_be_dropped
+        assert outcome.is_replaceable
         await outcome.find(spool.origin)
         assert spool.writer.aborted_origin == spool.origin
         outcome.begin_settling()
         assert outcome.must_abort
         # The note is on the disk.
-        assert outcome.can_be_dropped
+        assert outcome.is_replaceable
         assert len(coordinator) == 2
 
 

@@ -31,10 +31,10 @@ class MayBeAway(MemorySink):
         self._answer()
         return await super().position(partition)
 
-    async def begin(self, partition: Partition, position: Position) -> None:
+    async def store_first_position(self, partition: Partition, position: Position) -> None:
         """Keep `position`."""
         self._answer()
-        await super().begin(partition, position)
+        await super().store_first_position(partition, position)
 
     async def handle(self, batch: Batch) -> None:
         """Apply the batch."""

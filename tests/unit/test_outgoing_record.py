@@ -4,7 +4,7 @@ import pytest
 from support.builders import APP, SAMPLES, a_body, a_callback, headers_of
 
 from schemas.body import Malformed
-from schemas.outgoing_record import main_topic_record, malformed_record, with_place
+from schemas.outgoing_record import main_topic_record, malformed_record, with_place_and_id
 from schemas.topics import CALLBACKS, DEAD_LETTERS
 
 
@@ -36,7 +36,7 @@ def test_the_id_of_a_callback_without_identity_is_its_place() -> None:
     """Two such callbacks never have the same id, even with the same body."""
     record = main_topic_record(a_callback(b'{"CallbackCommand":"Sns.CallbackFriendAdd"}'))
     assert "ce_id" not in headers_of(record)
-    first, second = (dict(with_place(record.headers, "origin", n))["ce_id"] for n in (1, 2))
+    first, second = (dict(with_place_and_id(record.headers, "origin", n))["ce_id"] for n in (1, 2))
     assert first != second
 
 
@@ -61,7 +61,7 @@ def test_each_callback_has_its_own_headers() -> None:
 
 def test_a_number_completes_the_headers() -> None:
     """Origin and sequence are the unit of proof."""
-    headers = with_place(main_topic_record(a_callback()).headers, "00ff00ff00ff00ff", 12)
+    headers = with_place_and_id(main_topic_record(a_callback()).headers, "00ff00ff00ff00ff", 12)
     assert headers[-2:] == [("ce_origin", b"00ff00ff00ff00ff"), ("ce_sequence", b"12")]
     assert [name for name, _ in headers].count("ce_id") == 1
 

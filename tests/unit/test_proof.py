@@ -5,7 +5,7 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ops.audit.evidence import Evidence, OriginEnd
+from ops.audit.evidence import Evidence, RequiredRange
 from ops.audit.proof import OriginProof
 from ops.audit.report import ARCHIVE, SinkReport
 from ops.sequences import Sequences, sequence_bitmap
@@ -42,7 +42,7 @@ def test_every_sequence_is_judged_by_the_plain_rule(
         expired_ranges={0: [expired]},
     )
     evidence.dead_letters_of[ARCHIVE] = sequences(consumers_dead)
-    proof = OriginProof(evidence, OriginEnd(END, is_known=known))
+    proof = OriginProof(evidence, RequiredRange(END, is_known=known))
     in_topic, in_dead, in_archive, in_consumers_dead = map(
         Counter, (topic, dead, archive, consumers_dead)
     )

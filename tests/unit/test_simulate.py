@@ -263,7 +263,9 @@ async def test_requests_are_signed_with_the_token_of_their_app(tmp_path: Path) -
                 urls=(receiver.url,), sdkappids=("1",), rate=1000, count=2, signer=signer
             )
             await simulate(plan, None, lambda _: None)
-    refusals = [authenticator.refusal(query, time.time()) for query, _ in receiver.requests]
+    refusals = [
+        authenticator.check_and_count_use(query, time.time()) for query, _ in receiver.requests
+    ]
     assert [refusal.name if refusal else "" for refusal in refusals] == [
         *("", "", "", ""),
         *("wrong_sign", "wrong_sign", "unsigned", "unsigned"),

@@ -79,7 +79,7 @@ def test_an_outage_is_waited_for_and_a_refused_row_is_rejected(
         )
         connect = lambda: sqlite3.connect(":memory:")  # noqa: E731 - in the thread of each partition
         async with sql_sink("errors", driver, connect, apply) as (handler, _):
-            await handler.begin(HERE, Position(0))
+            await handler.store_first_position(HERE, Position(0))
             await handler.handle(a_batch(0, 1))
 
     with pytest.raises(wanted):

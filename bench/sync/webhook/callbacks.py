@@ -13,7 +13,12 @@ from aiokafka.errors import NotLeaderForPartitionError
 
 from bench.sync.webhook.receiver import FAILING
 from schemas.clients import started
-from schemas.outgoing_record import OutgoingRecord, ReceivedCallback, main_topic_record, with_place
+from schemas.outgoing_record import (
+    OutgoingRecord,
+    ReceivedCallback,
+    main_topic_record,
+    with_place_and_id,
+)
 from schemas.topics import CALLBACKS
 
 CONVERSATIONS = 10_000
@@ -79,7 +84,7 @@ async def send(kafka: str, names: list[str], rate: int) -> None:
                     row.topic,
                     row.value,
                     key=row.key,
-                    headers=with_place(row.headers, origin, number),
+                    headers=with_place_and_id(row.headers, origin, number),
                     partition=crc32(row.key or b"") % CALLBACKS.partitions,
                 )
             )

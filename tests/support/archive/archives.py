@@ -47,7 +47,7 @@ class WrittenArchive:
         """Append a segment of `records`, or of markers alone; return its name."""
         position = await self.handler.position(partition)
         if position is None:
-            await self.handler.begin(partition, Position(0, None, topic_id))
+            await self.handler.store_first_position(partition, Position(0, None, topic_id))
             position = await self.handler.position(partition)
         assert position is not None
         begins_at = position.next_offset
@@ -107,7 +107,7 @@ def numbered(
         **({"received_at_ms": at_ms} | fields),
     )
     made = wire.main_topic_record(callback)
-    headers = tuple(wire.with_place(made.headers, origin, sequence))
+    headers = tuple(wire.with_place_and_id(made.headers, origin, sequence))
     return Record(0, at_ms, made.key, made.value, headers)
 
 

@@ -22,7 +22,7 @@ from valkey import Valkey
 
 from ops.demo.embedded.kafka import EmbeddedKafka
 from ops.topic_changes import apply_topics
-from schemas.outgoing_record import main_topic_record, with_place
+from schemas.outgoing_record import main_topic_record, with_place_and_id
 from schemas.topics import CALLBACKS
 
 NAMES = ("archive", "sync", "counters")
@@ -44,7 +44,7 @@ async def produce(kafka: str, origin: str, count: int, *, first: int = 1) -> Non
                         CALLBACKS.name,
                         made.value,
                         made.key,
-                        headers=with_place(made.headers, origin, sequence),
+                        headers=with_place_and_id(made.headers, origin, sequence),
                     )
 
 

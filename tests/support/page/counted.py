@@ -52,7 +52,7 @@ class Sender:
     async def _count(self, new: list[Message]) -> None:
         counts = counting(self.valkey, **LONG)
         if not self._offset:
-            await counts.begin(P0, Position(0))
+            await counts.store_first_position(P0, Position(0))
         for begin in range(0, len(new), 500):
             records = [
                 a_stored_record(

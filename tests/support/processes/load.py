@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from support.builders import a_body, a_callback
 
-from schemas.outgoing_record import main_topic_record, with_place
+from schemas.outgoing_record import main_topic_record, with_place_and_id
 from schemas.topics import CALLBACKS, DEAD_LETTERS
 
 # Some conversations, so that every partition has some of them.
@@ -85,7 +85,7 @@ class Load:
                 record.topic,
                 record.value,
                 key=record.key,
-                headers=with_place(record.headers, origin, sequence),
+                headers=with_place_and_id(record.headers, origin, sequence),
             )
         await producer.flush()
         if abort:

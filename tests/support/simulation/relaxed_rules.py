@@ -153,7 +153,7 @@ class NoBeginning(Blind):
         super().__init__(store)
         self._begun: dict[Partition, Position] = {}
 
-    async def begin(self, partition: Partition, position: Position) -> None:
+    async def store_first_position(self, partition: Partition, position: Position) -> None:
         """Remember the position, but do not store it."""
         self._begun[partition] = position
 

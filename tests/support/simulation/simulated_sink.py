@@ -26,9 +26,9 @@ class CheckedSink(MemorySink):
         """Return whether the record can never be applied."""
         return offset in self.rejects or offset in self.chokes_on
 
-    async def begin(self, partition: Partition, position: Position) -> None:
+    async def store_first_position(self, partition: Partition, position: Position) -> None:
         """Begin, and note the state."""
-        await super().begin(partition, position)
+        await super().store_first_position(partition, position)
         self.note()
 
     async def handle(self, batch: Batch) -> None:

@@ -206,9 +206,9 @@ class RemoteSink:
         """Call the sink."""
         return await self._life.ask(partial(self._sink.position, partition))
 
-    async def begin(self, partition: Partition, position: Position) -> None:
+    async def store_first_position(self, partition: Partition, position: Position) -> None:
         """Call the sink."""
-        await self._life.ask(partial(self._sink.begin, partition, position))
+        await self._life.ask(partial(self._sink.store_first_position, partition, position))
 
     async def handle(self, batch: Batch) -> None:
         """Call the sink."""

@@ -12,7 +12,7 @@ from aiokafka.structs import RecordMetadata
 from support.builders import a_body, a_callback
 
 from schemas.clients import started
-from schemas.outgoing_record import ID, OutgoingRecord, main_topic_record, with_place
+from schemas.outgoing_record import ID, OutgoingRecord, main_topic_record, with_place_and_id
 from schemas.topics import CALLBACKS
 
 BODY_BYTES_MAX = 1 << 20
@@ -89,7 +89,7 @@ class Traffic:
 
     async def _write(self, producer: AIOKafkaProducer, record: OutgoingRecord) -> Sent:
         self._number += 1
-        headers = with_place(record.headers, "0123456789abcdef", self._number)
+        headers = with_place_and_id(record.headers, "0123456789abcdef", self._number)
         partition = zlib.crc32(record.key or b"") % CALLBACKS.partitions
         return record, await producer.send(
             record.topic, record.value, record.key, partition, headers=headers

@@ -196,8 +196,8 @@ class Member:
         """Kill the process: nothing that it does from now on has an effect."""
         self.is_alive = False
         self.task.cancel()
-        for owned in self.handler._owned.values():  # noqa: SLF001
-            owned.retrying.cancel()
+        for claimed in self.handler._claimed.values():  # noqa: SLF001
+            claimed.retrying.cancel()
 
     async def send(self, record: Record) -> Outcome:
         """Send a callback, and perhaps die meanwhile."""
@@ -236,7 +236,7 @@ class Member:
     async def _consume(self) -> None:
         position = await self.handler.position(HERE)
         if position is None:
-            await self.handler.begin(HERE, Position(0))
+            await self.handler.store_first_position(HERE, Position(0))
             position = await self.handler.position(HERE)
         while position is not None:
             batch = self._run.batch(position)
