@@ -29,6 +29,7 @@ from consumers.stats.process_statuses import (
     Readiness,
     SilentProcess,
 )
+from schemas.former_names import status_of
 from schemas.kafka_access import KafkaAccess
 
 # A process, and the name server before that, must answer in this time.
@@ -184,7 +185,7 @@ class Processes:
     async def _ask(self, url: str, kind: type[Status]) -> Status | SilentProcess:
         try:
             _, body = await self._get(f"{url}/status")
-            status = msgspec.json.decode(body, type=kind)
+            status = status_of(msgspec.json.decode(body), kind)
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError):
             # ValueError: the answer is too long, or not that of such a process.
             last: Status | None = self._last_answers.pop(url, None)

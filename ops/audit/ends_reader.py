@@ -14,6 +14,7 @@ from ops.audit.http_json import NoJsonAnswer, get_json
 from ops.audit.since import Since
 from ops.audit.spool_ends import ReportedSpools, SpoolEnds, combine
 from ops.failure import Failure
+from schemas.former_names import status_of
 from schemas.ingress_status import SINCE_FORMAT, SpoolSummary
 from schemas.url_text import public_url
 
@@ -124,13 +125,10 @@ async def _status(address: str, kind: type[Status], since: Since | None) -> Stat
     """Return the status of the ingress at an address, or why there is none."""
     query = f"?since={since.at:{SINCE_FORMAT}}" if since else ""
     try:
-        return msgspec.convert(
-            await get_json(f"{address}/status{query}", timeout_s=STATUS_TIMEOUT_S),
-            kind,
-            strict=True,
-        )
-    except msgspec.ValidationError:
-        return NOT_ADMIN
+        content = await get_json(f"{address}/status{query}", timeout_s=STATUS_TIMEOUT_S)
+        return status_of(content, kind)
+    except msgspec.ValidationError as error:
+        return f"{NOT_ADMIN}, or that ingress is of another release ({error})"
     except NoJsonAnswer as error:
         # The answers of the public port to a GET of /status.
         return f"{NOT_ADMIN}: {error}" if error.status in (403, 404, 405) else str(error)

@@ -85,7 +85,10 @@ async def test_a_spool_whose_callbacks_are_all_in_kafka_is_searched(serve: Serve
             a_status(others=[{"name": OTHER, "origin": OTHER, "last_sequence": 5, "rows": 4}]),
             f"spool {OTHER} has 4 callbacks",
         ),
-        ({"status": "another server"}, "not the admin port of an ingress"),
+        (
+            {"status": "another server"},
+            "or that ingress is of another release (Object missing required field `origin`)",
+        ),
     ],
 )
 async def test_a_spool_that_may_have_the_callback_is_not_searched(
@@ -95,6 +98,15 @@ async def test_a_spool_that_may_have_the_callback_is_not_searched(
     extent, _ = await search(await serve(status))
     assert isinstance(extent, str)
     assert reason in extent
+
+
+async def test_an_ingress_of_an_earlier_release_is_asked_as_well(serve: Serve) -> None:
+    """During an upgrade; the sequence that it has forwarded has a new name since."""
+    status = a_status(forwarded_sequence=7)
+    status["forwarded"] = status.pop("forwarded_sequence")
+    extent, _ = await search(await serve(status))
+    assert "has 2 callbacks not in Kafka yet" in str(extent)
+    assert (await search(await serve(status | {"forwarded": 9})))[0] == Extent("1 spools")
 
 
 async def test_the_holder_of_a_spool_knows_more_than_another_ingress(serve: Serve) -> None:

@@ -7,8 +7,11 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from string import Formatter
 
+import aiohttp
 import msgspec
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 from support.pipeline_states import (
     AT_14_02,
     BRAKED,
@@ -30,17 +33,31 @@ from consumers.runtime.status import ConsumerStatus
 from consumers.stats.addresses import is_admin_url
 from consumers.stats.health import Timeline, find
 from consumers.stats.health_words import TEXTS
-from consumers.stats.process_statuses import IngressStatus, ProcessStatuses, SilentProcess
+from consumers.stats.process_statuses import ProcessStatuses, SilentProcess
+from consumers.stats.processes import Processes, Watched
 
 DOCS = Path(__file__).parents[2] / "docs"
 
 
-def test_the_status_of_an_ingress_of_an_earlier_release_is_read() -> None:
-    """During an upgrade it still answers, without the fields that have a new name since."""
-    status = msgspec.to_builtins(an_ingress())
-    del status["tokens_fault"]
-    read = msgspec.convert(status | {"secrets_fault": "not TOML"}, IngressStatus)
-    assert read == an_ingress()
+async def test_processes_of_an_earlier_release_answer() -> None:
+    """During an upgrade they run beside this one; some fields have a new name since."""
+    ingress = msgspec.to_builtins(an_ingress(tokens_fault="not TOML"))
+    ingress["secrets_fault"] = ingress.pop("tokens_fault")
+    consumer = msgspec.to_builtins(a_consumer(partitions_backing_off=2))
+    consumer["partitions_paused"] = consumer.pop("partitions_backing_off")
+
+    async def status(request: web.Request) -> web.Response:
+        return web.json_response(ingress if "ingress" in request.path else consumer)
+
+    app = web.Application()
+    app.add_routes([web.get("/{name}/status", status)])
+    async with TestServer(app) as server, aiohttp.ClientSession() as session:
+        ingress_url, url = (str(server.make_url(path)) for path in ("/ingress", "/sync"))
+        processes = Processes(session, Watched(ingress=[ingress_url], consumers=[("sync", url)]))
+        measured = await processes.ask()
+        await processes.close()
+    assert measured.ingress == [an_ingress(tokens_fault="not TOML")]
+    assert measured.consumers == {"sync": [a_consumer(partitions_backing_off=2)]}
 
 
 def test_every_text_has_a_case() -> None:
