@@ -7,7 +7,6 @@ no callback twice, and no dead letter either.
 """
 
 import asyncio
-import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -15,6 +14,7 @@ from typing import Protocol
 from consumers.runtime.batch import Batch, Record
 from consumers.runtime.handler import Unavailable
 from consumers.runtime.pending_batch import offset_and_place
+from consumers.runtime.source import KafkaUnavailable
 from consumers.webhook.circuit import Circuit
 from consumers.webhook.outcome import Outcome, OutcomeKind
 from consumers.webhook.rejections import Rejections
@@ -46,11 +46,13 @@ class CallbackSender(Protocol):
 class UndeliveredRecords:
     """The rest of a conversation: its records from the first undelivered one on, and its outcome.
 
-    `outcome` None: that record was not tried.
+    `outcome` None: that record was not tried. `no_dead_letter`: the failure of Kafka for which it
+    is not in the dead-letter topic, if it was refused.
     """
 
     records: Sequence[Record]
     outcome: Outcome | None
+    no_dead_letter: KafkaUnavailable | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -187,10 +189,11 @@ class BatchDelivery:
                     outcome = await self._sender.send(record)
                 remembered.outcomes[place] = outcome
                 self._note(record, outcome)
+            no_dead_letter = None
             if outcome.kind is OutcomeKind.REFUSED:
-                await self._reject(record, outcome.reason, remembered, deadline)
+                no_dead_letter = await self._reject(record, outcome.reason, remembered, deadline)
             if not remembered.is_done(place):
-                return UndeliveredRecords(records[index:], outcome)
+                return UndeliveredRecords(records[index:], outcome, no_dead_letter)
         return None
 
     def _note(self, record: Record, outcome: Outcome) -> None:
@@ -206,9 +209,9 @@ class BatchDelivery:
 
     async def _reject(
         self, record: Record, reason: str, remembered: RememberedOutcomes, deadline: float
-    ) -> None:
-        """Send a refused record to the dead-letter topic, unless that is not possible now."""
-        with contextlib.suppress(Unavailable):
+    ) -> KafkaUnavailable | None:
+        """Send a refused record to the dead-letter topic; return Kafka's failure, if it has one."""
+        try:
             await self._rejections.send(
                 remembered.partition,
                 record,
@@ -217,7 +220,12 @@ class BatchDelivery:
                 first_failed_at_ms=now_ms(),
                 may_begin=lambda: self._clock() <= deadline,
             )
-            remembered.dead_letters.add(offset_and_place(record))
+        except KafkaUnavailable as error:
+            return error
+        except Unavailable:
+            return None
+        remembered.dead_letters.add(offset_and_place(record))
+        return None
 
     def _down(self) -> Unavailable:
         return Unavailable(f"the target is down: {self._circuit.reason}")

@@ -117,7 +117,7 @@ class WebhookHandler:
         )
         remembered.forget_before(batch.begins_at)
         result = await self._delivery.deliver(batch, retry_partition.state, remembered)
-        _check_answers(result, self._retries.rejections.failure)
+        _check_answers(result)
         conversations = len({conversation(record) for record in batch.records})
         slow_from = result.slow_from(conversations)
         reached = batch.reached if slow_from is None else _before(slow_from, batch, position)
@@ -215,13 +215,14 @@ async def _close(claimed: ClaimedPartition) -> None:
     await claimed.closing.aclose()
 
 
-def _check_answers(result: BatchResult, no_dead_letter: Unavailable | None) -> None:
+def _check_answers(result: BatchResult) -> None:
     """
     Check the answers after which the batch cannot be applied.
 
     Raises:
         Stopped: the target wants no more callbacks.
-        Unavailable: a refused callback is not in the dead-letter topic yet.
+        Unavailable: a refused callback is not in the dead-letter topic yet; KafkaUnavailable if
+            Kafka is why.
     """
     outcomes = [each.outcome for each in result.undelivered if each.outcome]
     for outcome in outcomes:
@@ -229,9 +230,10 @@ def _check_answers(result: BatchResult, no_dead_letter: Unavailable | None) -> N
             raise target_is_gone(outcome)
     if any(outcome.kind is OutcomeKind.REFUSED for outcome in outcomes):
         text = "refused callbacks wait for the dead-letter topic"
-        if no_dead_letter is None:
-            raise Unavailable(text)
-        raise KafkaUnavailable(f"{text}: {no_dead_letter}")
+        for each in result.undelivered:
+            if each.no_dead_letter is not None:
+                raise KafkaUnavailable(f"{text}: {each.no_dead_letter}")
+        raise Unavailable(text)
 
 
 def _before(offset: int, batch: Batch, position: Position) -> Position:

@@ -14,6 +14,7 @@ from consumers.runtime.brake import Brake
 from consumers.runtime.dead_letters import DeadLetters, reject
 from consumers.runtime.handler import Rejected, Unavailable
 from consumers.runtime.pending_batch import record_sizes
+from consumers.runtime.source import KafkaUnavailable
 from schemas.telemetry import CONSUMER_BYTES, CONSUMER_RECORDS
 
 
@@ -26,7 +27,7 @@ class Rejections:
         # One dead letter at a time, so that the limit of the brake is exact.
         self._sending = asyncio.Lock()
         # Why the last dead letter could not be sent, None once one is sent.
-        self.failure: Unavailable | None = None
+        self._failure: KafkaUnavailable | None = None
         self._warning = RepeatedWarning(time.monotonic)
 
     def note_delivered(self, record: Record) -> None:
@@ -50,10 +51,15 @@ class Rejections:
 
         Raises:
             Braked: the target refuses too many callbacks; nothing was sent.
-            Unavailable: the dead letter may or may not be there, or `may_begin` returned False.
+            KafkaUnavailable: the dead letter may or may not be there, or it was not sent, because
+                one that failed before it has taken the time.
+            Unavailable: `may_begin` returned False; nothing was sent.
         """
+        failure_before = self._failure
         async with self._sending:
             if not may_begin():
+                if self._failure not in (None, failure_before):
+                    raise KafkaUnavailable(str(self._failure)) from self._failure
                 raise Unavailable("there is no time left for the dead letter")
             try:
                 await reject(
@@ -65,8 +71,8 @@ class Rejections:
                     attempts=attempts,
                     first_failed_at_ms=first_failed_at_ms,
                 )
-            except Unavailable as error:
-                self.failure = error
+            except KafkaUnavailable as error:
+                self._failure = error
                 self._warning.log("dead letters are sent again later: %s", error)
                 raise
-            self.failure = None
+            self._failure = None

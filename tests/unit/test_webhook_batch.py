@@ -1,6 +1,8 @@
 """One batch of a webhook: dead letters, the brake, and the outcomes that are remembered."""
 
+import asyncio
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 from support.builders import P0, a_stored_record, reached
@@ -10,7 +12,7 @@ from consumers.runtime.batch import Batch, Record
 from consumers.runtime.brake import Brake, Braked
 from consumers.runtime.handler import Unavailable
 from consumers.runtime.pending_batch import record_sizes
-from consumers.webhook.batch_delivery import BatchDelivery, BatchResult
+from consumers.webhook.batch_delivery import BEGIN_S_MAX, BatchDelivery, BatchResult
 from consumers.webhook.circuit import FAILING_MIN, Circuit
 from consumers.webhook.outcome import Outcome, OutcomeKind
 from consumers.webhook.rejections import Rejections
@@ -29,6 +31,8 @@ class Target:
         # Those that are no callbacks.
         self.foreign: set[int] = set()
         self.sent: list[int] = []
+        # By offset, how long the answer takes.
+        self.answer_s: dict[int, float] = {}
         self.dead_letters = MemoryDeadLetters()
         self.clock = ManualClock()
         self.circuit = Circuit("crm", self.clock)
@@ -54,6 +58,7 @@ class Target:
         if record.offset in self.foreign:
             return Outcome(OutcomeKind.REFUSED, "not a callback", is_sent=False)
         self.sent.append(record.offset)
+        self.clock.now += self.answer_s.get(record.offset, 0.0)
         if record.offset in self.failing:
             return Outcome(OutcomeKind.FAILED, "500")
         return Outcome(
@@ -134,6 +139,36 @@ async def test_nothing_follows_a_refused_callback_that_is_not_a_dead_letter_yet(
     await target.deliver([*pair, *others])
     assert target.dead == [1]
     assert (target.sent.count(1), target.sent.count(2)) == (1, 1)
+
+
+async def test_a_dead_letter_without_time_is_not_called_a_failure_of_kafka() -> None:
+    """Also if Kafka failed for another one before: that may be long ago."""
+    target = Target()
+    target.refused, target.dead_letters.away = {1, 2}, 1
+    (first,) = (await target.deliver([a_record(1, b"A")])).undelivered
+    assert str(first.no_dead_letter) == "by the test"
+    target.answer_s[2] = BEGIN_S_MAX + 1
+    (second,) = (await target.deliver([a_record(2, b"B")])).undelivered
+    assert (second.no_dead_letter, target.dead) == (None, [])
+    assert not (await target.deliver([a_record(1, b"A"), a_record(2, b"B")])).undelivered
+    assert sorted(target.dead) == [1, 2]
+
+
+async def test_a_dead_letter_whose_time_another_one_took_has_the_failure_of_that() -> None:
+    """They are sent one at a time, also those of several partitions."""
+    target = Target()
+    target.refused = {1, 2}
+    send = target.dead_letters.send
+
+    async def fails_late(*args: Any, **options: Any) -> None:
+        await asyncio.sleep(0.01)  # both are refused by then
+        target.clock.now += BEGIN_S_MAX + 1
+        await send(*args, **options)
+
+    target.dead_letters.away = 1
+    target.dead_letters.send = fails_late  # type: ignore[method-assign]
+    result = await target.deliver([a_record(1, b"A"), a_record(2, b"B")])
+    assert [str(each.no_dead_letter) for each in result.undelivered] == ["by the test"] * 2
 
 
 async def test_callbacks_of_a_parked_conversation_are_not_parked_without_a_connection() -> None:
