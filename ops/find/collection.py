@@ -106,10 +106,9 @@ class CallbackCollection:
         """
         Whether no more than `further` callbacks were left out.
 
-        The oldest rows are added. If all of them are in records, so are the younger ones.
+        The younger rows of the database are not added: they may be in no record that was searched.
         """
-        is_full = len(self._further) >= FURTHER_MAX
-        return not (is_full or (self.has_more_rows and self._lone_rows()))
+        return len(self._further) < FURTHER_MAX and not self.has_more_rows
 
     def add(self, headers: Mapping[str, str], value: bytes, place: Place) -> None:
         """Add a place of the record with these headers and this value."""

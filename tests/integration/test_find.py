@@ -173,7 +173,10 @@ async def test_a_callback_is_found_in_every_place_in_which_it_is(
 async def test_callbacks_above_the_limit_are_in_all_sinks_and_counted_once(
     pipeline: Pipeline,
 ) -> None:
-    """With limits below, at and above their number; the row of each is not another callback."""
+    """With limits below, at and above their number; the row of each is not another callback.
+
+    Only the first rows above the limit are read, so the database may have more.
+    """
     for number in range(7):
         assert await pipeline.send(a_message(number)[1]) == 200
     await pipeline.ingress.until_forwarded()
@@ -183,7 +186,7 @@ async def test_callbacks_above_the_limit_are_in_all_sinks_and_counted_once(
         answer = await pipeline.find(jared, limit=limit)
         assert stores(answer) == [EVERYWHERE] * shown, limit
         further = answer.collection.further, answer.collection.is_further_exact
-        assert further == (7 - shown, True), limit
+        assert further == (7 - shown, limit >= 7), limit
     rows = await pipeline.find(jared, limit=2, kafka=None, archive=None)
     assert stores(rows) == [["database"]] * 2
     assert (rows.collection.further, rows.collection.is_further_exact) == (1, False)

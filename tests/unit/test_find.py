@@ -295,6 +295,18 @@ def test_a_row_is_another_callback_only_if_no_record_has_its_id(limit: int) -> N
     assert ("at least 1 more callback found" in text) == (limit == 3)
 
 
+def test_rows_above_the_limit_make_further_inexact_also_if_all_others_are_in_records() -> None:
+    """Without Kafka, an archive that lags has the oldest callbacks, and not the younger ones."""
+    collection = CallbackCollection(limit=1, keeps_bodies=False)
+    collection.has_more_rows = True
+    for at in range(2):
+        record = a_stored_record(at, a_body(MsgKey=str(at)))
+        headers = {name: value.decode() for name, value in record.headers}
+        collection.add_row(a_row(headers["ce_id"]))
+        collection.add(headers, record.value, Place(store=ARCHIVE, where="here"))
+    assert (collection.further, collection.is_further_exact) == (1, False)
+
+
 async def test_a_damaged_segment_is_not_searched_and_the_others_are(tmp_path: Path) -> None:
     """The answer is then not "not there". A place names the line of the segment."""
     world = World(1, tmp_path)
