@@ -2,6 +2,7 @@
 
 import contextlib
 import math
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,6 +29,7 @@ from ops.terminal import print_json, progress, run, show, waiting, warn
 from schemas.setting import is_sdkappid
 
 SECONDS_DEFAULT = 10.0
+FORMER_TOKENS_FILE = "OPS_SECRETS_FILE"
 
 
 @click.command()
@@ -156,6 +158,10 @@ def _signer(token: str | None, tokens_file: Path | None) -> Signer:
             raise click.UsageError("give --token or --tokens-file, not both")
         # The command line counts more than the environment.
         tokens_file = tokens_file if is_on_command_line("tokens_file") else None
+    if not (token or tokens_file) and os.environ.get(FORMER_TOKENS_FILE):
+        raise click.UsageError(
+            f"{FORMER_TOKENS_FILE} is called OPS_TOKENS_FILE now; set that, or nothing is signed"
+        )
     return signer_of_file(tokens_file) if tokens_file else Signer(token=token or "")
 
 

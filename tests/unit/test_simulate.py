@@ -334,6 +334,22 @@ def test_ledgers_of_several_runs_are_read_as_one(tmp_path: Path) -> None:
         list(ledger.read_all(paths))
 
 
+def test_the_former_variable_of_the_tokens_file_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ignored, it would let simulate send requests that are not signed."""
+    tokens = tmp_path / "tokens.toml"
+    tokens.write_text(f'{APP} = ["a-token"]\n')
+    arguments = ("--url", "http://127.0.0.1:9/", "--sdkappid", APP, "--count", "1")
+    monkeypatch.setenv("OPS_SECRETS_FILE", str(tokens))
+    refused = run(*arguments)
+    assert refused.exit_code == 2
+    assert "OPS_SECRETS_FILE is called OPS_TOKENS_FILE now" in refused.output
+    monkeypatch.setenv("OPS_TOKENS_FILE", str(tokens))
+    # Nothing listens there.
+    assert run(*arguments).exit_code == 1
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
