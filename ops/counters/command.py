@@ -20,7 +20,7 @@ from ops.archive.options import HOUR
 from ops.archive.segments import reading_archive
 from ops.counters.generations import Generations
 from ops.counters.lock import only_rebuild
-from ops.counters.plan import Part, plan
+from ops.counters.plan import Part, check_served, plan
 from ops.counters.rebuild import Rebuild
 from ops.failure import Failure
 from ops.nouns import counted
@@ -143,6 +143,7 @@ async def _rebuild(
     )
     try:
         async with reading_topic(kafka) as topic:
+            await check_served(generations, topic)
             if not yes:
                 _preview(await plan(generations, topic, store, since), await generations.served())
                 say("nothing was changed; run the command again with --yes")

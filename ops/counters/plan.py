@@ -1,14 +1,17 @@
 """Plan a rebuild of the counts: where to begin in each partition, and what only the archive has."""
 
+import contextlib
 from dataclasses import dataclass
 from datetime import datetime
 
 from consumers.archive.store import SegmentStore
 from consumers.runtime.batch import Partition
+from consumers.runtime.handler import Stopped
 from ops.counters import archived
 from ops.counters.generations import Generations
 from ops.failure import Failure
 from ops.records.callbacks_topic import CallbacksTopic, OffsetRange
+from ops.records.same_topic import check_same_topic
 
 
 class Incomplete(Failure):
@@ -39,6 +42,20 @@ class Part:
         return max(0, self.kafka.start - self.begins_at)
 
 
+async def check_served(generations: Generations, topic: CallbacksTopic) -> None:
+    """
+    Check that the counts that are served may be of this topic.
+
+    Raises:
+        OtherTopic: they are of another one: the Valkey is that of another pipeline.
+        Unavailable: Valkey does not answer.
+    """
+    # A position that is damaged, or was written by an early version, is a reason to count again.
+    with contextlib.suppress(Stopped):
+        served = await generations.positions(await generations.served())
+        check_same_topic(served.values(), "the Valkey", topic.name, await topic.id())
+
+
 async def plan(
     generations: Generations,
     topic: CallbacksTopic,
@@ -50,10 +67,13 @@ async def plan(
 
     Raises:
         Incomplete: the first records are neither in Kafka nor in the archive.
+        OtherTopic: an interrupted rebuild has counted records of another topic.
         Unavailable: the archive or Valkey does not answer.
     """
     rebuilding = await generations.rebuilding()
     stored = await generations.positions(rebuilding) if rebuilding else {}
+    interrupted = "the interrupted rebuild in Valkey (to begin again: --start-over)"
+    check_same_topic(stored.values(), interrupted, topic.name, await topic.id())
     ranges = await topic.ranges()
     times = await topic.offsets_at(ranges, since) if since else {}
     parts = []

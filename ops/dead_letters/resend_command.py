@@ -156,7 +156,7 @@ async def _target(
         return
     async with writing_actions(kafka, selection.actions, operator) as writer:
         if consumer == SYNC:
-            async with sending_to_database(postgres, writer) as database:
+            async with sending_to_database(kafka, postgres, writer) as database:
                 yield database
             return
         # Only now: the package of the webhook needs libraries that no other target needs.

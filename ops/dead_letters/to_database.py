@@ -14,8 +14,12 @@ from consumers.sync.database import DatabaseHandler
 from ops.dead_letters.action_writer import ActionWriter
 from ops.dead_letters.letter import DeadLetter
 from ops.dead_letters.targets import RejectionLog, ResendCounts
-from ops.sync.writing import DatabaseNotWritten, writing_to_sync
+from ops.records.callbacks_topic import reading_topic
+from ops.records.same_topic import check_same_topic
+from ops.sync.writing import DATABASE, DatabaseNotWritten, writing_to_sync
 from schemas.dead_letter_actions import ActionResult
+from schemas.kafka_access import KafkaAccess
+from schemas.kafka_names import KafkaName
 from schemas.topics import CALLBACKS, DEAD_LETTERS
 
 # Another command may send at the same moment; each of them then continues after the other.
@@ -28,7 +32,15 @@ _RESENT = Partition(DEAD_LETTERS.name, 0)
 class ToDatabase:
     """Use `sending_to_database`."""
 
-    def __init__(self, database: DatabaseHandler, writer: ActionWriter) -> None:
+    def __init__(
+        self,
+        database: DatabaseHandler,
+        writer: ActionWriter,
+        topic: KafkaName,
+        topic_id: str | None,
+    ) -> None:
+        self._topic = topic
+        self._topic_id = topic_id
         self._database = database
         self._writer = writer
         self._rejections = RejectionLog()
@@ -57,6 +69,7 @@ class ToDatabase:
         Raises:
             Unavailable: the database does not answer; some may have been written.
             Stopped: the database refuses whatever the callbacks are.
+            OtherTopic: the database is not of the pipeline whose dead letters these are.
             KafkaError, TimeoutError: an action may not have been noted.
         """
         passed = [each for each in letters if await self._has_passed(each)]
@@ -74,6 +87,8 @@ class ToDatabase:
                     f" dead letter {letter.id} comes from: it is not the database of this sync, or"
                     " sync has not begun there. Check --postgres"
                 )
+            # Else the offsets of one topic would be compared with those of another one.
+            check_same_topic([position], DATABASE, self._topic, self._topic_id)
             self._passed[partition] = position.next_offset
         return offset < self._passed[partition]
 
@@ -121,14 +136,19 @@ class ToDatabase:
 
 
 @asynccontextmanager
-async def sending_to_database(postgres: str, writer: ActionWriter) -> AsyncIterator[ToDatabase]:
+async def sending_to_database(
+    kafka: KafkaAccess, postgres: str, writer: ActionWriter
+) -> AsyncIterator[ToDatabase]:
     """
     Yield the database of sync as a target.
 
     Raises:
         DatabaseNotWritten: it does not answer, has no tables of sync, or refuses.
+        KafkaUnreadable: Kafka does not answer, or does not have the topic of callbacks.
     """
+    async with reading_topic(kafka) as topic:
+        topic_id = await topic.id()
     async with writing_to_sync(postgres) as database:
-        target = ToDatabase(database, writer)
+        target = ToDatabase(database, writer, topic.name, topic_id)
         await target.begin()
         yield target

@@ -16,6 +16,7 @@ from ops.records.kafka_answers import kafka_answers
 from schemas.client_parts import inner_client
 from schemas.clients import started
 from schemas.kafka_access import KafkaAccess
+from schemas.kafka_names import KafkaName
 from schemas.topic_ids import topic_id_of
 from schemas.topics import CALLBACKS
 
@@ -47,6 +48,11 @@ class CallbacksTopic:
         self._client = client
         self._kafka = kafka
         self._topic = kafka.topic(CALLBACKS.name)
+
+    @property
+    def name(self) -> KafkaName:
+        """The name of the topic in Kafka."""
+        return self._topic
 
     async def id(self) -> str | None:
         """Return Kafka's id of the topic, None if Kafka has no ids."""

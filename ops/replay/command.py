@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import click
 
+from consumers.runtime.batch import Partition
 from ops.confirmation import agreed, yes_option
 from ops.nouns import counted
 from ops.options import archive_option, bootstrap_option, bounded, json_option, postgres_option
@@ -35,6 +36,7 @@ from ops.replay.targets import SYNC, check_can_replay, opening_target
 from ops.terminal import measured_progress, reader_may_leave, run, say
 from ops.throttle import RECORDS_PER_S_MAX, Throttle, rate_option
 from schemas.kafka_access import KafkaAccess
+from schemas.topics import CALLBACKS
 
 
 @click.command("replay")
@@ -174,15 +176,20 @@ def _wants(request: _Request, *, as_json: bool) -> bool:
 
 @asynccontextmanager
 async def _opened(request: _Request) -> AsyncIterator[tuple[ReplaySource, ReplayTarget]]:
-    async with (
-        reading_source(request.selection, request.kafka, request.archive_url) as source,
-        opening_target(
-            request.consumer, request.selection, kafka=request.kafka, postgres=request.postgres
-        ) as target,
-    ):
-        for note in source.notes:
-            say(note)
-        yield source, target
+    selection = request.selection
+    async with reading_source(selection, request.kafka, request.archive_url) as source:
+        is_topic = selection.source is SourceKind.TOPIC
+        topic_id = await source.topic_id(Partition(CALLBACKS.name, 0)) if is_topic else None
+        async with opening_target(
+            request.consumer,
+            selection,
+            kafka=request.kafka,
+            topic_id=topic_id,
+            postgres=request.postgres,
+        ) as target:
+            for note in source.notes:
+                say(note)
+            yield source, target
 
 
 async def _preview(request: _Request) -> Preview:

@@ -8,6 +8,7 @@ from ops.replay.target import CannotReplay, ReplayTarget
 from ops.replay.to_sync import replaying_to_sync
 from ops.replay.to_webhook import replaying_to_webhook, webhook_settings
 from schemas.kafka_access import KafkaAccess
+from schemas.topics import CALLBACKS
 
 SYNC = "sync"
 WEBHOOK = "webhook-"
@@ -44,16 +45,25 @@ def check_can_replay(consumer: str) -> None:
 
 @asynccontextmanager
 async def opening_target(
-    consumer: str, selection: ReplaySelection, *, kafka: KafkaAccess, postgres: str | None
+    consumer: str,
+    selection: ReplaySelection,
+    *,
+    kafka: KafkaAccess,
+    topic_id: str | None,
+    postgres: str | None,
 ) -> AsyncIterator[ReplayTarget]:
     """
     Yield the consumer as a target of the replay of a selection.
+
+    `topic_id` is the id of the topic that is replayed. None: it is unknown, or the archive is
+    replayed, which may also have records of earlier topics.
 
     Raises:
         Failure: it cannot be used; the text says what to do.
     """
     if consumer == SYNC:
         async with replaying_to_sync(postgres or "", selection.digest) as database:
+            database.check_topic(kafka.topic(CALLBACKS.name), topic_id)
             yield database
     else:
         async with replaying_to_webhook(kafka, consumer, selection.digest) as webhook:

@@ -17,12 +17,14 @@ from consumers.runtime.batch import Batch, Partition, Position
 from consumers.runtime.handler import PositionDiffers, Rejected, Unavailable
 from consumers.sync.database import DatabaseHandler
 from ops.failure import Failure
+from ops.records.same_topic import check_same_topic
 from ops.replay.source import Part
 from ops.replay.sync_tables import SyncTables, check_may_wait, passed_in
 from ops.replay.target import OFFSETS_UNSAVED_MAX, RecordState, RejectionLog, ReplayCounts
-from ops.sync.writing import writing_to_sync
+from ops.sync.writing import DATABASE, writing_to_sync
 from ops.terminal import say
 from schemas.clients import check_cancellation
+from schemas.kafka_names import KafkaName
 from schemas.topics import CALLBACKS
 
 # Waits for the database, growing up to the second one.
@@ -54,6 +56,15 @@ class ToSync:
         self._at: dict[Partition, int] = {}
         # Partitions whose position stays where it is, because a record after it was rejected.
         self._rejecting: set[Partition] = set()
+
+    def check_topic(self, topic: KafkaName, topic_id: str | None) -> None:
+        """
+        Check that sync reads the topic with this id.
+
+        Raises:
+            OtherTopic: it reads another one.
+        """
+        check_same_topic(self._sync_positions.values(), DATABASE, topic, topic_id)
 
     async def positions(self) -> Mapping[Partition, Position]:
         """Return the positions of an interrupted replay."""

@@ -12,6 +12,8 @@ from ops.failure import Failure
 from schemas.setting import Secret
 
 CONNECT_TIMEOUT_S = 10
+# In messages about what it has.
+DATABASE = "the database of sync"
 
 
 class DatabaseNotWritten(Failure):
