@@ -1,6 +1,7 @@
 """The spools of a directory belong to one pipeline."""
 
 import contextlib
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -28,11 +29,43 @@ def test_the_spools_are_of_the_pipeline_that_made_them(tmp_path: Path, prefix: s
     assert len(spool_names(directory)) == 1
 
 
-def test_the_note_holds_before_there_is_a_spool(tmp_path: Path) -> None:
+@pytest.mark.parametrize("prefix", ["", "prod."])
+def test_the_note_holds_before_there_is_a_spool(tmp_path: Path, prefix: str) -> None:
     """Two processes that start together cannot both make spools with prefixes of their own."""
-    check_prefix(tmp_path, "prod.")
-    with pytest.raises(OtherPipeline):
-        check_prefix(tmp_path, "")
-    with pytest.raises(OtherPipeline):
-        check_prefix(tmp_path, "test.")
+    check_prefix(tmp_path, prefix)
+    for other in {"", "prod.", "test."} - {prefix}:
+        with pytest.raises(OtherPipeline):
+            check_prefix(tmp_path, other)
     assert [path.name for path in tmp_path.iterdir()] == [NOTE]
+
+
+def test_spools_without_a_note_are_those_of_an_earlier_release_or_unknown(tmp_path: Path) -> None:
+    """With a prefix, the text names both cases; its command works. Without one, they are used."""
+    directory = tmp_path / "the spools"
+    a_spool(directory)
+    check_prefix(directory, "")
+    with pytest.raises(OtherPipeline, match=r"not the file kafka-prefix .* made without") as raised:
+        check_prefix(directory, "prod.")
+    assert [path.name for path in directory.glob(f"{NOTE}*")] == []
+    command = str(raised.value).split("make it: ")[1].split(". See")[0]
+    subprocess.run(["sh", "-c", command], check=True)  # noqa: S607 - the shell
+    check_prefix(directory, "prod.")
+    with pytest.raises(OtherPipeline, match=r'have the prefix "prod\."'):
+        check_prefix(directory, "")
+
+
+@pytest.mark.parametrize("content", [b"prod.\n", b" prod. \r\n", b"prod."])
+def test_a_note_that_a_person_wrote_is_read_without_white_space(
+    tmp_path: Path, content: bytes
+) -> None:
+    """Editors and echo add a line feed."""
+    (tmp_path / NOTE).write_bytes(content)
+    check_prefix(tmp_path, "prod.")
+
+
+def test_a_note_that_is_not_text_is_of_another_pipeline(tmp_path: Path) -> None:
+    """It cannot be compared, and the error shows it."""
+    (tmp_path / NOTE).write_bytes(b"\xff")
+    for prefix in ("", "prod."):
+        with pytest.raises(OtherPipeline, match="have the prefix"):
+            check_prefix(tmp_path, prefix)
