@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -77,11 +77,13 @@ async def apply_wanted(
     *,
     replicas: int,
     wait_s: float,
+    check: Callable[[Collection[str]], None] | None = None,
 ) -> list[str]:
     """
     Create missing topics, then change the others; return a line for each topic or change.
 
-    Waits up to `wait_s` for a cluster that starts.
+    Waits up to `wait_s` for a cluster that starts. If `check` raises an exception for the names of
+    the cluster's topics, nothing is changed.
 
     Raises:
         ClusterRefused: Kafka is not reachable, or refused a change.
@@ -91,6 +93,9 @@ async def apply_wanted(
     lines: list[str] = []
     while True:
         try:
+            if check:
+                async with _admin(kafka) as admin:
+                    check(await _known(admin))
             await _apply(kafka, wanted, mode, replicas, lines)
         except ClusterNotReady:
             if time.monotonic() > deadline:

@@ -1,6 +1,7 @@
 """`hookline topics`. ops/topic_changes.py and ops/acls/apply.py do the work."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import click
 from click.core import ParameterSource
 
 from ops.acls.apply import apply_acls, planned_acls
+from ops.acls.other_pipelines import check_others
 from ops.acls.table import AclTable, UnusableTable, read_table
 from ops.options import bounded
 from ops.terminal import echo, run, waiting
@@ -76,7 +78,7 @@ def _apply(
     if allow_delete and (acls_file is None or create_only):
         raise click.UsageError("--allow-delete needs --acls, and excludes --create-only")
     # Read the file first: a fault in it must not leave half of the work done.
-    table = None if acls_file is None else read_table(acls_file)
+    table = None if acls_file is None else read_table(acls_file, kafka)
     acls = None if table is None else table.entries(kafka)
     if allow_delete and not acls:
         raise UnusableTable(
@@ -88,7 +90,11 @@ def _apply(
         creates_only=create_only, is_dry_run=dry_run, allows_record_deletion=allow_record_deletion
     )
     with waiting(f"asking Kafka at {kafka}"):
-        lines = run(apply_wanted(kafka, wanted, mode, replicas=replicas, wait_s=wait_s))
+        lines = run(
+            apply_wanted(
+                kafka, wanted, mode, replicas=replicas, wait_s=wait_s, check=_check(table, kafka)
+            )
+        )
     for line in lines:
         echo(line)
     if acls is None:
@@ -102,6 +108,10 @@ def _apply(
         plan = run(work)
     for line in plan.lines(is_dry_run=dry_run, allows_deletion=allow_delete):
         echo(line)
+
+
+def _check(table: AclTable | None, kafka: KafkaAccess) -> Callable[[Collection[str]], None] | None:
+    return partial(check_others, table, kafka) if table else None
 
 
 def _wanted(

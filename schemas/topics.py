@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from schemas.settings import BODY_BYTES_LIMIT
 
-_TOPIC_NAME = re.compile(r"(?!\.{1,2}$)[a-zA-Z0-9._-]{1,249}")
+TOPIC_CHARACTERS_MAX = 249
+_TOPIC_NAME = re.compile(rf"(?!\.{{1,2}}$)[a-zA-Z0-9._-]{{1,{TOPIC_CHARACTERS_MAX}}}")
 # Room for key, headers and batch framing around the largest body that the ingress accepts.
 RECORD_OVERHEAD_BYTES = 64 << 10
 

@@ -21,7 +21,7 @@ REPLAY_GROUPS = "hookline-replay-"
 # Without a prefix, an ingress's transactional ids are origins: 16 hexadecimal digits.
 _ORIGIN_DIGITS = "0123456789abcdef"
 # Topics of Kafka itself, whose names have no prefix.
-_INTERNAL_TOPICS = "__consumer_offsets", "__transaction_state"
+INTERNAL_TOPICS = "__consumer_offsets", "__transaction_state"
 
 
 class Right(NamedTuple):
@@ -38,7 +38,7 @@ class Right(NamedTuple):
 
     def entries(self, principal: str, kafka: KafkaAccess) -> Iterator[AclEntry]:
         """Yield the ACLs that give `principal` this right."""
-        name = self.name if self.name in _INTERNAL_TOPICS else kafka.topic(self.name)
+        name = self.name if self.name in INTERNAL_TOPICS else kafka.topic(self.name)
         pattern = Pattern.PREFIXED if self.is_prefix else Pattern.LITERAL
         for operation in self.operations:
             yield AclEntry(
@@ -59,7 +59,7 @@ def _transactional_id(name: str, *, is_prefix: bool = False) -> Right:
 
 
 # Before and after a transaction, its leaders and those of these topics are compared.
-_LEADERS = tuple(_topic(name, _DESCRIBE) for name in _INTERNAL_TOPICS)
+_LEADERS = tuple(_topic(name, _DESCRIBE) for name in INTERNAL_TOPICS)
 # Write, create and extend the retry topic of a webhook.
 _RETRY_CHANGES = (_WRITE, _CREATE, _ALTER, _DESCRIBE_CONFIGS)
 

@@ -12,6 +12,7 @@ from consumers.webhook.settings import is_name
 from ops.acls.entry import AclEntry
 from ops.acls.rights import (
     CONSUMER_GROUPS,
+    INTERNAL_TOPICS,
     SERVICES,
     WEBHOOK_GROUPS,
     Right,
@@ -21,7 +22,7 @@ from ops.acls.rights import (
 )
 from ops.failure import Failure
 from schemas.kafka_access import KafkaAccess
-from schemas.topics import CALLBACKS, DEAD_LETTERS, is_topic_name
+from schemas.topics import CALLBACKS, DEAD_LETTERS, TOPIC_CHARACTERS_MAX, is_topic_name
 
 FILE_BYTES_MAX = 1 << 20
 SUBSCRIBER_TOPICS = (CALLBACKS.name, DEAD_LETTERS.name)
@@ -29,6 +30,15 @@ SUBSCRIBER_TOPICS = (CALLBACKS.name, DEAD_LETTERS.name)
 _OUR_PREFIXES = (WEBHOOK_GROUPS, "hookline-")
 # The topics of ours and of Kafka itself have names that begin with one of these.
 _NOT_OF_OTHERS = ("tim.callbacks.", "hookline.", "__")
+# Names that have one of these after any prefix may be those of another pipeline.
+_OF_PIPELINES = (
+    "tim.callbacks.",
+    "hookline.acls.",
+    "hookline-spool-",
+    "hookline-replay-",
+    "hookline-dead-letters-",
+    "webhook-",
+)
 Part = TypeVar("Part")
 _PRINCIPAL = re.compile(r"[A-Za-z]+:\S(?:.*\S)?")
 
@@ -87,8 +97,8 @@ class AclTable(msgspec.Struct, frozen=True):
                 subscriber_rights(each.topics, each.group_prefix, each.dead_letters),
             )
 
-    def faults(self) -> Iterator[str]:
-        """Yield what is wrong, with the key."""
+    def faults(self, kafka: KafkaAccess) -> Iterator[str]:
+        """Yield what is wrong in the pipeline that `kafka` is the access to, with the key."""
         for name in self.services.keys() - SERVICES.keys():
             yield f"services.{name}: unknown service; known are {', '.join(SERVICES)}"
         for name in self.webhooks:
@@ -112,8 +122,9 @@ class AclTable(msgspec.Struct, frozen=True):
                 )
             if not each.topics or set(each.topics) - set(SUBSCRIBER_TOPICS):
                 yield f"{key}.topics: must be one or both of {', '.join(SUBSCRIBER_TOPICS)}"
-            yield from _dead_letters_faults(f"{key}.dead_letters", each.dead_letters)
-            yield from self._prefix_faults(f"{key}.group_prefix", each)
+            if each.dead_letters:
+                yield from _dead_letters_faults(f"{key}.dead_letters", each.dead_letters, kafka)
+            yield from self._prefix_faults(f"{key}.group_prefix", each, kafka)
 
     def _principals(self) -> Iterator[tuple[str, str]]:
         for kind, named in (("services", self.services), ("webhooks", self.webhooks)):
@@ -125,31 +136,43 @@ class AclTable(msgspec.Struct, frozen=True):
         for number, each in enumerate(self.subscribers):
             yield f"subscribers[{number}].principal", each.principal
 
-    def _prefix_faults(self, key: str, subscriber: Subscriber) -> Iterator[str]:
+    def _prefix_faults(self, key: str, subscriber: Subscriber, kafka: KafkaAccess) -> Iterator[str]:
         prefix = subscriber.group_prefix
         if not re.fullmatch(r"[A-Za-z0-9._-]{3,100}", prefix):
             yield f"{key}: must be 3 to 100 of A-Z, a-z, 0-9, '.', '_' and '-', such as billing-"
             return
         ours = [each for each in CONSUMER_GROUPS if each.startswith(prefix)]
-        if ours := ours + [each for each in _OUR_PREFIXES if _overlap(prefix, each)]:
+        if ours := ours + [each for each in _OUR_PREFIXES if overlap(prefix, each)]:
             yield f"{key}: {prefix} also selects groups of Hookline, such as {ours[0]}; rename it"
+        elif part := _part_of_pipeline(kafka.group(prefix)):
+            yield f"{key}: {prefix} has {part}, so it may be of another pipeline; rename it"
         for other in self.subscribers:
             is_other = other.principal != subscriber.principal
-            if is_other and _overlap(prefix, other.group_prefix):
+            if is_other and overlap(prefix, other.group_prefix):
                 yield (
                     f"{key}: {prefix} and the {other.group_prefix} of {other.principal} select the"
                     " same groups; each would move the other's offsets"
                 )
 
 
-def _dead_letters_faults(key: str, topic: str) -> Iterator[str]:
-    if topic and not is_topic_name(topic):
-        yield f"{key}: {topic!r:.100} must be the name of a topic, such as billing.dead.v1"
-    elif topic.startswith(_NOT_OF_OTHERS):
-        yield f"{key}: {topic} is a topic of Hookline or Kafka; name one of the subscriber's team"
+def _dead_letters_faults(key: str, topic: str, kafka: KafkaAccess) -> Iterator[str]:
+    name = kafka.topic(topic)
+    if not is_topic_name(topic) or not is_topic_name(name):
+        yield (
+            f"{key}: {name!r:.300} must be the name of a topic, at most {TOPIC_CHARACTERS_MAX} of"
+            " A-Z, a-z, 0-9, '.', '_' and '-', such as billing.dead.v1"
+        )
+    elif topic.startswith(_NOT_OF_OTHERS) or name in INTERNAL_TOPICS or _part_of_pipeline(name):
+        yield f"{key}: {name} is a topic of Hookline or Kafka; name one of the subscriber's team"
 
 
-def _overlap(prefix: str, other: str) -> bool:
+def _part_of_pipeline(name: str) -> str:
+    """Return what names of Hookline have and `name` has, "" if there is nothing of the kind."""
+    return next((each for each in _OF_PIPELINES if each in name), "")
+
+
+def overlap(prefix: str, other: str) -> bool:
+    """Return whether some names begin with both."""
     return prefix.startswith(other) or other.startswith(prefix)
 
 
@@ -161,9 +184,9 @@ def _principal_fault(principal: str) -> str:
     return ""
 
 
-def read_table(file: Path) -> AclTable:
+def read_table(file: Path, kafka: KafkaAccess) -> AclTable:
     """
-    Return the table in `file`.
+    Return the table in `file`, for the pipeline that `kafka` is the access to.
 
     Raises:
         UnusableTable: it cannot be read, or is wrong.
@@ -181,7 +204,7 @@ def read_table(file: Path) -> AclTable:
         raise UnusableTable(f"{file}: {error}") from error
     except (ValueError, RecursionError) as error:
         raise UnusableTable(f"{file} is not TOML: {error}") from error
-    if faults := sorted(table.faults()):
+    if faults := sorted(table.faults(kafka)):
         raise UnusableTable(f"{file}: {'; '.join(faults)}")
     return table
 

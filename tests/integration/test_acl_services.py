@@ -38,7 +38,7 @@ def broker(tmp_path: Path) -> Iterator[SecuredBroker]:
     file = tmp_path / "acls.toml"
     file.write_text(the_block("acls.toml", "toml"))
     with child.running(SecuredBroker(tmp_path / "kafka")) as broker:
-        entries = read_table(file).entries(plaintext(""))
+        entries = read_table(file, plaintext("")).entries(plaintext(""))
         asyncio.run(apply_acls(access_of(broker), entries, allows_deletion=False, replicas=1))
         yield broker
 
