@@ -70,7 +70,7 @@ class Forwarder:
         self._kafka = kafka
         self._record_bytes_max = record_bytes_max(body_bytes_max)
         self._sizing = TransactionSizing(spool)
-        self._last_outcome = LastOutcome(spool, kafka)
+        self._last_outcome = LastOutcome(spool, kafka, self._note_failure)
         self._topic_check = TopicCheck(kafka)
         self._marker_check = MarkerCheck(map(kafka.topic, (CALLBACKS.name, DEAD_LETTERS.name)))
         # The origin of the current producer and cursor.

@@ -7,9 +7,13 @@ neither a failing disk nor a kill makes an aborted transaction count as committe
 removed before the next transaction begins, so it never counts for a later one. A commit needs no
 note: if the coordinator has forgotten the outcome and there is no note, the transaction was
 committed. If the coordinator knows the outcome, its answer wins.
+
+A write of the note is waited for until it has ended, however slow the disk is: a write that nobody
+waits for still changes the file later, and the next one would have to change it back.
 """
 
 import asyncio
+from collections.abc import Callable
 
 from ingress.forward.cursor import forwarder_id
 from ingress.spool.async_spool import AsyncSpool
@@ -17,16 +21,24 @@ from ingress.spool.disk import DiskFailed, LimitReached
 from schemas.kafka_access import KafkaAccess
 from schemas.transaction_state import TransactionOutcome, last_transaction_outcome
 
-# If the disk hangs for longer, `forward_fault` in /status says so.
-NOTE_TIMEOUT_S = 2.0
+# If a write of the note takes longer, `forward_fault` in /status says so while it is waited for.
+NOTE_REPORTED_AFTER_S = 2.0
+_REASON = "how its last transaction ended cannot be written to the spool"
 
 
 class LastOutcome:
-    """The outcome of one spool's last transaction, for the forwarder of the spool."""
+    """
+    The outcome of one spool's last transaction, for the forwarder of the spool.
 
-    def __init__(self, spool: AsyncSpool, kafka: KafkaAccess) -> None:
+    `report_fault` gets the reason for which forwarding waits if the disk is slow.
+    """
+
+    def __init__(
+        self, spool: AsyncSpool, kafka: KafkaAccess, report_fault: Callable[[DiskFailed], None]
+    ) -> None:
         self._spool = spool
         self._kafka = kafka
+        self._report_fault = report_fault
         self._outcome = TransactionOutcome.NOT_ASKED
         # True from the beginning of `settle` until it succeeds: the coordinator's last transaction
         # may be one of `settle`.
@@ -84,11 +96,13 @@ class LastOutcome:
         self._has_begun_settling = False
 
     async def _note_abort(self, origin: str) -> None:
-        reason = "how its last transaction ended cannot be written to the spool"
+        slow = DiskFailed(f"{_REASON}: the disk takes longer than {NOTE_REPORTED_AFTER_S:g} s")
+        timer = asyncio.get_running_loop().call_later(
+            NOTE_REPORTED_AFTER_S, self._report_fault, slow
+        )
         try:
-            async with asyncio.timeout(NOTE_TIMEOUT_S):
-                await self._spool.note_abort(origin)
-        except TimeoutError:
-            raise DiskFailed(f"{reason}: the disk takes longer than {NOTE_TIMEOUT_S:g} s") from None
+            await self._spool.note_abort(origin)
         except (DiskFailed, LimitReached) as error:
-            raise type(error)(f"{reason}: {error}") from error
+            raise type(error)(f"{_REASON}: {error}") from error
+        finally:
+            timer.cancel()

@@ -89,6 +89,8 @@ class GroupCommit:
         """
         Return once `run` has run in the writer's thread, between two commits. One at a time.
 
+        The commit of callbacks that follows may still run.
+
         Raises:
             LimitReached, DiskFailed: the disk failed; a later `state` of the spool has the outcome.
         """
@@ -150,8 +152,8 @@ class GroupCommit:
         self.fault = str(failure or "")
         if not was_hanging:  # else they were failed by the timer
             _report(job.rows, failure)
-        if job.other_write:
-            self._report_other_write(job.other_write, result.other_write_failure)
+        if job.other_write and result.other_write_failure:
+            self._fail_other_write(job.other_write, result.other_write_failure)
         if not failure:
             self._note_stored(job, result.took_s)
             self._release_mapped_memory()
@@ -161,13 +163,9 @@ class GroupCommit:
         if self._pending or self._other_write or can_remove:
             self._commit_soon()
 
-    def _report_other_write(self, write: OtherWrite, failure: Exception | None) -> None:
-        if write.finished.done():  # cancelled
-            return
-        if failure:
+    def _fail_other_write(self, write: OtherWrite, failure: Exception) -> None:
+        if not write.finished.done():  # else its caller was cancelled
             write.finished.set_exception(self._recover_from(failure))
-        else:
-            write.finished.set_result(None)
 
     def _note_stored(self, job: WriterJob, took_s: float) -> None:
         if job.rows:

@@ -33,7 +33,12 @@ class PendingRow(msgspec.Struct, gc=False):
 
 
 class OtherWrite(NamedTuple):
-    """A write other than a commit of rows; `finished` gets its result."""
+    """
+    A write other than a commit of rows; `finished` gets its result.
+
+    A success is reported before the rows of the same job are committed. A failure is reported after
+    that: then no write runs, so the file can be reopened first.
+    """
 
     run: Callable[[], None]
     finished: asyncio.Future[None]
@@ -84,15 +89,27 @@ class WriterThread:
     def _run(self) -> None:
         while (job := self._jobs.get()) is not None:
             began_at = time.perf_counter()
-            other_write_failure = _failure(job.other_write.run) if job.other_write else None
+            other_write_failure = self._other_write(job.other_write) if job.other_write else None
             failure = _failure(partial(self._commit, job))
             result = JobResult(failure, other_write_failure, time.perf_counter() - began_at)
             self._loop.call_soon_threadsafe(self._on_finished, job, result)
             del job  # or its bodies would stay in memory until the next job
 
+    def _other_write(self, write: OtherWrite) -> Exception | None:
+        """Run the other write of a job; its caller gets a success before the rows are committed."""
+        if (failure := _failure(write.run)) is None:
+            self._loop.call_soon_threadsafe(_report_success, write)
+        return failure
+
     def _commit(self, job: WriterJob) -> None:
         contents = [row.content for row in job.rows]
         self._writer.commit(contents, job.forwarded_sequence, probe=job.is_probe)
+
+
+def _report_success(write: OtherWrite) -> None:
+    """Let the caller of the write continue, unless the caller was cancelled."""
+    if not write.finished.done():
+        write.finished.set_result(None)
 
 
 def _failure(write: Callable[[], None]) -> Exception | None:

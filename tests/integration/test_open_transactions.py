@@ -7,6 +7,7 @@ A real broker must be killed within milliseconds for that, so a producer causes 
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from support.kafka.broker import LONG_SESSION_MS, running_broker
 from support.kafka.half_ended import CARELESS, GROUP, RECORDS, leave_open
 from support.kafka.parts import Pipe, in_topic, many, sequences
 
-from ingress.forward import forwarder
+from ingress.forward import forwarder, last_outcome
 from ingress.forward.cursor import cursor_group
 from ingress.forward.settle import settle
 from ingress.spool.disk import DiskFailed
@@ -121,6 +122,31 @@ async def test_a_forwarder_that_dies_after_the_disk_refused_the_decision_forgets
         await pipe.forward()
         found = await in_topic(careless_kafka, pipe.spool.origin)
     assert sorted(sequences(found)) == list(range(1, ROWS + 1))
+
+
+async def test_a_slow_disk_delays_an_abort_and_nothing_more(
+    careless_kafka: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each write of the note takes longer than the time after which it is reported."""
+    monkeypatch.setattr(last_outcome, "NOTE_REPORTED_AFTER_S", 0.1)
+    written: list[str] = []
+    with contextlib.closing(Pipe(careless_kafka, tmp_path / "spool")) as pipe:
+        note_abort = pipe.spool.writer.note_abort
+
+        def slow(origin: str) -> None:
+            time.sleep(0.5)
+            while "the disk takes longer than 0.1 s" not in pipe.fault():
+                time.sleep(0.01)
+            written.append(origin)
+            note_abort(origin)
+
+        await pipe.store(many(ROWS))
+        await leave_open(pipe, RECORDS, abort=True)
+        monkeypatch.setattr(pipe.spool.writer, "note_abort", slow)
+        await pipe.forward()
+        found = await in_topic(careless_kafka, pipe.spool.origin)
+    assert sorted(sequences(found)) == list(range(1, ROWS + 1))
+    assert written == [pipe.spool.origin, ""]
 
 
 async def test_a_forwarder_that_dies_while_it_aborts_forgets_no_decision(

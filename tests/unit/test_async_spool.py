@@ -368,3 +368,27 @@ async def test_a_second_write_while_one_waits_is_an_error_and_the_first_is_appli
     assert async_spool.state.origin != spool.name
     await async_spool.stop()
     async_spool.close()
+
+
+async def test_a_write_between_commits_does_not_wait_for_the_commit_after_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a slow disk the write would take twice as long while callbacks come."""
+    monkeypatch.setattr(group_commit, "DISK_TIMEOUT_S", 180)
+    spool = hold_any(tmp_path, bytes_max=1 << 20)
+    commit, may_commit = spool.writer.commit, threading.Event()
+
+    def slow(contents: Sequence[bytes], forwarded_sequence: int, *, probe: bool = False) -> None:
+        may_commit.wait()
+        commit(contents, forwarded_sequence, probe=probe)
+
+    monkeypatch.setattr(spool.writer, "commit", slow)
+    async_spool = an_async_spool(spool)
+    storing = asyncio.create_task(store(async_spool, a_wire_record(1), 1))
+    async with asyncio.timeout(180):
+        await async_spool.note_abort(spool.origin)
+    assert (async_spool.aborted_origin, storing.done()) == (spool.origin, False)
+    may_commit.set()
+    await storing
+    await async_spool.stop()
+    async_spool.close()

@@ -1,5 +1,7 @@
 """An abort is noted in the spool's file until it is settled; tested without Kafka."""
 
+import asyncio
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -40,8 +42,9 @@ async def opened(directory: Path) -> AsyncIterator[tuple[Spool, LastOutcome]]:
     """Yield the spool of `directory`, and the outcome of its last transaction for a forwarder."""
     spool = hold_any(directory, bytes_max=1 << 20)
     async_spool = AsyncSpool(spool, pending_rows_max=0, pending_bytes_max=0)
+    faults: list[DiskFailed] = []
     try:
-        yield spool, LastOutcome(async_spool, plaintext(""))
+        yield spool, LastOutcome(async_spool, plaintext(""), faults.append)
     finally:
         await async_spool.stop()
         async_spool.close()
@@ -133,14 +136,58 @@ async def test_no_transaction_begins_before_the_note_is_removed(
         assert len(coordinator) == 2
 
 
-async def test_a_hanging_disk_is_named_as_the_fault(
+class SlowDisk:
+    """Writes of the note, each of which waits until the test lets it end."""
+
+    def __init__(self, spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.written: list[str] = []
+        self.may_end = threading.Semaphore(0)
+        note_abort = spool.writer.note_abort
+
+        def slow(origin: str) -> None:
+            self.may_end.acquire()
+            self.written.append(origin)
+            note_abort(origin)
+
+        monkeypatch.setattr(spool.writer, "note_abort", slow)
+
+
+async def test_a_slow_disk_is_reported_and_its_write_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, coordinator: list[TransactionOutcome]
+) -> None:
+    """One round is enough: a note that is written late is not written, or removed, again."""
+    monkeypatch.setattr(last_outcome, "NOTE_REPORTED_AFTER_S", 0.0)
+    spool = hold_any(tmp_path, bytes_max=1 << 20)
+    async_spool = AsyncSpool(spool, pending_rows_max=0, pending_bytes_max=0)
+    disk = SlowDisk(spool, monkeypatch)
+    faults: asyncio.Queue[DiskFailed] = asyncio.Queue()
+    outcome = LastOutcome(async_spool, plaintext(""), faults.put_nowait)
+    async with asyncio.timeout(180):
+        for step in (outcome.find(spool.origin), outcome.end_settling()):
+            waiting = asyncio.create_task(step)
+            assert "to the spool: the disk takes longer than 0 s" in str(await faults.get())
+            assert (waiting.done(), outcome.must_abort) == (False, True)
+            disk.may_end.release()
+            await waiting
+    assert (disk.written, outcome.must_abort) == ([spool.origin, ""], False)
+    assert (spool.writer.aborted_origin, len(coordinator), faults.qsize()) == ("", 2, 0)
+    await async_spool.stop()
+    async_spool.close()
+
+
+async def test_a_process_that_ends_does_not_wait_for_a_slow_disk(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The text of a TimeoutError would say that Kafka does not answer."""
-    monkeypatch.setattr(last_outcome, "NOTE_TIMEOUT_S", 0.0)
+    """The write that runs is that of an abort which the coordinator still knows."""
     async with opened(tmp_path) as (spool, outcome):
-        with pytest.raises(DiskFailed, match="the disk takes longer than 0 s"):
-            await outcome.find(spool.origin)
+        disk = SlowDisk(spool, monkeypatch)
+        waiting = asyncio.create_task(outcome.find(spool.origin))
+        await asyncio.sleep(0)
+        waiting.cancel()
+        async with asyncio.timeout(180):
+            await asyncio.wait((waiting,))
+        assert (waiting.cancelled(), disk.written) == (True, [])
+        disk.may_end.release()
 
 
 @pytest.mark.parametrize("dies", [False, True], ids=["goes on", "dies"])
