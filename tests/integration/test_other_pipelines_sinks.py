@@ -41,7 +41,7 @@ async def in_other_database(world: RejectedWorld) -> None:
         assert await database.position(P0) is None  # the tables are made
         for number in range(CALLBACKS.partitions):
             partition = Partition(CALLBACKS.name, number)
-            await database.begin(partition, Position(1_000_000, None, topic_id))
+            await database.store_first_position(partition, Position(1_000_000, None, topic_id))
 
 
 @pytest.mark.timeout(600)
