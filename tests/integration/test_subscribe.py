@@ -183,3 +183,6 @@ async def a_dead_letter(team: Team, runs: Callable[[], bool], bootstrap_servers:
         assert "not a callback" in await asyncio.to_thread(team.run, "my-team.dead.v1 -o beginning")
     else:
         team.skip("my-team.dead.v1 -o beginning")
+    printed = await asyncio.to_thread(team.run, "AIOKafkaConsumer")
+    assert "b'not a callback'" in printed
+    assert "('hookline.errors.group', b'subscriber')" in printed
