@@ -6,6 +6,13 @@
 set -eu
 export PASSWORDS_DIR
 psql -v ON_ERROR_STOP=1 --quiet --username "$POSTGRES_USER" --dbname "$POSTGRES_DB" <<'SQL'
+-- The server logs no statement of this session: neither one that fails, nor those for which an
+-- administrator has set these for all sessions.
+set log_min_error_statement = panic;
+set log_statement = 'none';
+set log_min_duration_statement = -1;
+set log_min_duration_sample = -1;
+set log_transaction_sample_rate = 0;
 -- Read here, the passwords are in no command line and in no environment.
 \set password `cat "$PASSWORDS_DIR/hookline"`
 \set reader_password `cat "$PASSWORDS_DIR/hookline_reader"`

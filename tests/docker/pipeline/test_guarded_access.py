@@ -90,6 +90,38 @@ def test_no_store_has_a_default_password(project: Project) -> None:
     project.prove()
 
 
+# The administrator of this server logs every statement; in it, roles cannot be changed.
+REFUSES = """
+initdb --username hookline > /tmp/said
+cat >> $PGDATA/postgresql.conf <<< "
+log_statement = 'all'
+log_min_duration_statement = 0"
+pg_ctl -D $PGDATA -w start >> /tmp/said
+createdb -U hookline hookline
+echo default_transaction_read_only = on >> $PGDATA/postgresql.conf
+pg_ctl -D $PGDATA -w stop >> /tmp/said
+start postgres || echo "ended with $?"
+"""
+
+
+def in_a_new_postgres(project: Project, script: str) -> str:
+    """Run a script in a container of PostgreSQL without its volume; return its output."""
+    return project.compose(
+        *("run", "--rm", "-T", "--no-deps", "-e", "PGDATA=/tmp/data", "--entrypoint", "bash"),
+        *("postgres", "-euc", f"exec 2>&1\n{script}"),
+    )
+
+
+def test_the_log_of_postgresql_has_no_password_although_it_cannot_be_set(project: Project) -> None:
+    """The server logs the other statements, and the cause."""
+    said = in_a_new_postgres(project, REFUSES)
+    assert "cannot execute ALTER ROLE in a read-only transaction" in said
+    assert "LOG:  statement: set log_min_error_statement" in said
+    assert "alter role" not in said
+    assert project.compose("run", "--rm", "-T", "passwords", "show", "hookline").strip() not in said
+    assert "ended with" in said
+
+
 # As in a container of a volume whose first start was interrupted: the server was initialised, and
 # has no database. Then the server recovers without an end, and gets the signal of `docker stop`.
 FIRST_STAGE = """
@@ -108,10 +140,7 @@ test ! -e $PGDATA/postmaster.pid
 
 def test_the_start_of_postgresql_names_the_remedy_and_can_be_stopped(project: Project) -> None:
     """It ends instead of a server without its database, and in the middle of a recovery."""
-    said = project.compose(
-        *("run", "--rm", "-T", "--no-deps", "-e", "PGDATA=/tmp/data", "--entrypoint", "bash"),
-        *("postgres", "-euc", f"exec 2>&1\n{FIRST_STAGE}"),
-    )
+    said = in_a_new_postgres(project, FIRST_STAGE)
     assert "the database hookline in the volume postgres cannot be used" in said
     assert "docker volume rm hookline_postgres" in said
     assert said.count("ended with") == 2
