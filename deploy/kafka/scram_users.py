@@ -30,7 +30,12 @@ from aiokafka.protocol.types import (
 
 # A folder for each user, with the files `user` and `password`.
 USERS = Path("/var/lib/hookline/passwords/kafka")
+# The brokers show each other this user's password by PLAIN. It has all rights, so it has no SCRAM
+# credentials, which the listeners for this machine and for others would accept.
+BROKER = "hookline-broker"
 SCRAM_SHA_512 = 2
+# Kafka's error code for the deletion of a user that does not exist.
+RESOURCE_NOT_FOUND = 91
 # Kafka's own default, and the least that it accepts.
 ITERATIONS = 4096
 WAIT_S = 60
@@ -88,7 +93,7 @@ class AlterUsersRequest(RequestStruct):
 
 
 class AlterUsers(Request[AlterUsersRequest]):
-    """Set the passwords of users, in one request."""
+    """Set the passwords of users, and delete that of the brokers' user, in one request."""
 
     API_KEY = AlterUsersRequest.API_KEY
 
@@ -102,7 +107,9 @@ class AlterUsers(Request[AlterUsersRequest]):
             salt = secrets.token_bytes(32)
             salted = hashlib.pbkdf2_hmac("sha512", password.encode(), salt, ITERATIONS)
             upsertions.append((user, SCRAM_SHA_512, ITERATIONS, salt, salted, {}))
-        return request_struct_class([], upsertions, {})
+        # Former versions of this file have made this user.
+        deletions: list[tuple[object, ...]] = [(BROKER, SCRAM_SHA_512, {})]
+        return request_struct_class(deletions, upsertions, {})
 
 
 def passwords() -> dict[str, str]:
@@ -121,14 +128,15 @@ async def set_passwords() -> list[str]:
         KafkaError: Kafka cannot be reached, or refuses to set a password.
     """
     users = passwords()
+    broker_password = users.pop(BROKER)
     client = AIOKafkaClient(
         bootstrap_servers=os.environ["HOOKLINE_BOOTSTRAP_SERVERS"],
         client_id="hookline-kafka-users",
         security_protocol="SASL_PLAINTEXT",
         # Kafka knows this password from its configuration, so there need not be SCRAM users yet.
         sasl_mechanism="PLAIN",
-        sasl_plain_username="hookline-broker",
-        sasl_plain_password=users["hookline-broker"],
+        sasl_plain_username=BROKER,
+        sasl_plain_password=broker_password,
     )
     try:
         await client.bootstrap()
@@ -136,7 +144,7 @@ async def set_passwords() -> list[str]:
     finally:
         await client.close()
     for user, code, message, _ in answer.results:
-        if code:
+        if code and (user, code) != (BROKER, RESOURCE_NOT_FOUND):
             raise KafkaError(f"Kafka refuses the password of {user}: {for_code(code)}: {message}")
     return list(users)
 
@@ -151,7 +159,10 @@ async def main() -> None:
             users = await set_passwords()
         except (KafkaError, OSError) as error:
             if time.monotonic() > deadline:
-                raise SystemExit(f"the users of Kafka have no passwords: {error}") from error
+                raise SystemExit(
+                    f"the users of Kafka did not get their passwords: {error}; if the password of"
+                    " kafka-broker is new, first restart the brokers: docker compose restart kafka"
+                ) from error
             await asyncio.sleep(0.5)
         else:
             print("set the passwords of", ", ".join(users))  # noqa: T201

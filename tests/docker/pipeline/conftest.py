@@ -1,6 +1,7 @@
 """The pipeline in docker compose, for all tests of this folder."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from support.docs_blocks import the_block
@@ -20,3 +21,12 @@ def project() -> Iterator[Project]:
         made.down()
         copies = [f"{made.name}_{store}-copy" for store in STORES]
         made.docker("volume", "rm", "--force", *copies)
+
+
+@pytest.fixture(scope="package")
+def ca(project: Project, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Start Kafka's listener for other machines, and return the certificate of its CA."""
+    folder = tmp_path_factory.mktemp("ca")
+    project.set(KAFKA_ADVERTISED_HOST="localhost")
+    project.run(the_block("certificates ca"), folder=folder)
+    return folder / "kafka-ca.pem"

@@ -172,13 +172,8 @@ async def read(project: Project, ca: Path, password: str, **options: Any) -> str
         await consumer.stop()
 
 
-async def test_another_machine_reads_with_tls_and_its_password(
-    project: Project, tmp_path: Path
-) -> None:
+async def test_another_machine_reads_with_tls_and_its_password(project: Project, ca: Path) -> None:
     """Without them, or in another group, or from another topic, it reads nothing."""
-    project.set(KAFKA_ADVERTISED_HOST="localhost")
-    project.run(the_block("certificates ca"), folder=tmp_path)
-    ca = tmp_path / "kafka-ca.pem"
     password = project.run(the_block("subscriber add")).strip()
     project.hookline("simulate", "--count", "10")
     assert await read(project, ca, password) == CALLBACKS
@@ -194,6 +189,8 @@ async def test_another_machine_reads_with_tls_and_its_password(
     for error, options in refused:
         with pytest.raises(error):
             await read(project, ca, password, **options)
+    # A subscriber of this name would read in the group of a consumer of Hookline.
+    project.fails("exec", "-T", "kafka", "subscriber", "add", "archive", code=2)
     project.run(the_block("subscriber remove"))
     with pytest.raises(KafkaConnectionError):
         await read(project, ca, password)

@@ -1,5 +1,6 @@
 """Users of Kafka in docker compose: none without a password, and no service with all rights."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -84,9 +85,58 @@ async def test_a_new_password_is_in_force_without_a_restart(project: Project) ->
         await write(project, **scram("hookline-archive", before))
     with pytest.raises(TopicAuthorizationFailedError):
         await write(project, **scram("hookline-archive", show(project, "archive")))
-    # That of the brokers themselves needs a restart.
-    project.compose("run", "--rm", "passwords", "new", "kafka-broker")
-    project.compose("restart", "kafka")
-    project.compose("run", "--rm", "kafka-users")
+
+
+# Print the ports and mechanisms by which Kafka accepts this user and password.
+CONNECT_BY_ALL = """
+import asyncio, json, ssl, sys
+from aiokafka.conn import create_conn
+from aiokafka.errors import SaslAuthenticationFailed
+
+tls = ssl.create_default_context()
+tls.check_hostname = False
+tls.verify_mode = ssl.CERT_NONE
+PLAIN, SCRAM = "PLAIN", "SCRAM-SHA-512"
+
+async def main(user, password):
+    accepted = []
+    for port, mechanism in (
+        (9092, PLAIN), (9092, SCRAM), (9093, PLAIN), (9094, PLAIN), (9094, SCRAM), (9095, SCRAM)
+    ):
+        try:
+            connection = await create_conn(
+                "kafka", port, ssl_context=tls if port == 9095 else None,
+                security_protocol="SASL_SSL" if port == 9095 else "SASL_PLAINTEXT",
+                sasl_mechanism=mechanism, sasl_plain_username=user, sasl_plain_password=password,
+            )
+        except SaslAuthenticationFailed:
+            continue
+        accepted.append([port, mechanism])
+        connection.close()
+    print(json.dumps(accepted))
+
+asyncio.run(main(*sys.argv[1:]))
+"""
+
+
+def accepted(project: Project, password: str) -> Any:
+    """Return the ports and mechanisms by which Kafka accepts the user of the brokers."""
+    script = ("exec", "-T", "archive", "python", "-c", CONNECT_BY_ALL, "hookline-broker", password)
+    return json.loads(project.compose(*script))
+
+
+@pytest.mark.usefixtures("ca")
+def test_the_old_password_of_the_brokers_is_refused_on_every_listener(project: Project) -> None:
+    """The new one is accepted by PLAIN, within the project; SCRAM credentials are deleted."""
+    before = show(project, "broker")
+    # As former versions of deploy/kafka/scram_users.py did.
+    project.kafka_tool(
+        *("kafka-configs.sh", "--alter", "--entity-type", "users", "--entity-name"),
+        *("hookline-broker", "--add-config", f"SCRAM-SHA-512=[password={before}]"),
+    )
+    assert len(accepted(project, before)) == 5
+    project.run(the_block("passwords new kafka-broker"))
+    assert accepted(project, before) == []
+    assert accepted(project, show(project, "broker")) == [[9092, "PLAIN"], [9093, "PLAIN"]]
     project.hookline("simulate", "--count", "10")
     project.prove()
