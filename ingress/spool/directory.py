@@ -51,8 +51,9 @@ def summary_of(
     if since_hour is not None:
         first_sequence = state.first_sequence_since(since_hour)
         is_unchanged = changed_at_s is not None and hour_at(changed_at_s) < since_hour
-        # The hours come first: the time of the file may be by another machine's clock.
-        if first_sequence is None and is_unchanged:
+        # Only without hours: the time of the file may be by another machine's clock, or by one that
+        # was set back.
+        if not state.hours and is_unchanged:
             first_sequence = state.last_sequence + 1
     return SpoolSummary(
         name,

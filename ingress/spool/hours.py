@@ -3,6 +3,10 @@ The first row of each hour: with them, an audit knows the sequences that were st
 
 Forwarded rows leave the file, and their times with them. So the transaction that stores the first
 row of an hour notes the number of that row.
+
+The hours are those that the clock showed. If the clock is set back, it was ahead before or is
+behind now, and the spool cannot know which. So both hours are kept, and what depends on the answer
+is not known.
 """
 
 import time
@@ -38,30 +42,44 @@ def hour_at(time_s: float) -> int:
 def with_rows(hours: Hours, first_number: int) -> Hours:
     """Return the hours after rows were stored now; `first_number` is that of their first one."""
     hour = hour_at(time.time())
-    if hours and hour < hours[-1].hour - 1:
-        # The clock was ahead and was set back. The rows that were stored meanwhile count as those
-        # of this hour; else the hours until then would have no first rows.
-        ahead = [first for first in hours if first.hour > hour]
-        hours = hours[: -len(ahead)]
-        first_number = ahead[0].number
-    if hours and hour <= hours[-1].hour:
+    # A clock that is set back by an hour or less is still within what an audit allows for.
+    if hours and hours[-1].hour - 1 <= hour <= hours[-1].hour:
         return hours
-    return (*hours, FirstRow(hour, first_number))[-HOURS_MAX:]
+    return _bounded((*hours, FirstRow(hour, first_number)))
+
+
+def _bounded(hours: Hours) -> Hours:
+    """Return the last HOURS_MAX hours, without a time before them at which the clock was behind."""
+    if len(hours) <= HOURS_MAX:
+        return hours
+    forgotten, *kept = hours
+    # If the clock was set back after the forgotten hour, the hours until it was right again would
+    # seem to be the first ones of the spool.
+    reaches_it = (index for index, first in enumerate(kept) if first.hour >= forgotten.hour)
+    return tuple(kept[next(reaches_it, 0) :])
 
 
 def first_number_since(hours: Hours, hour: int, *, base: int, last_number: int) -> int | None:
     """
     Return the first row after `base` that was stored in an hour or later; the next row if none was.
 
-    None if it is not known: the rows before the first hour may be as late. They are there if a
-    release that notes no hours has stored them, or if the hours are too long ago.
+    None if it is not known:
+    - The rows before the first hour may be as late. They are there if a release that notes no hours
+      has stored them, or if the hours are too long ago.
+    - The clock was set back, and the rows before or after that may be as late: a later row has an
+      earlier hour, or the last row before has an earlier hour than one before it.
     """
     if last_number == base:
         return base + 1
-    if not hours or not (hours[0].hour < hour or hours[0].number <= base + 1):
+    count = next((at for at, first in enumerate(hours) if first.hour >= hour), len(hours))
+    before, since = hours[:count], hours[count:]
+    if any(first.hour < hour for first in since):
         return None
-    since = (first.number for first in hours if first.hour >= hour)
-    return max(base + 1, next(since, last_number + 1))
+    if before and before[-1] != max(before):
+        return None
+    if not before and not (since and since[0].number <= base + 1):
+        return None
+    return max(base + 1, since[0].number if since else last_number + 1)
 
 
 def encode_hours(hours: Hours, spool_name: str) -> bytes:

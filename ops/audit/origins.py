@@ -126,8 +126,9 @@ class Origins:
             if self._ends.first_sequence(origin) is None:
                 doubts[origin] = (
                     f"origin {origin}: its spool does not know which callbacks it has stored since"
-                    f" {self.since}, because a release before 0.2 has stored some since then, or"
-                    " because that is too long ago; name a later --since, or audit without it"
+                    f" {self.since}, because a release before 0.2 has stored some since then,"
+                    " because the clock of its ingress was set back since then, or because that is"
+                    " too long ago; name a later --since, or audit without it"
                 )
                 continue
             end = max(self._later_ends.last_sequences.get(origin) or 0, last)

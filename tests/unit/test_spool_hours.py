@@ -112,6 +112,28 @@ def test_what_an_earlier_release_stored_is_not_known(
     assert known == {1002: None, 1003: None, 1004: 4}
 
 
+@pytest.mark.parametrize("change", ["removes", "new origin"])
+def test_hours_from_before_an_earlier_release_do_not_come_back(
+    spool: Spool, tmp_path: Path, clock: Clock, change: str
+) -> None:
+    """A process that only forwards, such as one that adopts the spool, writes the state, too."""
+    store(spool)
+    clock.hour = 1002
+    store(spool, 5)
+    change_meta(spool, STATE, state_of_0_1(spool))
+    with reopened(spool, tmp_path) as again:
+        if change == "removes":
+            again.writer.commit([], 6)
+        else:
+            again.writer.start_new_origin()
+        again.close()
+        clock.hour = 1003
+        with closing(hold_any(tmp_path, bytes_max=BYTES_MAX)) as later:
+            assert firsts(later, range(1000, 1005)) == [None] * 5
+            store(later)
+            assert firsts(later, range(1002, 1005)) == [None, None, 8]
+
+
 def test_hours_that_fail_their_checksum_are_not_known(spool: Spool, tmp_path: Path) -> None:
     """A wrong hour could be a false proof."""
     store(spool)
@@ -134,19 +156,72 @@ def test_a_new_origin_begins_with_its_own_first_row(spool: Spool, clock: Clock) 
     assert [spool.state.first_sequence_since(hour) for hour in (1001, 1002)] == [1, 3]
 
 
-def test_a_clock_that_was_ahead_makes_no_later_hour_begin_too_early(
-    spool: Spool, clock: Clock
+def firsts(spool: Spool, since: range) -> list[int | None]:
+    """Return the first sequence since each hour."""
+    return [spool.state.first_sequence_since(hour) for hour in since]
+
+
+@pytest.mark.parametrize("behind", [5, 1006])
+def test_a_clock_that_is_behind_for_a_while_erases_no_hour(
+    spool: Spool, tmp_path: Path, clock: Clock, behind: int
 ) -> None:
-    """The callbacks of that time count as those of the hour in which the clock was set back."""
-    store(spool)
-    clock.hour = 9000
-    store(spool)
-    clock.hour = 1001
-    store(spool)
-    clock.hour = 1002
-    store(spool)
-    since = {hour: spool.state.first_sequence_since(hour) for hour in (1000, 1001, 1002, 1003)}
-    assert since == {1000: 1, 1001: 2, 1002: 4, 1003: 5}
+    """A machine without a clock of its own starts in 1970 and stores before the time is set."""
+    for hour in (1007, 1008, 1009, behind):
+        clock.hour = hour
+        store(spool)
+    # That nothing was stored since an hour is not known either, also not from the file's time.
+    assert firsts(spool, range(1007, 1012)) == [None] * 5
+    os.utime(tmp_path / f"{spool.name}{FILE_SUFFIX}", (behind * hours.HOUR_S, 0))
+    with reopened(spool, tmp_path) as again:
+        again.close()
+        assert [_only(tmp_path, hour).first_sequence for hour in (1008, 1011)] == [None, None]
+    with closing(hold_any(tmp_path, bytes_max=BYTES_MAX)) as again:
+        for hour in (1010, 1011):
+            clock.hour = hour
+            store(again)
+        assert firsts(again, range(1007, 1013)) == [None, None, None, None, 6, 7]
+
+
+@pytest.mark.parametrize("set_back", [1, 2])
+def test_after_a_clock_was_ahead_the_hours_until_it_is_reached_are_not_known(
+    spool: Spool, clock: Clock, set_back: int
+) -> None:
+    """The clock may as well be behind now. An hour is within what an audit allows for."""
+    for hour in (1000, 1003, 1003 - set_back, 1004, 1005):
+        clock.hour = hour
+        store(spool)
+    # 1001: from then on all later hours are.
+    assert (
+        firsts(spool, range(1000, 1007))
+        == {
+            1: [1, 2, 2, 2, 4, 5, 6],
+            2: [1, 2, None, None, None, 5, 6],
+        }[set_back]
+    )
+
+
+def test_a_clock_that_was_far_ahead_is_forgotten(clock: Clock) -> None:
+    """Or the spool would know no hour until then."""
+    noted: Hours = ()
+    known = []
+    for number, hour in enumerate([999, 9000, *range(1000, 1000 + hours.HOURS_MAX)], 1):
+        clock.hour = hour
+        noted = with_rows(noted, number)
+        known.append(first_number_since(noted, hour, base=0, last_number=number) == number)
+    assert known == [True, True, *[False] * (hours.HOURS_MAX - 1), True]
+
+
+def test_the_oldest_hour_is_forgotten_with_the_clock_that_was_behind_after_it(
+    clock: Clock,
+) -> None:
+    """Or the hours until the clock was right again would seem to have no callbacks."""
+    noted: Hours = ()
+    for number, hour in enumerate([1009, 5, *range(1010, 1009 + hours.HOURS_MAX)], 1):
+        clock.hour = hour
+        noted = with_rows(noted, number)
+    last = {"base": 0, "last_number": hours.HOURS_MAX + 1}
+    since = {hour: first_number_since(noted, hour, **last) for hour in (1008, 1009, 1010, 1011)}
+    assert since == {1008: None, 1009: None, 1010: None, 1011: 4}
 
 
 def test_the_oldest_hours_are_forgotten(clock: Clock) -> None:
@@ -160,20 +235,40 @@ def test_the_oldest_hours_are_forgotten(clock: Clock) -> None:
     assert first_number_since(noted, 1002, **last) == 3
 
 
-def test_no_callback_since_an_hour_is_before_the_first_one(clock: Clock) -> None:
-    """Whatever the clock does, if it is never set back by more than an hour."""
-    chance = random.Random(0)  # noqa: S311 - no secret
-    noted: Hours = ()
-    stored: list[float] = []
-    for number in range(1, 301):
-        clock.hour += chance.choice((0, 0.1, 0.1, 0.3, 1, 7, -0.5))
-        stored.append(clock.hour)
-        noted = with_rows(noted, number)
-    for hour in range(999, int(max(stored)) + 3):
-        first = first_number_since(noted, hour, base=0, last_number=300)
-        since = [number for number, at in enumerate(stored, 1) if at >= hour]
-        assert first is not None
-        assert first <= min(since, default=301)
+@pytest.mark.parametrize("behind_share", [0, 0.02, 0.3])
+@pytest.mark.parametrize("kept", [8, hours.HOURS_MAX])
+def test_no_callback_since_an_hour_is_before_the_first_one(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch, kept: int, behind_share: float
+) -> None:
+    """
+    Also if the clock is far behind for moments, and however many hours are kept.
+
+    A clock that only rises, or is set back by less than an hour, leaves no hour unknown.
+    """
+    monkeypatch.setattr(hours, "HOURS_MAX", kept)
+    known = asked = 0
+    for seed in range(10):
+        chance = random.Random(seed)  # noqa: S311 - no secret
+        noted: Hours = ()
+        stored: list[float] = []
+        now = 1000.0
+        for number in range(1, 201):
+            now += chance.choice((0, 0.1, 0.1, 0.3, 1, 7))
+            is_behind = chance.random() < behind_share
+            clock.hour = now - (chance.choice((30, 999)) if is_behind else 0)
+            if not behind_share:
+                clock.hour -= chance.choice((0, 0, 0.5))
+            stored.append(now if is_behind else clock.hour)
+            noted = with_rows(noted, number)
+        for hour in range(999, int(now) + 3):
+            first = first_number_since(noted, hour, base=0, last_number=200)
+            since = [number for number, at in enumerate(stored, 1) if at >= hour]
+            assert first is None or first <= min(since, default=201)
+            known += first is not None
+            asked += 1
+    assert known > 0
+    if kept > 8 and not behind_share:
+        assert known == asked
 
 
 def test_a_file_that_has_not_changed_since_has_no_later_callback(
