@@ -21,7 +21,7 @@ from aiokafka.structs import ConsumerRecord
 
 from ops.acls.entry import AclEntry, decoded, encoded
 from ops.failure import Failure
-from ops.records.committed_records import reader_of
+from ops.records.committed_records import partitions_of, reader_of
 from ops.records.up_to_ends import records_up_to
 from schemas.clients import started
 from schemas.kafka_access import KafkaAccess
@@ -195,7 +195,7 @@ async def read_notes(kafka: KafkaAccess) -> Notes:
     """
     notes = Notes()
     async with reader_of(kafka, RECORD_TOPIC) as client:
-        ends = await client.end_offsets(sorted(client.assignment()))
+        ends = await client.end_offsets(partitions_of(client, [kafka.topic(RECORD_TOPIC)]))
         positions = await client.beginning_offsets(list(ends))
         async with contextlib.aclosing(records_up_to(client, positions, ends)) as fetches:
             async for _, records in fetches:

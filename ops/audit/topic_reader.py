@@ -10,7 +10,12 @@ from aiokafka.structs import ConsumerRecord
 from ops.audit.since import Since
 from ops.audit.sources import ReadAgain, SourceUnavailable
 from ops.audit.tally import Tally
-from ops.records.committed_records import TopicMissing, reader_of_existing
+from ops.records.committed_records import (
+    RecordsDeleted,
+    TopicMissing,
+    partitions_of,
+    reader_of_existing,
+)
 from ops.records.up_to_ends import records_up_to
 from schemas.clients import kafka_failures
 from schemas.dead_letter_actions import decoded
@@ -44,11 +49,14 @@ class TopicReader:
                     await self._read(client, tally)
         except TopicMissing as missing:
             raise SourceUnavailable(str(missing)) from missing
+        except RecordsDeleted as deleted:
+            # Their lines in the archive were not compared with this beginning of the topic.
+            raise ReadAgain(str(deleted)) from deleted
         except (KafkaError, TimeoutError) as error:
             raise SourceUnavailable(outage_text(self._kafka, error)) from error
 
     async def _read(self, client: AIOKafkaConsumer, tally: Tally) -> None:
-        partitions = sorted(client.assignment())
+        partitions = partitions_of(client, (self._kafka.topic(topic.name) for topic in TOPICS))
         log_starts = await client.beginning_offsets(partitions)
         ends = await client.end_offsets(partitions)
         begins = await self._begins(client, log_starts, ends)
@@ -59,7 +67,6 @@ class TopicReader:
                     f"{tp.topic}/{tp.partition} was read up to offset {next_offset}, and has"
                     f" offsets {log_starts[tp]} to {ends[tp]} now"
                 )
-            client.seek(tp, next_offset)
         callbacks = self._kafka.topic(CALLBACKS.name)
         tally.note_log_starts(
             {tp.partition: at for tp, at in log_starts.items() if tp.topic == callbacks}

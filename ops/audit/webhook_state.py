@@ -17,12 +17,13 @@ from consumers.webhook.retry_record import (
 )
 from consumers.webhook.retry_topic import retry_topic
 from ops.audit.sources import AuditFailed, SourceUnavailable
-from ops.records.committed_records import reader_of
+from ops.records.committed_records import partitions_of, reader_of
 from ops.records.up_to_ends import records_up_to
 from schemas.callback_record import place
 from schemas.client_parts import inner_client
 from schemas.clients import kafka_failures
 from schemas.kafka_access import KafkaAccess
+from schemas.kafka_names import KafkaName
 from schemas.kafka_outage import outage_text
 from schemas.topic_ids import topic_id_of
 from schemas.topics import CALLBACKS
@@ -79,7 +80,7 @@ async def read_state(kafka: KafkaAccess, name: str) -> TargetState:
                 await inner_client(client).set_topics([callbacks])
                 topic_id = await topic_id_of(client, callbacks)
             async with reader_of(kafka, retry_topic(name)) as client:
-                state = await _read(client)
+                state = await _read(client, topic)
             state.topic_id = topic_id
             return state
     except (KafkaError, TimeoutError) as error:
@@ -88,9 +89,9 @@ async def read_state(kafka: KafkaAccess, name: str) -> TargetState:
         raise AuditFailed(f"{topic}: {error}; remove what else writes to this topic") from error
 
 
-async def _read(client: AIOKafkaConsumer) -> TargetState:
+async def _read(client: AIOKafkaConsumer, topic: KafkaName) -> TargetState:
     state = TargetState()
-    ends = await client.end_offsets(sorted(client.assignment()))
+    ends = await client.end_offsets(partitions_of(client, [topic]))
     positions = await client.beginning_offsets(list(ends))
     async with contextlib.aclosing(records_up_to(client, positions, ends)) as fetches:
         async for tp, records in fetches:

@@ -8,7 +8,14 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.structs import ConsumerRecord
 
 from ops.dead_letters.letter import DeadLetter, dead_letter
-from ops.records.committed_records import KAFKA_TIMEOUT_S, reader_of_existing
+from ops.records.committed_records import (
+    KAFKA_TIMEOUT_S,
+    RecordsDeleted,
+    fetch,
+    partitions_of,
+    read_from,
+    reader_of_existing,
+)
 from ops.records.kafka_answers import kafka_answers
 from ops.terminal import measured_progress
 from schemas.dead_letter_actions import Actions, RecordId, decoded
@@ -78,16 +85,20 @@ async def dead_letters_by_id(
 
 async def _one(client: AIOKafkaConsumer, topic: KafkaName, letter: RecordId) -> DeadLetter | None:
     tp = TopicPartition(topic, letter.partition)
-    if tp not in client.assignment():
+    if tp not in partitions_of(client, [topic]):
         return None
     start = (await client.beginning_offsets([tp]))[tp]
     end = (await client.end_offsets([tp]))[tp]
     if not start <= letter.offset < end:
         return None
-    client.seek(tp, letter.offset)
+    read_from(client, {tp: letter.offset})
     deadline = time.monotonic() + KAFKA_TIMEOUT_S
     while time.monotonic() < deadline:
-        for record in (await client.getmany(tp, timeout_ms=POLL_MS, max_records=1)).get(tp, ()):
+        try:
+            fetched = await fetch(client, timeout_ms=POLL_MS, records_max=1)
+        except RecordsDeleted:
+            return None
+        for record in fetched.get(tp, ()):
             return dead_letter(record) if record.offset == letter.offset else None
         if await client.position(tp) > letter.offset:
             return None  # there is only the marker of a transaction
@@ -98,21 +109,18 @@ async def _records(
     client: AIOKafkaConsumer, topic: KafkaName, title: str, ends: dict[int, int]
 ) -> AsyncGenerator[Sequence[ConsumerRecord[bytes, bytes]]]:
     """Yield the records of `topic` up to `ends`, by partition; empty ends get the present ones."""
-    partitions = [each for each in client.assignment() if each.topic == topic]
-    others = [each for each in client.assignment() if each.topic != topic]
-    client.pause(*others)
+    partitions = partitions_of(client, [topic])
     starts = await client.beginning_offsets(partitions)
     if not ends:
         found = await client.end_offsets(partitions)
         ends.update({tp.partition: end for tp, end in found.items()})
     at = {tp: starts[tp] for tp in partitions}
-    for tp in partitions:
-        client.seek(tp, starts[tp])
+    read_from(client, at)
     total = sum(max(0, ends.get(tp.partition, 0) - at[tp]) for tp in partitions)
     moved_at = time.monotonic()
     with measured_progress(title, total) as advance:
         while any(at[tp] < ends.get(tp.partition, 0) for tp in partitions):
-            fetched = await client.getmany(timeout_ms=POLL_MS, max_records=RECORDS_PER_READ)
+            fetched = await fetch(client, timeout_ms=POLL_MS, records_max=RECORDS_PER_READ)
             for tp, records in fetched.items():
                 end = ends.get(tp.partition, 0)
                 if wanted := [each for each in records if at[tp] <= each.offset < end]:

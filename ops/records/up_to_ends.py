@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.structs import ConsumerRecord
 
-from ops.records.committed_records import KAFKA_TIMEOUT_S
+from ops.records.committed_records import KAFKA_TIMEOUT_S, fetch, read_from
 
 POLL_MS = 500
 
@@ -19,22 +19,22 @@ async def records_up_to(
     """
     Yield the records of each fetch until `positions` have reached `ends`, and move `positions`.
 
-    `positions` are the offsets at which the client begins. A position moves when the caller has
-    handled the records before it, and asks for the next ones.
+    `positions` are the offsets at which reading begins; `client` is assigned their partitions. A
+    position moves when the caller has handled the records before it, and asks for the next ones.
 
     Raises:
+        RecordsDeleted: Kafka has deleted the next records meanwhile.
         KafkaError: Kafka does not answer.
         TimeoutError: no record came for KAFKA_TIMEOUT_S.
     """
+    read_from(client, {tp: positions[tp] for tp in ends})
     moved_at = time.monotonic()
     while any(positions[tp] < end for tp, end in ends.items()):
         before = sum(positions.values())
-        for tp, fetched in (await client.getmany(timeout_ms=POLL_MS)).items():
-            # Skip partitions that came meanwhile, and records that were read before: the client may
-            # start again when its metadata change.
-            if tp in ends and (new := [each for each in fetched if each.offset >= positions[tp]]):
-                yield tp, new
-                positions[tp] = new[-1].offset + 1
+        for tp, records in (await fetch(client, timeout_ms=POLL_MS)).items():
+            if records:
+                yield tp, records
+                positions[tp] = records[-1].offset + 1
         for tp in ends:
             # The last offsets of a partition may be transaction markers.
             positions[tp] = max(positions[tp], await client.position(tp))

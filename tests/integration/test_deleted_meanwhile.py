@@ -1,0 +1,114 @@
+"""Retention deletes records of a real broker between the look at their offsets and their fetch."""
+
+import contextlib
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from support.kafka.access import plaintext
+from support.kafka.parts import Pipe, delete_before, ends_of, many, run_until
+
+from consumers.archive.consumer import ArchiveHandler
+from consumers.archive.segment import read_summary
+from consumers.archive.store import open_store
+from consumers.runtime.batch import Limits
+from ops.audit import topic_reader
+from ops.audit.audit import audit
+from ops.audit.sources import Sources
+from ops.demo.embedded.kafka import EmbeddedKafka
+from ops.records import committed_records
+from ops.records.committed_records import RecordsDeleted, partitions_of, reader_of
+from ops.records.up_to_ends import records_up_to
+from schemas.topics import CALLBACKS
+
+LIMITS = Limits(records=10, bytes=1 << 20, age_s=0.2, period_s=3600)
+CALLBACKS_EACH, TIMES = 100, 4
+
+
+@pytest.fixture
+async def pipe(
+    empty_kafka: EmbeddedKafka, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Pipe]:
+    """Yield a pipe whose callbacks are in Kafka; commands fetch a batch of them at a time."""
+    monkeypatch.setattr(committed_records, "FETCH_BYTES", 1)
+    with contextlib.closing(Pipe(empty_kafka.address, tmp_path / "spool")) as pipe:
+        for number in range(TIMES):
+            await pipe.store(many(CALLBACKS_EACH, 1 + number * CALLBACKS_EACH))
+            await pipe.forward()
+        yield pipe
+
+
+async def delete_most(bootstrap_servers: str) -> None:
+    """Delete most records of each partition, as retention does."""
+    ends = await ends_of(bootstrap_servers)
+    await delete_before(bootstrap_servers, {tp: end * 4 // 5 for tp, end in ends.items()})
+
+
+async def archive(pipe: Pipe, directory: Path, group: str) -> None:
+    """Archive all callbacks."""
+
+    def archives_all() -> bool:
+        paths = directory.glob("*/*/*.jsonl.zst")
+        records = sum(read_summary(path.read_bytes()).records for path in paths)
+        return records >= CALLBACKS_EACH * TIMES
+
+    await run_until(
+        ArchiveHandler(open_store(str(directory), create_directory=True)),
+        archives_all,
+        bootstrap_servers=pipe.bootstrap_servers,
+        group=group,
+        limits=LIMITS,
+    )
+
+
+async def test_what_expires_while_an_audit_reads_is_not_missing(
+    pipe: Pipe, tmp_path: Path, group: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The archive has it, and the audit reads again what is below the topic's new beginning."""
+    directory = tmp_path / "archive"
+    await archive(pipe, directory, group)
+    reads = 0
+
+    async def delete_and_read(
+        client: AIOKafkaConsumer,
+        positions: dict[TopicPartition, int],
+        ends: Mapping[TopicPartition, int],
+    ) -> AsyncIterator[Any]:
+        nonlocal reads
+        reads += 1
+        if reads == 1:
+            await delete_most(pipe.bootstrap_servers)
+        async for each in records_up_to(client, positions, ends):
+            yield each
+
+    monkeypatch.setattr(topic_reader, "records_up_to", delete_and_read)
+    report = await audit(
+        pipe.ends,
+        Sources(kafka=plaintext(pipe.bootstrap_servers), archive=str(directory)),
+        ledger=[],
+        wait_s=0,
+        progress=lambda _: None,
+    )
+    assert (report.missing_at_least, report.proven) == (0, True)
+    assert reads == 2
+
+
+async def test_records_that_were_deleted_before_they_were_read_are_named(pipe: Pipe) -> None:
+    """They are not skipped; a command that begins again reads what there is."""
+    kafka = plaintext(pipe.bootstrap_servers)
+    async with reader_of(kafka, CALLBACKS.name) as client:
+        partitions = partitions_of(client, [kafka.topic(CALLBACKS.name)])
+        assert len(partitions) == CALLBACKS.partitions
+        positions = await client.beginning_offsets(partitions)
+        ends = await client.end_offsets(partitions)
+        await delete_most(pipe.bootstrap_servers)
+        with pytest.raises(RecordsDeleted, match=f"does not have offset 0 of {CALLBACKS.name}/"):
+            async for _ in records_up_to(client, positions, ends):
+                pass
+        positions = dict(await client.beginning_offsets(partitions))
+        starts = dict(positions)
+        async for tp, records in records_up_to(client, positions, ends):
+            assert all(starts[tp] <= each.offset < ends[tp] for each in records)
+        assert positions == ends
