@@ -7,11 +7,13 @@ left the spool cannot be sent again, so the log names those that the current top
 
 import asyncio
 import logging
+import time
 
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError
 
 from ingress.forward.cursor import Cursor
+from ingress.spool.hours import HOUR_S, hour_at
 from ingress.spool.state import SpoolState
 from schemas.kafka_access import KafkaAccess
 from schemas.kafka_names import KafkaName
@@ -20,6 +22,9 @@ from schemas.topic_ids import describe_topic
 from schemas.topics import CALLBACKS
 
 log = logging.getLogger(__name__)
+
+# A cursor of rows that are younger has not expired: no Kafka forgets offsets earlier by default.
+CURSOR_HOURS_MIN = 24
 
 
 async def current_topic_id(producer: AIOKafkaProducer, topic: KafkaName) -> str | None:
@@ -100,6 +105,14 @@ class TopicCheck:
         self._reported = change
 
 
+def _has_old_rows(state: SpoolState) -> bool:
+    hour = hour_at(time.time() - CURSOR_HOURS_MIN * HOUR_S)
+    later = state.first_sequence_since(hour)
+    # Rows in quarantine were never forwarded.
+    first = state.last_removable_number(0) + 1 - state.base
+    return later is not None and first < later
+
+
 def _change(
     topic: KafkaName, state: SpoolState, cursor: Cursor, *, before: str | None, now: str | None
 ) -> str:
@@ -115,7 +128,16 @@ def _change(
         change = (
             f"Kafka's cursor is {cursor.sequence}, lower than what was forwarded: the topic "
             f"{topic} was recreated, Kafka was restored from an older copy, or the cursor "
-            "expired (offsets.retention.minutes)"
+            "expired (offsets.retention.minutes; then forwarded rows that are still in the spool "
+            "are sent again)"
+        )
+    elif not cursor.sequence and _has_old_rows(state):
+        # Whether any of them were forwarded is not known: the spool does not note it.
+        return (
+            f"Kafka has no cursor of origin {state.origin}, whose first rows have been in the "
+            f"spool for {CURSOR_HOURS_MIN} hours or more: if they were forwarded and the cursor "
+            "expired (offsets.retention.minutes), they are sent again; hookline audit reports them "
+            "as doubled"
         )
     else:
         return ""

@@ -7,11 +7,18 @@ from pathlib import Path
 
 import pytest
 from aiokafka import AIOKafkaProducer
+from support.acls.clients import delete_group
+from support.kafka.access import plaintext
 from support.kafka.parts import Pipe, in_topic, many, sequences
 from support.kafka.topic_changes import recreate_topic, restore
 
-from ingress.forward import forwarder
+from consumers.archive.store import open_store
+from ingress.forward import forwarder, topic_check
+from ingress.forward.cursor import cursor_group
 from ingress.forward.topic_check import TopicCheck
+from ingress.spool.async_spool import AsyncSpool
+from ops.audit.audit import audit
+from ops.audit.sources import Sources
 from ops.demo.embedded.kafka import EmbeddedKafka
 from schemas.telemetry import INGRESS_METRICS
 
@@ -91,6 +98,33 @@ async def test_a_kafka_that_was_restored_from_an_older_copy_is_reported(
     assert changes() == before + 1
     assert "Kafka's cursor is 60" in caplog.text
     assert "sequences 61 to 100 (40 callbacks) of origin" in caplog.text
+
+
+async def test_forwarded_rows_of_a_spool_whose_cursor_expired_are_doubled_and_reported(
+    empty_kafka: EmbeddedKafka,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The ingress was killed before it removed them, and the spool was not held for long."""
+    kafka = plaintext(empty_kafka.address)
+    with contextlib.closing(Pipe(empty_kafka.address, tmp_path / "spool")) as pipe:
+        with monkeypatch.context() as killed:
+            killed.setattr(AsyncSpool, "note_forwarded", lambda *_: None)
+            await pipe.store(many(100))
+            await pipe.forward()
+        await delete_group(kafka, cursor_group(pipe.spool.origin))
+        # The rows count as older than a day.
+        monkeypatch.setattr(topic_check, "CURSOR_HOURS_MIN", -2)
+        await pipe.store(many(20, first=101))
+        await pipe.forward()
+        assert await forwarded(empty_kafka, pipe) == sorted([*range(1, 101), *range(1, 121)])
+        archive = tmp_path / "archive"
+        open_store(str(archive), create_directory=True)
+        sources = Sources(kafka=kafka, archive=str(archive))
+        report = await audit(pipe.ends, sources, ledger=[], wait_s=0, progress=lambda _: None)
+    assert [each.doubled for each in report.origins] == [100]
+    assert caplog.text.count("Kafka has no cursor of origin") == 1
 
 
 async def test_no_row_is_left_in_a_topic_that_is_deleted_within_its_transaction(

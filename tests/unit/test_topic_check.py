@@ -1,6 +1,7 @@
 """The report of forwarded rows that Kafka does not have."""
 
 import contextlib
+import time
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,46 @@ def test_only_rows_that_left_the_spool_and_are_not_in_kafka_are_reported(
     assert reports() - before == bool(expected)
     assert expected in caplog.text
     assert bool(caplog.text) == bool(expected)
+
+
+@pytest.mark.parametrize(
+    ("age_h", "cursor", "quarantined", "is_reported"),
+    [
+        (30, 0, 0, True),
+        (30, 0, 2, True),
+        # A cursor that young has not expired: the rows were never forwarded.
+        (2, 0, 0, False),
+        (30, 2, 0, False),
+        (30, 0, 3, False),
+    ],
+)
+def test_old_rows_without_a_cursor_are_reported_although_none_has_left_the_spool(
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    age_h: int,
+    cursor: int,
+    quarantined: int,
+    is_reported: bool,
+) -> None:
+    """If they were forwarded before Kafka forgot the cursor, they are sent again."""
+    before = reports()
+    stored_at = time.time() - age_h * 3600
+    with contextlib.closing(hold_any(tmp_path, bytes_max=1 << 20)) as spool:
+        check = TopicCheck(plaintext(""))
+        check.report(spool.state, Cursor(), "one")
+        assert not caplog.text
+        with monkeypatch.context() as then:
+            then.setattr(time, "time", lambda: stored_at)
+            spool.writer.commit([encode(a_wire_record(n), 1) for n in range(1, 4)], 0)
+        spool.writer.commit([encode(a_wire_record(4), 1)], 0)
+        for sequence in range(1, quarantined + 1):
+            spool.writer.quarantine(sequence)
+        for _ in range(2):
+            check.report(spool.state, Cursor(cursor), "one")
+    assert reports() - before == len(caplog.messages) == is_reported
+    assert ("Kafka has no cursor of origin" in caplog.text) is is_reported
 
 
 def test_a_change_is_reported_once_however_often_the_forwarder_connects(
