@@ -9,6 +9,7 @@ from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaError
 
 from ops.acls.entry import AclEntry
+from ops.acls.other_pipelines import other_prefixes
 from ops.acls.plan import AclPlan, plan_acls
 from ops.acls.record import RECORD_TOPIC, AclRecord, Notes, read_notes, recording
 from ops.acls.record_topic import ensure_record_topic
@@ -46,11 +47,16 @@ async def planned_acls(kafka: KafkaAccess, wanted: Collection[AclEntry]) -> AclP
     """
     async with _client(kafka) as client:
         listed = await list_acls(client)
-        async with reader_of(kafka) as reader:
-            has_record = kafka.topic(RECORD_TOPIC) in await reader.topics()
-        notes = await read_notes(kafka) if has_record else Notes()
+        topics = await _topics(kafka)
+        notes = await read_notes(kafka) if kafka.topic(RECORD_TOPIC) in topics else Notes()
         notes.check_cluster(await cluster_id(client), kafka.topic(RECORD_TOPIC))
-        return plan_acls(wanted, notes.made, listed.by_any, uncertain=notes.uncertain)
+        return plan_acls(
+            wanted,
+            notes.made,
+            listed.by_any,
+            uncertain=notes.uncertain,
+            has_others=bool(other_prefixes(kafka, topics)),
+        )
 
 
 async def apply_acls(
@@ -72,7 +78,13 @@ async def apply_acls(
         await ensure_record_topic(kafka, replicas)
         async with recording(kafka, await cluster_id(client)) as record:
             present = (await list_acls(client)).by_any
-            plan = plan_acls(wanted, record.made, present, uncertain=record.uncertain)
+            plan = plan_acls(
+                wanted,
+                record.made,
+                present,
+                uncertain=record.uncertain,
+                has_others=bool(other_prefixes(kafka, await _topics(kafka))),
+            )
             await _create(client, record, plan.added)
             # A service may need the new ACLs to go on without the old ones.
             await _until_listed(client, record, wanted)
@@ -81,6 +93,12 @@ async def apply_acls(
             await _until_listed(client, record, wanted, without=deleted)
             await record.finish(deleted=deleted, gone=plan.gone)
     return plan
+
+
+async def _topics(kafka: KafkaAccess) -> set[str]:
+    async with reader_of(kafka) as reader:
+        topics: set[str] = await reader.topics()
+    return topics
 
 
 async def _create(client: AIOKafkaClient, record: AclRecord, entries: list[AclEntry]) -> None:

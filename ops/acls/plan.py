@@ -3,7 +3,8 @@
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
-from ops.acls.entry import AclEntry
+from ops.acls.entry import AclEntry, ResourceType
+from ops.acls.rights import INTERNAL_TOPICS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -14,13 +15,15 @@ class AclPlan:
     `added` are wanted and not in Kafka, `kept` wanted and there. `unwanted` were made by an earlier
     apply, and no file wants them now. `uncertain` are not wanted either, but an apply was ended
     while it created or deleted them, so they may be of others. `gone` were noted by an earlier
-    apply, and are not there: their next maker is another one. All other ACLs are `foreign`.
+    apply, and are not there: their next maker is another one. `shared` are not wanted either, but
+    other pipelines may need them. All other ACLs are `foreign`.
     """
 
     added: list[AclEntry]
     kept: list[AclEntry]
     unwanted: list[AclEntry]
     uncertain: list[AclEntry]
+    shared: list[AclEntry]
     gone: list[AclEntry]
     foreign: list[AclEntry]
 
@@ -38,10 +41,16 @@ class AclPlan:
                 f"ACL {entry}: not wanted, but kept: a command was ended while it created or"
                 " removed this ACL, so it may be of others (to remove it: kafka-acls.sh)"
             )
+        for entry in self.shared:
+            yield (
+                f"ACL {entry}: not wanted any more, but kept: its topic is Kafka's own, so another"
+                " pipeline on this cluster may need the ACL (to remove it: kafka-acls.sh)"
+            )
+        shared = f", {len(self.shared)} kept for other pipelines" if self.shared else ""
         uncertain = f", {len(self.uncertain)} uncertain" if self.uncertain else ""
         yield (
             f"ACLs: {len(self.added)} new, {len(self.kept)} unchanged, {len(self.unwanted)} not"
-            f" wanted any more{uncertain}, {len(self.foreign)} of others untouched"
+            f" wanted any more{uncertain}{shared}, {len(self.foreign)} of others untouched"
         )
 
 
@@ -51,6 +60,7 @@ def plan_acls(
     present: Collection[AclEntry],
     *,
     uncertain: Collection[AclEntry] = (),
+    has_others: bool = False,
 ) -> AclPlan:
     """
     Return how the ACLs in Kafka become the `wanted` ones.
@@ -58,13 +68,23 @@ def plan_acls(
     `made` are those that earlier applies made, `present` those in Kafka; see AclPlan for
     `uncertain`. An entry that is wanted, and was there before any apply wanted it, is kept, and
     stays foreign: no apply ever removes it.
+
+    `has_others`: other pipelines are on the cluster. The ACLs on Kafka's own topics have the same
+    names in each of them, and only the first pipeline has noted them as made.
     """
     wanted, made, present, uncertain = set(wanted), set(made), set(present), set(uncertain)
+    unwanted = (made & present) - wanted
+    shared = set(filter(_is_internal, unwanted)) if has_others else set()
     return AclPlan(
         added=sorted(wanted - present),
         kept=sorted(wanted & present),
-        unwanted=sorted((made & present) - wanted),
+        unwanted=sorted(unwanted - shared),
+        shared=sorted(shared),
         uncertain=sorted((uncertain & present) - wanted),
         gone=sorted((made | uncertain) - present - wanted),
         foreign=sorted(present - made - uncertain - wanted),
     )
+
+
+def _is_internal(entry: AclEntry) -> bool:
+    return entry.resource_type == ResourceType.TOPIC and entry.name in INTERNAL_TOPICS

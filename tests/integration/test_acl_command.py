@@ -103,26 +103,6 @@ async def test_a_subscriber_gets_a_topic_for_its_own_dead_letters(
     await apply_table(broker, AclTable())
 
 
-async def test_a_subscriber_of_another_pipelines_names_is_refused(
-    secured_broker: SecuredBroker, user: str, tmp_path: Path
-) -> None:
-    """Before anything is created, also by `plan`."""
-    env = env_of(secured_broker, ADMIN)
-    await hookline(env | {"HOOKLINE_KAFKA_PREFIX": f"{user}."}, "topics", "apply")
-    file = tmp_path / "acls.toml"
-    file.write_text(
-        f'[[subscribers]]\nprincipal = "User:{user}"\ntopics = ["{CALLBACKS.name}"]\n'
-        f'group_prefix = "{user}.arch"\ndead_letters = "{user}-dead"\n'
-    )
-    for command in ("plan", "apply"):
-        output = await hookline(
-            env, "topics", command, "--acls", str(file), code=ExitCode.UNREADABLE
-        )
-        assert f"subscribers[0].group_prefix: {user}.arch also selects groups" in output
-        assert "created" not in output
-    assert not [each for each in await listed(secured_broker) if user in each.principal]
-
-
 async def test_the_commands_of_the_docs_work(secured_broker: SecuredBroker, tmp_path: Path) -> None:
     """On the file of the docs, in the order of the docs."""
     (tmp_path / "acls.toml").write_text(the_block("acls.toml", "toml"))

@@ -61,6 +61,24 @@ def test_no_acl_of_others_is_touched(
     assert removed > states
 
 
+def test_the_acls_of_kafkas_own_topics_are_kept_if_there_are_other_pipelines() -> None:
+    """Another one's record does not have those that the first one made for the same principal."""
+    kafka = plaintext("")
+    ours = AclTable(services={"ingress": ["User:a"]}).entries(kafka)
+    left = AclTable(services={"archive": ["User:b"]}).entries(kafka)
+    internal = {entry for entry in ours if entry.name.startswith("__")}
+    assert {entry.name for entry in internal} == {"__consumer_offsets", "__transaction_state"}
+    plan = plan_acls(left, ours | left, ours | left, has_others=True)
+    assert (set(plan.shared), set(plan.unwanted)) == (internal, ours - left - internal)
+    lines = list(plan.lines(is_dry_run=False, allows_deletion=True))
+    assert f", {len(internal)} kept for other pipelines, " in lines[-1]
+    assert sum("another pipeline on this cluster may need" in line for line in lines) == len(
+        internal
+    )
+    alone = plan_acls(left, ours | left, ours | left)
+    assert (alone.shared, set(alone.unwanted)) == ([], ours - left)
+
+
 def test_an_acl_is_known_again_by_its_key(scaled: Callable[..., int]) -> None:
     """Also one with numbers that a later Kafka may have."""
     for seed in range(scaled(50)):
