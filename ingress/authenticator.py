@@ -80,6 +80,8 @@ class Authenticator:
         """
         Return, for `/status`, which tokens have signed authentic requests since the start.
 
+        `place` is the number of a token in the list of its app.
+
         At most TOKENS_SHOWN_MAX, beginning with the apps that have several: their rotation is not
         finished.
         """

@@ -20,15 +20,12 @@ from ingress.http.server import PublicServer
 from ingress.settings import IngressSettings
 from ingress.spool.async_spool import AsyncSpool
 from ingress.spool.disk import Corrupt, DiskFailed, LimitReached
+from ingress.spool.fullness import READY_AGAIN_BELOW
 from ingress.spool.row import DamagedRow
 from schemas import telemetry
 from schemas.disk_space import DiskSpace
 from schemas.ingress_status import STOPPING
 from schemas.rate import Rates
-
-# A spool that was full is ready again below this share of its bound. Otherwise the process would
-# alternate between ready and unready, and a balancer would send it callbacks that are refused.
-READY_AGAIN_BELOW = 0.95
 
 
 @dataclass(slots=True)
@@ -47,7 +44,6 @@ class IngressHealth:
     rates: Rates = field(default_factory=Rates)
     disk: DiskSpace = field(init=False)
     started_at: float = field(default_factory=time.monotonic)
-    _was_full: bool = False
 
     def __post_init__(self) -> None:
         """Find the file system of the spools."""
@@ -73,21 +69,14 @@ class IngressHealth:
 
     def unready_reason(self) -> str:
         """Return why no callbacks should be sent to this process now, "" if it is ready."""
-        used_bytes, bytes_max = self.spool.state.used_bytes, self.settings.spool_bytes_max
-        # A commit that does not fit fails below the bound, and the next, smaller one succeeds: a
-        # fault alone does not mean that the spool is full.
-        if used_bytes < READY_AGAIN_BELOW * bytes_max:
-            self._was_full = False
-        elif self.spool.fault or used_bytes >= bytes_max:
-            self._was_full = True
         if self.server.announces_stop:
             return STOPPING
         if self.spool.fault:
             return self.spool.fault
-        if self._was_full:
+        if self.spool.was_full:
             return (
-                f"the spool was full and holds {used_bytes} of {bytes_max} bytes; it is ready "
-                f"below {READY_AGAIN_BELOW:.0%}"
+                f"the spool was full and holds {self.spool.state.used_bytes} of "
+                f"{self.settings.spool_bytes_max} bytes; it is ready below {READY_AGAIN_BELOW:.0%}"
             )
         return ""
 

@@ -169,8 +169,8 @@ for _, conversations in ipairs(batch.conversations) do
         by_window[windows[at]] = (by_window[windows[at]] or 0) + 1
     end
     for window, number in pairs(by_window) do
-        for _, place in ipairs(batch.windows[window]) do
-            redis.call('HINCRBY', place[1], place[2], number)
+        for _, counter in ipairs(batch.windows[window]) do
+            redis.call('HINCRBY', counter[1], counter[2], number)
         end
     end
     if is_full then

@@ -23,22 +23,22 @@ def new_conversations(
         if not minute.new_conversations:
             continue
         fields.append(_fields(generation, minute))
-        conversations, places, at_s = by_app.get(app, ([], [], number * layout.MINUTE_S))
+        conversations, field_numbers, at_s = by_app.get(app, ([], [], number * layout.MINUTE_S))
         for conversation in minute.new_conversations:
             conversations.append(hashes.of(_text(conversation)))
-            places.append(len(fields))
-        by_app[app] = (conversations, places, min(at_s, number * layout.MINUTE_S))
+            field_numbers.append(len(fields))
+        by_app[app] = (conversations, field_numbers, min(at_s, number * layout.MINUTE_S))
     return fields, [
         (
             layout.conversations(generation, app),
             conversations,
-            places,
+            field_numbers,
             bounds.conversations_max,
             layout.totals(generation, app),
             layout.UNCOUNTED + NEW_CONVERSATIONS,
             at_s,
         )
-        for app, (conversations, places, at_s) in by_app.items()
+        for app, (conversations, field_numbers, at_s) in by_app.items()
     ]
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeAlias
 
 
 class Partition(NamedTuple):
@@ -25,6 +25,10 @@ class Record(NamedTuple):
     headers: Sequence[tuple[str, bytes]]
 
 
+# The offset of a record, and the origin and the sequence of its callback.
+OffsetAndPlace: TypeAlias = tuple[int, str, int]
+
+
 class Position(NamedTuple):
     """
     The progress of a sink in a partition: the offset that it expects next, and in which log.
@@ -37,7 +41,7 @@ class Position(NamedTuple):
     """
 
     next_offset: int
-    last: tuple[int, str, int] | None = None
+    last: OffsetAndPlace | None = None
     topic_id: str | None = None
 
     def may_continue_in(self, topic_id: str | None) -> bool:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-from consumers.runtime.batch import Limits, PackedRecords, Record
+from consumers.runtime.batch import Limits, OffsetAndPlace, PackedRecords, Record
 from schemas.callback_record import place, received_at_s
 
 ORIGIN_CHARACTERS_MAX = 64
@@ -26,7 +26,7 @@ def record_sizes(records: Sequence[Record]) -> RecordSizes:
     )
 
 
-def offset_and_place(record: Record) -> tuple[int, str, int]:
+def offset_and_place(record: Record) -> OffsetAndPlace:
     """Return offset, origin and sequence of `record`, in a form that every sink can store."""
     origin, sequence = place(record.headers)
     # A record that no ingress wrote may have an origin of any length.

@@ -108,7 +108,9 @@ async def _origins(store: StoredCounts, generation: int) -> dict[str, dict[str, 
         layout.applied(generation), layout.sequence_sums(generation)
     )
     origins: dict[str, dict[str, Applied]] = defaultdict(dict)
-    for place, count in counts.items():
-        origin, _, partition = place.partition("/")
-        origins[origin][partition] = Applied(applied=count, sequence_sum=of_sums[place])
+    for origin_and_partition, count in counts.items():
+        origin, _, partition = origin_and_partition.partition("/")
+        origins[origin][partition] = Applied(
+            applied=count, sequence_sum=of_sums[origin_and_partition]
+        )
     return origins

@@ -177,22 +177,22 @@ class BatchDelivery:
         probing: bool,
     ) -> UndeliveredRecords | None:
         for index, record in enumerate(records):
-            place = offset_and_place(record)
-            if remembered.is_done(place):
+            at = offset_and_place(record)
+            if remembered.is_done(at):
                 continue
-            outcome = remembered.outcomes.get(place)
+            outcome = remembered.outcomes.get(at)
             if outcome is None:
                 async with self._slots:
                     is_paused = self._circuit.is_open and not probing
                     if is_paused or self._clock() > deadline:
                         return UndeliveredRecords(records[index:], None)
                     outcome = await self._sender.send(record)
-                remembered.outcomes[place] = outcome
+                remembered.outcomes[at] = outcome
                 self._note(record, outcome)
             no_dead_letter = None
             if outcome.kind is OutcomeKind.REFUSED:
                 no_dead_letter = await self._reject(record, outcome.reason, remembered, deadline)
-            if not remembered.is_done(place):
+            if not remembered.is_done(at):
                 return UndeliveredRecords(records[index:], outcome, no_dead_letter)
         return None
 

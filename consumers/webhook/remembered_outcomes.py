@@ -1,13 +1,9 @@
 """The outcomes of a partition's callbacks, for a batch that is handled again. No I/O."""
 
 from dataclasses import dataclass, field
-from typing import TypeAlias
 
-from consumers.runtime.batch import Partition
+from consumers.runtime.batch import OffsetAndPlace, Partition
 from consumers.webhook.outcome import Outcome, OutcomeKind
-
-# A record's offset, origin and sequence (`offset_and_place`).
-Place: TypeAlias = tuple[int, str, int]
 
 
 @dataclass(slots=True)
@@ -20,15 +16,15 @@ class RememberedOutcomes:
     """
 
     partition: Partition
-    outcomes: dict[Place, Outcome] = field(default_factory=dict)
+    outcomes: dict[OffsetAndPlace, Outcome] = field(default_factory=dict)
     # The refused callbacks that are in the dead-letter topic.
-    dead_letters: set[Place] = field(default_factory=set)
+    dead_letters: set[OffsetAndPlace] = field(default_factory=set)
 
-    def is_done(self, place: Place) -> bool:
-        """Return whether the callback at `place` was delivered or is a dead letter."""
-        outcome = self.outcomes.get(place)
+    def is_done(self, at: OffsetAndPlace) -> bool:
+        """Return whether the callback at `at` was delivered or is a dead letter."""
+        outcome = self.outcomes.get(at)
         return outcome is not None and (
-            outcome.kind is OutcomeKind.DELIVERED or place in self.dead_letters
+            outcome.kind is OutcomeKind.DELIVERED or at in self.dead_letters
         )
 
     def forget_before(self, offset: int) -> None:

@@ -12,7 +12,7 @@ import random
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from consumers.runtime.batch import Partition
+from consumers.runtime.batch import OffsetAndPlace, Partition
 from consumers.runtime.handler import Unavailable
 from consumers.runtime.pending_batch import offset_and_place
 from consumers.webhook.batch_delivery import PROBES_MAX, CallbackSender
@@ -39,9 +39,9 @@ IDLE_S = 1.0
 FAILING_DIVISOR = 2
 
 
-# The whole place, by which another log's callback at the offset differs, and the time of the first
-# failure, by which the same callback differs if a dead letter of it was sent again.
-_ParkedId = tuple[tuple[int, str, int], int]
+# Distinguishes a parked callback from one of another log at the same offset (by origin and
+# sequence), and from itself, parked again by `resend` (by the time of the first failure).
+_ParkedId = tuple[OffsetAndPlace, int]
 
 
 def _id_of(parked: ParkedCallback) -> _ParkedId:
@@ -174,8 +174,8 @@ class Retries:
             retry_partition.changed.set()
 
     async def _try(self, retry_partition: RetryPartition, parked: ParkedCallback) -> Change:
-        place = retry_partition.number, parked.record.offset
-        if self._done.get(place) == _id_of(parked):
+        parked_at = retry_partition.number, parked.record.offset
+        if self._done.get(parked_at) == _id_of(parked):
             return FinishedCallback(parked.record.offset)
         outcome = await self._sender.send(parked.record)
         attempts, at_ms = parked.attempts + 1, self.clock_ms()
@@ -197,7 +197,7 @@ class Retries:
             )
         if outcome.kind is OutcomeKind.DELIVERED:
             self.rejections.note_delivered(parked.record)
-        self._done[place] = _id_of(parked)
+        self._done[parked_at] = _id_of(parked)
         return FinishedCallback(parked.record.offset)
 
     async def _reject(

@@ -40,6 +40,11 @@ class AsyncSpool:
         """The reason for which no callback can be stored now, "" if callbacks can be stored."""
         return self._group_commit.fault
 
+    @property
+    def was_full(self) -> bool:
+        """Whether the spool was full, and has had no room since (`Fullness`)."""
+        return self._group_commit.fullness.was_full
+
     def summary(self, since_hour: int | None = None) -> SpoolSummary:
         """Return the spool as /status lists it."""
         return summary_of(self.name, self.state, since_hour)

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 
 from ingress.spool.disk import Corrupt, DiskFailed, LimitReached, ReopenRequired
+from ingress.spool.fullness import Fullness
 from ingress.spool.row import encode
 from ingress.spool.spool import Spool
 from ingress.spool.writer_thread import (
@@ -48,6 +49,8 @@ class GroupCommit:
         self._bytes_max = bytes_max
         # The reason for which no callback can be stored now, "" if callbacks can be stored.
         self.fault = ""
+        self.fullness = Fullness(spool.bytes_max)
+        self.fullness.note(spool.state.used_bytes, "")
         # Set after every commit of callbacks.
         self.rows_stored = asyncio.Event()
         # Has the reason as its result once the file is not a spool any more.
@@ -150,6 +153,7 @@ class GroupCommit:
             self._hang_timer.cancel()
         failure = self._recover_from(result.failure) if result.failure else None
         self.fault = str(failure or "")
+        self.fullness.note(self._spool.state.used_bytes, self.fault)
         if not was_hanging:  # else they were failed by the timer
             _report(job.rows, failure)
         if job.other_write and result.other_write_failure:

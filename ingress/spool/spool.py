@@ -36,7 +36,7 @@ class Spool:
     def __init__(self, path: Path, lock: BinaryIO, bytes_max: int) -> None:
         self.name = path.stem
         self._path = path
-        self._bytes_max = bytes_max
+        self.bytes_max = bytes_max
         self._lock = lock
         file = open_file(path, bytes_max)
         try:
@@ -105,7 +105,7 @@ class Spool:
         # LMDB would create a new file.
         if not size:
             raise Corrupt(f"the file {self._path} was removed, or emptied, while it was in use")
-        file = open_file(self._path, self._bytes_max)
+        file = open_file(self._path, self.bytes_max)
         try:
             with file.env.begin() as txn:
                 file_state = check_and_decode_state(

@@ -50,7 +50,7 @@ class RejectionLog:
 
 
 class ResendTarget(Protocol):
-    """The one place to which the dead letters of a consumer are sent again."""
+    """The target to which the dead letters of one consumer are sent again."""
 
     async def send(self, letters: Sequence[DeadLetter]) -> ResendCounts:
         """
@@ -68,7 +68,7 @@ def is_webhook(consumer: str) -> bool:
 
 
 def target_name(consumer: str) -> str:
-    """Return the place to which dead letters of a consumer are sent, for a question."""
+    """Return the target of the dead letters of a consumer, for a question."""
     if consumer == SYNC:
         return "the database of sync"
     return "the topic of callbacks" if consumer == INGRESS else f"the retry topic of {consumer}"

@@ -62,9 +62,9 @@ def demo_table(result: DemoResult) -> RenderableType:
         "sent": str(traffic.sent),
         "answered OK": f"{traffic.in_time} ({percent:g} %)" if traffic.sent else "0",
         **{
-            title: str(report.sequences_in(place))
-            for place, title in TITLES.items()
-            if place != INGRESS_DEAD_LETTERS and report.sequences_in(place) is not None
+            title: str(report.sequences_in(source))
+            for source, title in TITLES.items()
+            if source != INGRESS_DEAD_LETTERS and report.sequences_in(source) is not None
         },
         "missing": fault_count(report.missing_at_least),
         "doubled": fault_count(report.doubled_at_least),

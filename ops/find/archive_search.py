@@ -12,7 +12,7 @@ from consumers.archive.store import SegmentStore
 from consumers.runtime.handler import Unavailable
 from ops.archive.segments import in_order, open_archive
 from ops.failure import Failure
-from ops.find.collection import ARCHIVE, CallbackCollection, Place
+from ops.find.collection import ARCHIVE, CallbackCollection, Sighting
 from ops.find.question import Question
 from ops.find.record_filter import RecordFilter
 from ops.find.sources import Extent, NotSearched, Progress
@@ -102,14 +102,14 @@ class ArchiveSearch:
         return matching
 
     def _add(self, name: str, number: int, line: Line) -> None:
-        place = Place(
+        sighting = Sighting(
             store=ARCHIVE,
             where=f"{name} line {number}",
             at=datetime.fromtimestamp(line.timestamp / 1000, UTC),
             partition=line.partition,
             offset=line.offset,
         )
-        self._collection.add(headers_of(line), line.value, place)
+        self._collection.add(headers_of(line), line.value, sighting)
 
 
 def headers_of(line: Line) -> Mapping[str, str]:

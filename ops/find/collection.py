@@ -1,4 +1,4 @@
-"""The callbacks that were found, each with all places in which it is."""
+"""The callbacks that were found, each with all of its sightings."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,9 +21,9 @@ ELEMENTS_MAX = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class Sighting:
     """
-    One place of a callback, in one of the stores above.
+    Where a callback was found, in one of the stores above.
 
     `at`: when it came there, None if that is not known. `partition` and `offset`: those of its
     record in the main topic, where the store has them.
@@ -40,7 +40,7 @@ class Place:
 @dataclass(slots=True, kw_only=True)
 class LocatedCallback:
     """
-    A callback: what its record says, and its places.
+    A callback: what its record says, and where it was found.
 
     `body` is None unless bodies were asked for. Of a callback that only the database has, origin
     and sequence are not known.
@@ -59,20 +59,20 @@ class LocatedCallback:
     body_bytes: int | None = None
     elements: list[str] = field(default_factory=list)
     body: bytes | None = None
-    places: list[Place] = field(default_factory=list)
+    sightings: list[Sighting] = field(default_factory=list)
 
     @property
     def record(self) -> tuple[int, int] | None:
         """Partition and offset of its record in the main topic, None if they are not known."""
-        for place in self.places:
-            if place.partition is not None and place.offset is not None:
-                return place.partition, place.offset
+        for sighting in self.sightings:
+            if sighting.partition is not None and sighting.offset is not None:
+                return sighting.partition, sighting.offset
         return None
 
 
 class CallbackCollection:
     """
-    Collects places by callback; the callbacks after the first `limit` are only counted.
+    Collects sightings by callback; the callbacks after the first `limit` are only counted.
 
     A row of the database says no origin and sequence, so it is kept apart from the records: it
     counts only while no record with its ce_id was found, whether that one is shown or counted.
@@ -110,16 +110,16 @@ class CallbackCollection:
         """
         return len(self._further) < FURTHER_MAX and not self.has_more_rows
 
-    def add(self, headers: Mapping[str, str], value: bytes, place: Place) -> None:
-        """Add a place of the record with these headers and this value."""
+    def add(self, headers: Mapping[str, str], value: bytes, sighting: Sighting) -> None:
+        """Add a sighting of the record with these headers and this value."""
         origin, sequence = (
             headers.get(ORIGIN, ""),
             sequence_number(headers.get(SEQUENCE, "").encode()),
         )
-        # A record that no ingress wrote has no place of its own; its place in Kafka is.
+        # A record that no ingress wrote has no origin and sequence; its partition and offset do.
         key: tuple[object, ...] = (origin, sequence)
         if not (origin and sequence):
-            key = (place.partition, place.offset, headers.get(ID))
+            key = (sighting.partition, sighting.offset, headers.get(ID))
         known = self._recorded.get(key)
         if known is None:
             if len(self._recorded) >= self._limit:
@@ -129,8 +129,8 @@ class CallbackCollection:
                 return
             known = callback_of(headers, value, keeps_body=self._keeps_bodies)
             self._recorded[key] = known
-        if place not in known.places:
-            known.places.append(place)
+        if sighting not in known.sightings:
+            known.sightings.append(sighting)
 
     def add_row(self, row: LocatedCallback) -> None:
         """Add a callback of which a row of the database was found."""

@@ -10,7 +10,7 @@ from psycopg import AsyncConnection
 
 from consumers.sync.connection import first_line
 from consumers.sync.queryable import as_text
-from ops.find.collection import DATABASE, LocatedCallback, Place
+from ops.find.collection import DATABASE, LocatedCallback, Sighting
 from ops.find.question import Question
 from ops.find.row_query import row_ranges, row_statements
 from ops.find.sources import NotSearched
@@ -94,11 +94,11 @@ async def rows(
         return list(by_id.values()), f"rows received between {part}" if part else "all rows"
 
 
-async def places(
+async def sightings(
     conninfo: str, callbacks: Sequence[LocatedCallback]
-) -> dict[tuple[str, int], list[Place]]:
+) -> dict[tuple[str, int], list[Sighting]]:
     """
-    Return, by origin and sequence, the places of callbacks in the database.
+    Return, by origin and sequence, the sightings of callbacks in the database.
 
     Raises:
         NotSearched: as `connected` does.
@@ -114,19 +114,23 @@ async def places(
         expired: set[tuple[Any, ...]] = set()
         if await _fetch(connection, _HAS_EXPIRED, {}) == [(True,)]:
             expired = {row[:2] for row in await _fetch(connection, _EXPIRED, values)}
-    places_of: dict[tuple[str, int], list[Place]] = {}
+    sightings_of: dict[tuple[str, int], list[Sighting]] = {}
     for each in callbacks:
         key, of_one = (
             (each.origin, each.sequence),
-            places_of.setdefault((each.origin, each.sequence), []),
+            sightings_of.setdefault((each.origin, each.sequence), []),
         )
         if table := rows_of.get(each.ce_id):
-            of_one.append(_row_place(table, each.ce_id))
+            of_one.append(_row_sighting(table, each.ce_id))
         if at := receipts.get(key):
-            of_one.append(Place(store=DATABASE, where="hookline.receipts", at=at.astimezone(UTC)))
+            of_one.append(
+                Sighting(store=DATABASE, where="hookline.receipts", at=at.astimezone(UTC))
+            )
         elif key in expired:
-            of_one.append(Place(store=DATABASE, where="hookline.expired_receipts", note="expired"))
-    return places_of
+            of_one.append(
+                Sighting(store=DATABASE, where="hookline.expired_receipts", note="expired")
+            )
+    return sightings_of
 
 
 async def _fetch(
@@ -135,8 +139,8 @@ async def _fetch(
     return await (await connection.execute(statement.encode(), values)).fetchall()
 
 
-def _row_place(table: str, ce_id: str) -> Place:
-    return Place(store=DATABASE, where=f"hookline.{table} where ce_id = '{ce_id}'")
+def _row_sighting(table: str, ce_id: str) -> Sighting:
+    return Sighting(store=DATABASE, where=f"hookline.{table} where ce_id = '{ce_id}'")
 
 
 def _callback(row: Sequence[Any]) -> LocatedCallback:
@@ -153,5 +157,5 @@ def _callback(row: Sequence[Any]) -> LocatedCallback:
         received_at=received_at.astimezone(UTC),
         sent_at=sent_at.astimezone(UTC) if sent_at else None,
         body=bytes(body),
-        places=[_row_place(table, ce_id)],
+        sightings=[_row_sighting(table, ce_id)],
     )

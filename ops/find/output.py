@@ -4,7 +4,7 @@ import textwrap
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
-from ops.find.collection import LocatedCallback, Place
+from ops.find.collection import LocatedCallback, Sighting
 from ops.find.search import Answer
 from ops.nouns import counted
 from schemas.printable import printable
@@ -104,17 +104,19 @@ def _callback(callback: LocatedCallback, now: datetime) -> Iterator[str]:
         yield from _field(
             "content", f"{counted(callback.body_bytes, 'byte')}{types} (--body shows it)"
         )
-    for place in callback.places:
-        yield from _place(place, callback, now)
+    for sighting in callback.sightings:
+        yield from _sighting(sighting, callback, now)
 
 
-def _place(place: Place, callback: LocatedCallback, now: datetime) -> Iterator[str]:
-    note = f": {_short(place.note)}" if place.note else ""
-    yield from _field(place.store, f"{_short(place.where)}{note}")
-    if place.at is not None:
+def _sighting(sighting: Sighting, callback: LocatedCallback, now: datetime) -> Iterator[str]:
+    note = f": {_short(sighting.note)}" if sighting.note else ""
+    yield from _field(sighting.store, f"{_short(sighting.where)}{note}")
+    if sighting.at is not None:
         since = callback.received_at
-        later = f"; {age(place.at - since)} after receipt" if since and place.at > since else ""
-        yield from _field("", f"{_when(place.at, now)}{later}")
+        later = (
+            f"; {age(sighting.at - since)} after receipt" if since and sighting.at > since else ""
+        )
+        yield from _field("", f"{_when(sighting.at, now)}{later}")
 
 
 def _when(at: datetime, now: datetime) -> str:
@@ -163,15 +165,16 @@ def _callback_dict(callback: LocatedCallback, now: datetime) -> dict[str, object
         "body_bytes": callback.body_bytes,
         "elements": callback.elements,
         "body": None if callback.body is None else callback.body.decode(errors="backslashreplace"),
+        # The name of a field of --json, so it stays; a place is (origin, sequence) elsewhere.
         "places": [
             {
-                "store": place.store,
-                "where": place.where,
-                "at": place.at and place.at.astimezone(UTC),
-                "note": place.note,
-                "partition": place.partition,
-                "offset": place.offset,
+                "store": sighting.store,
+                "where": sighting.where,
+                "at": sighting.at and sighting.at.astimezone(UTC),
+                "note": sighting.note,
+                "partition": sighting.partition,
+                "offset": sighting.offset,
             }
-            for place in callback.places
+            for sighting in callback.sightings
         ],
     }

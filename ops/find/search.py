@@ -23,7 +23,7 @@ from ops.find.collection import (
     TOPIC,
     CallbackCollection,
     LocatedCallback,
-    Place,
+    Sighting,
 )
 from ops.find.question import Question
 from ops.find.ranges import FindRequest, parts, range_of
@@ -65,9 +65,9 @@ class Answer:
         """The exit code of the command; docs/find.md explains each."""
         if self.callbacks:
             only_dead = all(
-                place.store in (DEAD_LETTER, COUNTERS)
+                sighting.store in (DEAD_LETTER, COUNTERS)
                 for each in self.callbacks
-                for place in each.places
+                for sighting in each.sightings
             )
             return ExitCode.DEAD_LETTERED if only_dead else ExitCode.OK
         if not self.searched:
@@ -100,7 +100,7 @@ class Search:
             self._answer.range = range_of(self._request, received)
         await self._search_records()
         await asyncio.gather(
-            self._ask(DATABASE, self._places_in_database()), self._ask(COUNTERS, self._counted())
+            self._ask(DATABASE, self._add_from_database()), self._ask(COUNTERS, self._counted())
         )
         return self._answer
 
@@ -122,7 +122,7 @@ class Search:
         if self._question.message is not None:
             # An event about the message may come hours before a message that waited in a spool.
             callbacks = [each for each in callbacks if each.command in MESSAGE_COMMANDS]
-        stores = {place.store for each in callbacks for place in each.places}
+        stores = {sighting.store for each in callbacks for sighting in each.sightings}
         sources = {TOPIC, ARCHIVE} & self._answer.searched.keys()
         return bool(sources) and sources <= stores
 
@@ -185,13 +185,13 @@ class Search:
         self._collection.has_more_rows = len(rows) > self._request.limit
         return Extent(extent)
 
-    async def _places_in_database(self) -> None:
+    async def _add_from_database(self) -> None:
         """Add the rows and receipts of the callbacks that were found elsewhere."""
         callbacks = [each for each in self._collection.callbacks if each.sequence]
         if self._sources.postgres and callbacks and DATABASE in self._answer.searched:
-            places = await database.places(self._sources.postgres, callbacks)
+            sightings = await database.sightings(self._sources.postgres, callbacks)
             for each in callbacks:
-                each.places += places[each.origin, each.sequence]
+                each.sightings += sightings[each.origin, each.sequence]
 
     async def _counted(self) -> Extent:
         if self._sources.counters is None:
@@ -201,8 +201,8 @@ class Search:
             if (record := callback.record) is not None:
                 partition, offset = record
                 position = positions.get(partition, 0)
-                callback.places.append(
-                    Place(
+                callback.sightings.append(
+                    Sighting(
                         store=COUNTERS,
                         where=f"position {position} of partition {partition}",
                         note="counted" if position > offset else "not counted yet",

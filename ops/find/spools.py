@@ -14,7 +14,7 @@ from ingress.spool.spool_lock import SpoolInUse
 from ingress.spool.unheld import UnheldSpool, open_unheld
 from ingress.spool.verification import NotVerified
 from ops.audit.ends_reader import ask_ingresses
-from ops.find.collection import SPOOL, CallbackCollection, Place
+from ops.find.collection import SPOOL, CallbackCollection, Sighting
 from ops.find.question import Question
 from ops.find.record_filter import RecordFilter
 from ops.find.sources import Extent, NotSearched
@@ -113,10 +113,10 @@ class SpoolSearch:
             )
         else:
             empty.add(spool.name)
-        self._see_place(spool, forwarded)
+        self._add_unsent(spool, forwarded)
 
-    def _see_place(self, spool: SpoolSummary, forwarded: int | None) -> None:
-        """Add the place that is asked for, if the spool has given its sequence and not sent it."""
+    def _add_unsent(self, spool: SpoolSummary, forwarded: int | None) -> None:
+        """Add the callback whose place is asked for, if the spool has it and has not sent it."""
         if self._question.place is None or self._question.place[0] != spool.origin:
             return
         sequence = self._question.place[1]
@@ -125,7 +125,7 @@ class SpoolSearch:
             headers = {"ce_origin": spool.origin, "ce_sequence": str(sequence)}
             note = "in quarantine" if sequence in spool.quarantined else "not in Kafka yet"
             self._collection.add(
-                headers, b"", Place(store=SPOOL, where=f"spool {spool.name}", note=note)
+                headers, b"", Sighting(store=SPOOL, where=f"spool {spool.name}", note=note)
             )
 
     def _rows_of_directory(
@@ -161,8 +161,8 @@ class SpoolSearch:
     def _add(self, name: str, origin: str, row: Row) -> None:
         headers = header_texts(with_place_and_id(row.record.headers, origin, row.sequence))
         at = datetime.fromtimestamp(row.received_at_ms / 1000, UTC)
-        place = Place(store=SPOOL, where=f"spool {name}", at=at, note="on disk")
-        self._collection.add(headers, row.record.value, place)
+        sighting = Sighting(store=SPOOL, where=f"spool {name}", at=at, note="on disk")
+        self._collection.add(headers, row.record.value, sighting)
 
 
 def _rows(spool: UnheldSpool, doubts: dict[str, str]) -> Iterator[Row]:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from consumers.runtime.batch import Partition, Record
-from ops.find.collection import DEAD_LETTER, TOPIC, CallbackCollection, Place
+from ops.find.collection import DEAD_LETTER, TOPIC, CallbackCollection, Sighting
 from ops.find.question import Question
 from ops.find.record_filter import RecordFilter
 from ops.find.sources import Extent, NotSearched, Progress
@@ -61,17 +61,19 @@ class TopicSearch:
     def _add(self, partition: Partition, record: Record) -> None:
         headers = header_texts(record.headers)
         if self._filter.matches(headers, record.value):
-            self._collection.add(headers, record.value, self._place(partition, record, headers))
+            self._collection.add(headers, record.value, self._sighting(partition, record, headers))
 
-    def _place(self, partition: Partition, record: Record, headers: Mapping[str, str]) -> Place:
+    def _sighting(
+        self, partition: Partition, record: Record, headers: Mapping[str, str]
+    ) -> Sighting:
         at = datetime.fromtimestamp(record.timestamp_ms / 1000, UTC)
         where = f"{self._kafka.topic(str(partition))} offset {record.offset}"
         if partition.topic != DEAD_LETTERS.name:
-            return Place(
+            return Sighting(
                 store=TOPIC, where=where, at=at, partition=partition.number, offset=record.offset
             )
         by = headers.get(GROUP) or headers.get(CONNECT + "connector.name") or "unknown"
         note = (
             f"by {by}, {headers.get(STAGE, '')}: {headers.get(CONNECT + 'exception.message', '')}"
         )
-        return Place(store=DEAD_LETTER, where=where, at=at, note=note)
+        return Sighting(store=DEAD_LETTER, where=where, at=at, note=note)

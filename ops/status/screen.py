@@ -120,7 +120,7 @@ def _add_replicas(table: PrintableTable, report: Report, *, is_short: bool) -> N
         if is_short and is_well:
             continue
         table.add_row(
-            f"  {_place(replica.address)}",
+            f"  {_host_and_port(replica.address)}",
             text_line(state, STYLES["ok" if replica.accepts else "wrong"]),
             duration(replica.oldest_waiting_s) if replica.answers else "",
             per_second(replica.stored_per_s) if replica.answers else "",
@@ -140,7 +140,7 @@ def _add_processes(table: PrintableTable, stage: Stage, report: Report, *, is_sh
             if not is_shown or (is_short and state == "works"):
                 continue
             table.add_row(
-                f"  {_place(process.address)}",
+                f"  {_host_and_port(process.address)}",
                 text_line(state, "" if state == "works" else "red"),
                 duration(process.oldest_waiting_s) if process.answers else "",
                 per_second(process.records_per_s) if process.answers else "",
@@ -156,7 +156,7 @@ def _process_state(process: ProcessReport) -> str:
     return "waits" if process.phase in WAITING else "works"
 
 
-def _place(address: str) -> str:
+def _host_and_port(address: str) -> str:
     return address.rpartition("//")[2]
 
 

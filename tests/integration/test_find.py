@@ -114,7 +114,7 @@ def a_message(number: int, **fields: Any) -> tuple[str, bytes]:
 
 def stores(answer: Answer) -> list[list[str]]:
     """Return where each callback is, as kinds of stores."""
-    return [sorted(place.store for place in each.places) for each in answer.callbacks]
+    return [sorted(sighting.store for sighting in each.sightings) for each in answer.callbacks]
 
 
 # Of a callback that has come to all sinks: the database has its row and its receipt.
@@ -141,7 +141,7 @@ async def test_a_callback_is_found_in_every_place_in_which_it_is(
     first, second = answer.callbacks
     assert first.ce_id == second.ce_id
     assert {first.sequence, second.sequence} == {1, 2}
-    notes = {place.note for each in (first, second) for place in each.places}
+    notes = {sighting.note for each in (first, second) for sighting in each.sightings}
     assert notes == {"", "counted"}
     by_id = await pipeline.find(the(first.ce_id), body=True)
     assert [each.body for each in by_id.callbacks] == [body, body]

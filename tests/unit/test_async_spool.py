@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from support.builders import a_wire_record, store
+from support.builders import a_body, a_wire_record, store
 
 from ingress.spool import group_commit
 from ingress.spool import spool as spool_module
@@ -138,6 +138,32 @@ async def store_until_it_works(async_spool: AsyncSpool) -> None:
                 await store(async_spool, a_wire_record(3), 3)
                 return
             await asyncio.sleep(0.01)
+
+
+async def test_a_spool_that_was_full_stays_so_although_nobody_asked_meanwhile(
+    tmp_path: Path,
+) -> None:
+    """Each commit notes it, so it does not depend on who asks whether the process is ready."""
+    bytes_max = 4 << 20
+    async_spool = an_async_spool(hold_any(tmp_path, bytes_max=bytes_max))
+    record = a_wire_record(1, a_body(Text="x" * 20_000))
+
+    async def fill() -> None:
+        while True:
+            await store(async_spool, record, 1)
+
+    assert not async_spool.was_full
+    with pytest.raises(LimitReached, match="the spool holds"):
+        await fill()
+    while async_spool.fault:  # noqa: ASYNC110 - until a probe succeeds
+        await asyncio.sleep(0.01)
+    assert async_spool.was_full
+    async_spool.note_forwarded(async_spool.state.last_sequence)
+    while async_spool.state.used_bytes > bytes_max // 2:  # noqa: ASYNC110 - until rows are removed
+        await asyncio.sleep(0.01)
+    assert not async_spool.was_full
+    await async_spool.stop()
+    async_spool.close()
 
 
 async def test_a_disk_that_hangs_is_answered_before_the_sender_gives_up(

@@ -21,7 +21,7 @@ from ops.find.collection import (
     DEAD_LETTER,
     CallbackCollection,
     LocatedCallback,
-    Place,
+    Sighting,
 )
 from ops.find.needle import Needle
 from ops.find.question import NotAnId, Question, kind_of, moment, question_of
@@ -81,9 +81,9 @@ async def found_in(
     )
     assert extent.range == time_range
     return {each.record for each in collection.callbacks if each.record} | {
-        (place.partition or 0, place.offset or 0)
+        (sighting.partition or 0, sighting.offset or 0)
         for each in collection.callbacks
-        for place in each.places
+        for sighting in each.sightings
     }
 
 
@@ -96,7 +96,7 @@ async def test_whatever_is_in_the_named_range_is_found(
     """Also escaped, in base64, repeated, delayed, at the border of an hour, with other clocks."""
     # Most lines are then in two blocks.
     monkeypatch.setattr(archived, "BLOCK_BYTES", 700)
-    finds = places = outside = 0
+    finds = sightings = outside = 0
     for seed in range(scaled(4, at_most=200)):
         world = World(seed, tmp_path / str(seed))
         broken = [each for each in world.made if each.is_broken]
@@ -115,11 +115,11 @@ async def test_whatever_is_in_the_named_range_is_found(
             # A body that is not JSON has no fields: it is found if it has the text anywhere.
             possible = {each.offset for each in (*broken, *matching)}
             assert expected <= places_found <= possible, (seed, str(question))
-            finds, places = finds + 1, places + len(places_found)
+            finds, sightings = finds + 1, sightings + len(places_found)
             outside += len(matching) - len(places_found)
-    assert places > finds
+    assert sightings > finds
     assert outside > finds / 20
-    say(f"{finds} finds, {places} places found, {outside} outside the range")
+    say(f"{finds} finds, {sightings} sightings found, {outside} outside the range")
 
 
 @pytest.mark.parametrize(
@@ -197,13 +197,13 @@ def test_a_needle_finds_every_writing_and_nothing_of_another_line() -> None:
     assert sum(1 for _ in needle.lines(block)) == 3
 
 
-def an_answer(*places: str, not_searched: tuple[str, ...] = (), searched: bool = True) -> Answer:
-    """Return an answer with a callback at these places."""
+def an_answer(*stores: str, not_searched: tuple[str, ...] = (), searched: bool = True) -> Answer:
+    """Return an answer with a callback that was found in these stores."""
     collection = CallbackCollection(limit=20, keeps_bodies=False)
     record = a_stored_record(0)
     headers = {name: value.decode() for name, value in record.headers}
-    for place in places:
-        collection.add(headers, record.value, Place(store=place, where="here"))
+    for store in stores:
+        collection.add(headers, record.value, Sighting(store=store, where="here"))
     time_range = TimeRange(since=BEGINS, until=BEGINS + timedelta(hours=6))
     return Answer(
         question=Question(accounts=("jared",)),
@@ -240,7 +240,7 @@ def test_the_output_has_80_columns_and_no_body() -> None:
     record = a_stored_record(0, body)
     headers = {name: value.decode() for name, value in record.headers}
     name = "tim.callbacks.v1/3/00000000000000000071-2026-11-23T14.jsonl.zst line 7"
-    collection.add(headers, record.value, Place(store=ARCHIVE, where=name, at=BEGINS))
+    collection.add(headers, record.value, Sighting(store=ARCHIVE, where=name, at=BEGINS))
     answer = an_answer(not_searched=("topic",))
     answer.collection = collection
     lines = list(output.lines(answer, now=NOW, with_body=True))
@@ -253,23 +253,23 @@ def test_the_output_has_80_columns_and_no_body() -> None:
 
 
 def test_only_the_first_callbacks_are_kept_and_all_are_counted() -> None:
-    """So memory is bounded; a callback that is known gets further places."""
+    """So memory is bounded; a callback that is known gets further sightings."""
     collection = CallbackCollection(limit=2, keeps_bodies=False)
     for at in (0, 1, 2, 3, 0):
         record = a_stored_record(at)
         headers = {name: value.decode() for name, value in record.headers}
         collection.add(
-            headers, record.value, Place(store=ARCHIVE, where=f"{at} {len(record.value)}")
+            headers, record.value, Sighting(store=ARCHIVE, where=f"{at} {len(record.value)}")
         )
-        collection.add(headers, record.value, Place(store=DEAD_LETTER, where=f"{at}"))
-    assert [len(each.places) for each in collection.callbacks] == [2, 2]
+        collection.add(headers, record.value, Sighting(store=DEAD_LETTER, where=f"{at}"))
+    assert [len(each.sightings) for each in collection.callbacks] == [2, 2]
     assert collection.further == 2
 
 
 def a_row(ce_id: str) -> LocatedCallback:
     """Return the row of a callback in the database."""
     return LocatedCallback(
-        origin="", sequence=0, ce_id=ce_id, places=[Place(store=DATABASE, where=ce_id)]
+        origin="", sequence=0, ce_id=ce_id, sightings=[Sighting(store=DATABASE, where=ce_id)]
     )
 
 
@@ -282,8 +282,8 @@ def test_a_row_is_another_callback_only_if_no_record_has_its_id(limit: int) -> N
     for ce_id in ("only in the database", *(each["ce_id"] for each in headers)):
         collection.add_row(a_row(ce_id))
     for record, texts in zip(records, headers, strict=True):
-        collection.add(texts, record.value, Place(store=ARCHIVE, where="here"))
-    shown = [place.store for each in collection.callbacks for place in each.places]
+        collection.add(texts, record.value, Sighting(store=ARCHIVE, where="here"))
+    shown = [sighting.store for each in collection.callbacks for sighting in each.sightings]
     assert shown == ([ARCHIVE] * 3 + [DATABASE])[:limit]
     assert collection.further == max(0, 4 - limit)
     assert collection.is_further_exact
@@ -303,7 +303,7 @@ def test_rows_above_the_limit_make_further_inexact_also_if_all_others_are_in_rec
         record = a_stored_record(at, a_body(MsgKey=str(at)))
         headers = {name: value.decode() for name, value in record.headers}
         collection.add_row(a_row(headers["ce_id"]))
-        collection.add(headers, record.value, Place(store=ARCHIVE, where="here"))
+        collection.add(headers, record.value, Sighting(store=ARCHIVE, where="here"))
     assert (collection.further, collection.is_further_exact) == (1, False)
 
 
@@ -316,11 +316,11 @@ async def test_a_damaged_segment_is_not_searched_and_the_others_are(tmp_path: Pa
     whole = await found_in(tmp_path, question, time_range)
     collection = CallbackCollection(limit=20, keeps_bodies=False)
     await ArchiveSearch(str(tmp_path), question, collection, lambda _: None).search(time_range)
-    place = collection.callbacks[0].places[0]
-    name, number = place.where.split(" line ")
+    sighting = collection.callbacks[0].sightings[0]
+    name, number = sighting.where.split(" line ")
     content = bytearray((tmp_path / name).read_bytes())
     line = list(read_lines(bytes(content)))[int(number) - 1]
-    assert json.loads(line)["offset"] == place.offset
+    assert json.loads(line)["offset"] == sighting.offset
     content[-1] ^= 1
     (tmp_path / name).write_bytes(content)
     collection = CallbackCollection(limit=20, keeps_bodies=False)

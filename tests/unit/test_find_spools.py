@@ -128,7 +128,9 @@ async def test_an_unsent_sequence_is_found_by_its_place(serve: Serve) -> None:
     for sequence, note in ((8, "not in Kafka yet"), (3, "in quarantine")):
         question = question_of(f"{ORIGIN}/{sequence}", "place", app=None)
         _, collection = await search(url, question=question)
-        assert [place.note for each in collection.callbacks for place in each.places] == [note]
+        assert [sighting.note for each in collection.callbacks for sighting in each.sightings] == [
+            note
+        ]
     _, collection = await search(url, question=question_of(f"{ORIGIN}/7", "place", app=None))
     assert not collection.callbacks
 

@@ -13,6 +13,7 @@ from ingress.health import IngressHealth
 from ingress.http.answer_sender import AnswerSender
 from ingress.http.failure_log import FailureLog
 from ingress.spool.disk import Corrupt, DiskFailed
+from ingress.spool.fullness import Fullness
 from ingress.spool.row import DamagedRow, Row
 from schemas.telemetry import INGRESS_METRICS
 
@@ -55,7 +56,7 @@ async def test_an_oldest_row_that_cannot_be_read_is_not_the_same_as_none(fault: 
 
     state = SimpleNamespace(row_count=1, used_bytes=1, origin="o", last_sequence=1)
     parts: Any = SimpleNamespace(
-        spool=SimpleNamespace(rows_after=rows_after, state=state, fault=""),
+        spool=SimpleNamespace(rows_after=rows_after, state=state, fault="", was_full=False),
         forwarder=SimpleNamespace(forwarded_sequence=0, fault=""),
         server=SimpleNamespace(
             open_connections=SimpleNamespace(all=set()),
@@ -80,9 +81,30 @@ async def test_an_oldest_row_that_cannot_be_read_is_not_the_same_as_none(fault: 
     assert await shown() == math.inf
 
 
-def test_a_full_spool_is_ready_again_only_when_it_has_room() -> None:
+def test_a_spool_that_was_full_has_room_again_only_well_below_its_bound() -> None:
     """Also if commits were refused below the bound, and whatever else failed at another size."""
-    spool = SimpleNamespace(state=SimpleNamespace(used_bytes=0), fault="")
+    fullness = Fullness(1000)
+
+    def has_room(used_bytes: int, fault: str = "") -> bool:
+        fullness.note(used_bytes, fault)
+        return not fullness.was_full
+
+    filled = [
+        (940, ""),
+        (999, ""),
+        (990, "the spool holds 990 bytes"),
+        (990, ""),
+        (950, ""),
+    ]
+    assert [has_room(*step) for step in filled] == [True, True, False, False, False]
+    sizes = (949, 999, 1000, 951, 949)
+    assert [has_room(size) for size in sizes] == [True, True, False, False, True]
+    assert [has_room(*step) for step in ((500, "the disk fails"), (500, ""))] == [True, True]
+
+
+def test_an_ingress_is_unready_while_its_spool_fails_or_was_full() -> None:
+    """The reason for a spool that was full names the share of the bound."""
+    spool = SimpleNamespace(state=SimpleNamespace(used_bytes=960), fault="", was_full=False)
     parts: Any = SimpleNamespace(
         spool=spool,
         server=SimpleNamespace(announces_stop=False),
@@ -92,19 +114,8 @@ def test_a_full_spool_is_ready_again_only_when_it_has_room() -> None:
     health = IngressHealth(
         parts.spool, no_part, no_part, no_part, parts.server, no_part, parts.settings
     )
-
-    def ready(used_bytes: int, fault: str = "") -> bool:
-        spool.state.used_bytes, spool.fault = used_bytes, fault
-        return not health.unready_reason()
-
-    filled = [
-        (940, ""),
-        (999, ""),
-        (990, "the spool holds 990 bytes"),
-        (990, ""),
-        (950, ""),
-    ]
-    assert [ready(*step) for step in filled] == [True, True, False, False, False]
-    assert "below 95%" in health.unready_reason()
-    assert [ready(size) for size in (949, 999, 1000, 951, 949)] == [True, True, False, False, True]
-    assert [ready(*step) for step in ((500, "the disk fails"), (500, ""))] == [False, True]
+    assert health.unready_reason() == ""
+    spool.was_full = True
+    assert "holds 960 of 1000 bytes; it is ready below 95%" in health.unready_reason()
+    spool.fault = "the disk fails"
+    assert health.unready_reason() == "the disk fails"
