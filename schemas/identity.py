@@ -1,5 +1,8 @@
 """
-Compute the `ce_id` of a callback. It depends on the request only: a repeated request has the same.
+Compute the `ce_id` of a callback.
+
+If a request carries a time or names its message, the id depends on the request only: a repeated
+request has the same. Otherwise the id is made of the place, so a repeat has another.
 
 The rules for each command are in schemas/commands.py.
 """

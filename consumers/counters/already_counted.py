@@ -2,8 +2,8 @@
 What a member knows to be counted already, so that it does not ask Valkey for it again.
 
 An entry is made after a call that was applied; that call moved a position of this member, too. If
-Valkey loses the call, it loses that position. Then the member that has the partition is refused, or
-is asked for its position, and counts the records again. Both forget everything here first.
+Valkey loses the call, it loses that position. Then that member's write is refused, or its handler
+is asked for the position; in both cases it first forgets everything here.
 """
 
 from collections import defaultdict

@@ -5,8 +5,8 @@ A consumer is a handler plus limits. The runtime joins the group, fetches record
 partition's records to the handler in batches, in order. The handler's sink stores its own position
 together with the effect. That position is the authority: the runtime asks for it on every
 assignment, a refused write returns it, and the runtime continues there. Kafka's committed offset is
-for lag tools. So each record's effect is in the sink exactly once, whichever process is killed, if
-the handler keeps three rules:
+for lag tools, and to notice an emptied sink. So each record's effect is in the sink exactly once,
+whichever process is killed, if the handler keeps three rules:
 
 - `handle` applies a batch and moves the position in one write, all or nothing;
 - it does so only if the position *equals* `batch.begins_at`, else it raises `PositionDiffers`;

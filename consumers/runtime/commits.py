@@ -1,4 +1,4 @@
-"""Commit the group's offsets in the background. Only lag tools read them."""
+"""Commit the group's offsets in the background, for lag tools and to notice an emptied sink."""
 
 import asyncio
 import logging

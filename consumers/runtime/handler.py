@@ -65,7 +65,8 @@ class Stopped(Exception):
 
 class Handler(Protocol):
     """
-    A sink. Its own position is the authority; the group's committed offset is for lag tools.
+    A sink. Its own position is the authority; the group's committed offset is for lag tools, and to
+    notice an emptied sink.
 
     It is called for several partitions concurrently, but for each partition one call after the
     other.

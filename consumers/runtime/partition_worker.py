@@ -55,7 +55,7 @@ class PartitionWorker:
         shared = partition, source, parts, self.queue, self.backoff
         self._positioning = Positioning(*shared)
         self._delivery = Delivery(*shared)
-        # The time of day since which records in the topic are neither held nor in the sink.
+        # The Unix time since which records in the topic are neither held nor in the sink.
         self._lagging_since_s: float | None = None
 
     @property

@@ -92,5 +92,5 @@ class Source(Protocol):
         ...
 
     def commit(self, partition: Partition, next_offset: int) -> None:
-        """Commit `next_offset` soon, for lag tools. Nothing depends on the commit."""
+        """Commit `next_offset` soon, for lag tools, and to notice an emptied sink."""
         ...

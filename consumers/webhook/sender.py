@@ -131,7 +131,9 @@ def in_words(error: Exception) -> str:
     if isinstance(error, aiohttp.ClientResponseError):
         # Its text has the whole URL, and its repr also the signature.
         return f"the target's answer is not HTTP: {error.message}"
-    return f"the target cannot be reached: {without_url_secrets(repr(error))}"
+    # Over a connection that broke, the request may have been sent.
+    failure = "cannot be reached" if _is_unreachable(error) else "gave no answer"
+    return f"the target {failure}: {without_url_secrets(repr(error))}"
 
 
 @contextlib.asynccontextmanager

@@ -53,7 +53,7 @@ from schemas.topics import CALLBACKS, DEAD_LETTERS, record_bytes_max
 
 log = logging.getLogger(__name__)
 
-# Building, sending and committing one transaction takes at most this long.
+# Sending and committing one transaction takes at most this long.
 SEND_TIMEOUT_S = 8.0
 START_TIMEOUT_S = 30.0
 BACKOFF_S = 0.2

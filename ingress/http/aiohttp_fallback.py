@@ -230,8 +230,8 @@ def _filtered_server_log() -> logging.Logger:
     """
     Return aiohttp's log without requests that could not be parsed or not be read to their end.
 
-    Any peer can send those at any rate, and their text may contain a Sign; the refusal log has
-    them.
+    Any peer can send those at any rate, and their text may contain a Sign; the failure log
+    (failure_log.py) has them.
     """
     server_log = logging.getLogger("aiohttp.server")
     server_log.addFilter(_is_bug)

@@ -38,7 +38,7 @@ class SpoolState(NamedTuple):
     first_block_last_number: int
     # The numbers of all rows that were ever put into quarantine.
     quarantined_numbers: frozenset[int]
-    # LMDB pages in use by rows and by the quarantine.
+    # Bytes of the LMDB pages in use, by rows and by the quarantine.
     used_bytes: int
     # The first rows of the last hours.
     hours: Hours = ()

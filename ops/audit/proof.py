@@ -27,8 +27,8 @@ Kafka must have 1..N - expired everywhere, in the main topic or among the dead l
 ingress. Sequences that retention has deleted from the topic may be in the archive instead. Counts
 have no sequences, only their number and sum by partition (count_faults.py). If sequences of a
 partition have expired, the counts include an unknown part of them. Then the sum is not compared,
-and only a number below the sequences that are left, or above these and the expired ones together,
-is a fault: other wrong counts are not noticed.
+and it is a fault only if the count is less than the sequences left, or more than these plus the
+expired ones: other wrong counts are not noticed.
 """
 
 from collections.abc import Mapping

@@ -297,7 +297,9 @@ async def test_a_connection_that_is_closed_before_the_answer_is_a_failure(tmp_pa
         writer.transport.abort()
 
     for serve in (half_closed, closed):
-        assert (await outcome_of(serve, tmp_path)).kind is OutcomeKind.FAILED
+        outcome = await outcome_of(serve, tmp_path)
+        assert outcome.kind is OutcomeKind.FAILED
+        assert outcome.reason.startswith("the target gave no answer: ")
 
 
 @pytest.mark.parametrize("status", [b"200 OK", b"400 Bad Request"])
@@ -338,6 +340,7 @@ async def test_only_an_attempt_without_a_connection_is_unreachable(tmp_path: Pat
         async with sender_to(url, tmp_path) as sender:
             outcome = await sender.send(a_stored_record(3))
         assert (outcome.kind, outcome.is_unreachable) == (OutcomeKind.FAILED, True), url
+        assert "cannot be reached" in outcome.reason or "did not answer in time" in outcome.reason
     assert not (await outcome_of(closed, tmp_path)).is_unreachable
 
 
