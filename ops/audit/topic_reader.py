@@ -67,9 +67,9 @@ class TopicReader:
                     f"{tp.topic}/{tp.partition} was read up to offset {next_offset}, and has"
                     f" offsets {log_starts[tp]} to {ends[tp]} now"
                 )
-        callbacks = self._kafka.topic(CALLBACKS.name)
+        main_topic = self._kafka.topic(CALLBACKS.name)
         tally.note_log_starts(
-            {tp.partition: at for tp, at in log_starts.items() if tp.topic == callbacks}
+            {tp.partition: at for tp, at in log_starts.items() if tp.topic == main_topic}
         )
         async with contextlib.aclosing(records_up_to(client, self._next_offsets, ends)) as fetches:
             async for tp, records in fetches:

@@ -67,7 +67,7 @@ async def read_state(kafka: KafkaAccess, name: str) -> TargetState:
         SourceUnavailable: Kafka does not answer.
         AuditFailed: there is no such target, or its topic has a record that no webhook wrote.
     """
-    topic, callbacks = kafka.topic(retry_topic(name)), kafka.topic(CALLBACKS.name)
+    topic, main_topic = kafka.topic(retry_topic(name)), kafka.topic(CALLBACKS.name)
     try:
         with kafka_failures(cancellations_only=True):
             async with reader_of(kafka) as client:
@@ -77,8 +77,8 @@ async def read_state(kafka: KafkaAccess, name: str) -> TargetState:
                         f"Kafka at {kafka} has no topic {topic}, so no webhook with the"
                         f" name {name} has run; correct the name"
                     )
-                await inner_client(client).set_topics([callbacks])
-                topic_id = await topic_id_of(client, callbacks)
+                await inner_client(client).set_topics([main_topic])
+                topic_id = await topic_id_of(client, main_topic)
             async with reader_of(kafka, retry_topic(name)) as client:
                 state = await _read(client, topic)
             state.topic_id = topic_id
