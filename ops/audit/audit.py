@@ -157,10 +157,12 @@ class _Audit:
             await log.read(self.tally.webhooks[name].add_delivery)
         later_ends = await self._read_ends()
         completed_ends = self._ends.completed_by(later_ends)
-        if completed_ends.by_spool != self._ends.by_spool:
-            self._ends = completed_ends
+        ends, self._ends = self._ends, completed_ends
+        if completed_ends.by_spool != ends.by_spool:
             raise ReadAgain("the ends of more spools are known than before")
-        self._ends = completed_ends
+        # Without a first sequence, nothing of the origin was taken from what was read.
+        if completed_ends.first_sequences != ends.first_sequences:
+            raise ReadAgain("the first sequences of more origins are known than before")
         self.tally.note_later_ends(completed_ends, later_ends)
         self._waits_for = ""
         # It reads temporary files if there are millions of callbacks.

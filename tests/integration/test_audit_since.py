@@ -17,9 +17,11 @@ from ingress.spool.directory import hold
 from ingress.spool.hours import HOUR_S, hour_at
 from ingress.spool.row import encode
 from ingress.spool.spool_lock import FILE_SUFFIX
+from ops.audit.audit import audit
 from ops.audit.ends_reader import STATUS_TIMEOUT_S, read_ends
 from ops.audit.http_json import NoJsonAnswer, get_json
 from ops.audit.since import Since
+from ops.audit.sources import Sources
 from ops.audit.spool_ends import SpoolEnds
 from ops.audit.tally import Tally
 from ops.audit.topic_reader import TopicReader
@@ -92,6 +94,21 @@ async def make_topics(kafka: str) -> None:
         await admin.close()
 
 
+async def write(address: str, seed: Seeded, since: Since, sequences: range) -> None:
+    """Write records to Kafka. Sequence 71 is at the time, and 11 from an hour before on."""
+    async with AIOKafkaProducer(bootstrap_servers=address) as producer:
+        for sequence in sequences:
+            record = seed.record(sequence)
+            at = since.at + timedelta(minutes=sequence - 71)
+            await producer.send_and_wait(
+                CALLBACKS.name,
+                record.value,
+                partition=sequence % PARTITIONS,
+                timestamp_ms=int(at.timestamp() * 1000),
+                headers=record.headers,
+            )
+
+
 async def test_only_records_from_an_hour_before_are_read(
     kafka_without_topics: EmbeddedKafka,
 ) -> None:
@@ -108,24 +125,10 @@ async def test_only_records_from_an_hour_before_are_read(
     tally = Tally(ends, [], audits_postgres=False, audits_counts=False)
     reader = TopicReader(plaintext(address), since)
 
-    async def write(sequences: range) -> None:
-        async with AIOKafkaProducer(bootstrap_servers=address) as producer:
-            for sequence in sequences:
-                record = seed.record(sequence)
-                # Sequence 71 is at the time, and 11 from an hour before on.
-                at = since.at + timedelta(minutes=sequence - 71)
-                await producer.send_and_wait(
-                    CALLBACKS.name,
-                    record.value,
-                    partition=sequence % PARTITIONS,
-                    timestamp_ms=int(at.timestamp() * 1000),
-                    headers=record.headers,
-                )
-
-    await write(range(1, 91))
+    await write(address, seed, since, range(1, 91))
     await reader.read(tally)
     assert tally.records == 80
-    await write(range(91, 101))
+    await write(address, seed, since, range(91, 101))
     await reader.read(tally)
     assert tally.records == 90
     kafka = tally.report().origins[0]
@@ -134,3 +137,33 @@ async def test_only_records_from_an_hour_before_are_read(
         30,
         0,
     )
+
+
+async def test_a_first_sequence_that_becomes_known_later_makes_nothing_missing(
+    kafka_without_topics: EmbeddedKafka, tmp_path: Path
+) -> None:
+    """All is read again: without a first sequence, the records of an origin are not noted."""
+    address = kafka_without_topics.address
+    await make_topics(address)
+    since = Since(datetime(2026, 1, 31, 9, tzinfo=UTC))
+    seed = Seeded("a" * 16, "none", 1, 1)
+    await write(address, seed, since, range(71, 91))
+    by_spool = {seed.origin: {seed.origin: 90}}
+    said: list[str] = []
+    answers = [
+        SpoolEnds(by_spool=by_spool, since=since, first_sequences=firsts)
+        for firsts in ({}, {seed.origin: 76}, {seed.origin: 76})
+    ]
+
+    async def read_next() -> SpoolEnds:
+        return answers.pop(0)
+
+    sources = Sources(kafka=plaintext(address), archive=str(tmp_path), postgres=None, stats=None)
+    report = await audit(read_next, sources, ledger=[], wait_s=0, progress=said.append)
+    kafka = report.origins[0]
+    assert (kafka.stored, kafka.sinks["kafka"].sequences, kafka.sinks["kafka"].missing) == (
+        15,
+        15,
+        0,
+    )
+    assert (answers, report.doubts) == ([], {})
