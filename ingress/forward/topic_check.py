@@ -105,12 +105,12 @@ class TopicCheck:
         self._reported = change
 
 
-def _has_old_rows(state: SpoolState) -> bool:
+def _may_have_old_rows(state: SpoolState) -> bool:
     hour = hour_at(time.time() - CURSOR_HOURS_MIN * HOUR_S)
     later = state.first_sequence_since(hour)
     # Rows in quarantine were never forwarded.
     first = state.last_removable_number(0) + 1 - state.base
-    return later is not None and first < later
+    return state.row_count > 0 and (later is None or first < later)
 
 
 def _change(
@@ -131,13 +131,13 @@ def _change(
             "expired (offsets.retention.minutes; then forwarded rows that are still in the spool "
             "are sent again)"
         )
-    elif not cursor.sequence and _has_old_rows(state):
+    elif not cursor.sequence and _may_have_old_rows(state):
         # Whether any of them were forwarded is not known: the spool does not note it.
         return (
-            f"Kafka has no cursor of origin {state.origin}, whose first rows have been in the "
-            f"spool for {CURSOR_HOURS_MIN} hours or more: if they were forwarded and the cursor "
-            "expired (offsets.retention.minutes), they are sent again; hookline audit reports them "
-            "as doubled"
+            f"Kafka has no cursor of origin {state.origin}, whose first rows may have been in "
+            f"the spool for {CURSOR_HOURS_MIN} hours or more: if they were forwarded and the "
+            "cursor expired (offsets.retention.minutes), they are sent again; hookline audit "
+            "reports them as doubled"
         )
     else:
         return ""

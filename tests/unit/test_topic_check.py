@@ -95,6 +95,16 @@ def test_old_rows_without_a_cursor_are_reported_although_none_has_left_the_spool
     assert ("Kafka has no cursor of origin" in caplog.text) is is_reported
 
 
+def test_rows_of_an_unknown_age_without_a_cursor_are_reported(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A release that notes no hours has stored them, or the clock was set back."""
+    with contextlib.closing(hold_any(tmp_path, bytes_max=1 << 20)) as spool:
+        spool.writer.commit([encode(a_wire_record(), 1)], 0)
+        TopicCheck(plaintext("")).report(spool.state._replace(hours=()), Cursor(), "one")
+    assert "Kafka has no cursor of origin" in caplog.text
+
+
 def test_a_change_is_reported_once_however_often_the_forwarder_connects(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
