@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from support.kafka.access import plaintext
 from support.kafka.parts import Pipe, delete_before, ends_of, many, run_until
 
@@ -17,11 +17,20 @@ from consumers.runtime.batch import Limits
 from ops.audit import topic_reader
 from ops.audit.audit import audit
 from ops.audit.sources import Sources
+from ops.dead_letters import reader
 from ops.demo.embedded.kafka import EmbeddedKafka
 from ops.records import committed_records
-from ops.records.committed_records import RecordsDeleted, partitions_of, reader_of
+from ops.records.committed_records import (
+    RecordsDeleted,
+    fetch,
+    partitions_of,
+    read_from,
+    reader_of,
+)
+from ops.records.kafka_answers import KafkaUnreadable
 from ops.records.up_to_ends import records_up_to
-from schemas.topics import CALLBACKS
+from schemas.dead_letter_actions import RecordId
+from schemas.topics import CALLBACKS, DEAD_LETTERS
 
 LIMITS = Limits(records=10, bytes=1 << 20, age_s=0.2, period_s=3600)
 CALLBACKS_EACH, TIMES = 100, 4
@@ -112,3 +121,30 @@ async def test_records_that_were_deleted_before_they_were_read_are_named(pipe: P
         async for tp, records in records_up_to(client, positions, ends):
             assert all(starts[tp] <= each.offset < ends[tp] for each in records)
         assert positions == ends
+
+
+async def test_a_dead_letter_that_expires_while_it_is_read_is_not_there(
+    empty_kafka: EmbeddedKafka, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that is asked for by its id; a command that reads all says that some are gone."""
+    kafka = plaintext(empty_kafka.address)
+    partition = TopicPartition(DEAD_LETTERS.name, 0)
+    async with AIOKafkaProducer(bootstrap_servers=empty_kafka.address) as producer:
+        for _ in range(6):
+            await producer.send_and_wait(partition.topic, b"{}", partition=partition.partition)
+    deleted, begins = 0, dict[TopicPartition, int]()
+
+    async def delete_and_fetch(client: AIOKafkaConsumer, **options: Any) -> Any:
+        nonlocal deleted
+        deleted += 2
+        await delete_before(empty_kafka.address, {partition: deleted})
+        read_from(client, begins)
+        return await fetch(client, **options)
+
+    # The client begins to fetch when it knows the offsets.
+    monkeypatch.setattr(reader, "read_from", lambda _, offsets: begins.update(offsets))
+    monkeypatch.setattr(reader, "fetch", delete_and_fetch)
+    assert await reader.dead_letters_by_id(kafka, [RecordId(0, 1)]) == [None]
+    with pytest.raises(KafkaUnreadable, match=r"have offset 2 of .*; run the command again"):
+        async for _ in reader.dead_letters(kafka):
+            pass
