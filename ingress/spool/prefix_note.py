@@ -66,11 +66,14 @@ def _unknown(note: Path, prefix: str) -> str:
 def _create(note: Path, prefix: str) -> None:
     """Create the file, whole and on disk, unless another process was first."""
     part = note.with_name(f"{NOTE}.{secrets.token_hex(8)}")
-    with part.open("w") as file:
-        file.write(prefix)
-        file.flush()
-        os.fsync(file.fileno())
-    with contextlib.suppress(FileExistsError):
-        os.link(part, note)
-    part.unlink()
+    try:
+        with part.open("w") as file:
+            file.write(prefix)
+            file.flush()
+            os.fsync(file.fileno())
+        with contextlib.suppress(FileExistsError):
+            os.link(part, note)
+    finally:
+        # Also on a full disk: else each start would leave a file.
+        part.unlink(missing_ok=True)
     sync_directory(note.parent)

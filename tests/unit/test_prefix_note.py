@@ -1,6 +1,8 @@
 """The spools of a directory belong to one pipeline."""
 
 import contextlib
+import errno
+import os
 import subprocess
 from pathlib import Path
 
@@ -37,6 +39,20 @@ def test_the_note_holds_before_there_is_a_spool(tmp_path: Path, prefix: str) -> 
         with pytest.raises(OtherPipeline):
             check_prefix(tmp_path, other)
     assert [path.name for path in tmp_path.iterdir()] == [NOTE]
+
+
+def test_a_note_that_cannot_be_written_leaves_no_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that is started again and again on a full disk does not fill the directory."""
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        check_prefix(tmp_path, "")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_spools_without_a_note_are_those_of_an_earlier_release_or_unknown(tmp_path: Path) -> None:
