@@ -31,6 +31,8 @@ UNREAD_BYTES_MAX = 32 << 10
 # Bytes that are sent to a viewer, so that a peer that has gone is noticed.
 PING_S = 15.0
 SEND_TIMEOUT_S = 20.0
+# Of the kernel, for a peer that has gone. It is longer, so that a viewer that is slow is counted.
+ACKNOWLEDGE_TIMEOUT_S = 40.0
 # How long a browser waits before it comes back.
 RETRY_MS = 2000
 # How often the state of the pipeline is sent while its findings stay and only numbers change.
@@ -144,8 +146,7 @@ class Live:
             headers=headers,
             sep="\n",
             ping_interval=PING_S,
-            # Twice: the kernel's time-out is for a peer that has gone, ours for one that is slow.
-            send_timeout=2 * SEND_TIMEOUT_S,
+            send_timeout=ACKNOWLEDGE_TIMEOUT_S,
         )
         self.viewers += 1
         STATS_VIEWERS.set(self.viewers)
