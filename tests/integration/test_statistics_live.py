@@ -27,6 +27,7 @@ from consumers.runtime.batch import Position
 from consumers.stats import answers, live
 from ops.demo.embedded.child import free_port
 from schemas.setting import Secret
+from schemas.telemetry import STATS_SLOW_VIEWERS
 
 VIEWERS = 1000
 
@@ -131,7 +132,7 @@ async def test_a_viewer_that_does_not_read_is_disconnected(
     monkeypatch.setattr(answers, "LiveNow", _long_now)
     port = api.server.port
     assert port is not None
-    before = live.STATS_SLOW_VIEWERS._value.get()  # noqa: SLF001 - of all tests in this process
+    before = STATS_SLOW_VIEWERS._value.get()  # noqa: SLF001 - of all tests in this process
     slow_viewers = f"stats_slow_viewers_total {before + 1}"
     with socket.socket() as peer:
         peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
