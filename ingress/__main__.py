@@ -218,10 +218,9 @@ def start(
         SettingsFaults: the process cannot start.
         Corrupt: a spool cannot be read.
     """
+    apps, window_s = settings.sdkappids, settings.sign_window_s
     try:
-        authenticator = Authenticator(
-            settings.sdkappids, settings.tokens_file, sign_window_s=settings.sign_window_s
-        )
+        authenticator = Authenticator(apps, settings.tokens_file, sign_window_s=window_s)
     except UnusableFile as unusable:
         raise SettingsFaults(f"INGRESS_TOKENS_FILE: {unusable}") from unusable
     settings = replace(settings, connections_max=_raise_open_files_limit(settings.connections_max))
@@ -229,8 +228,8 @@ def start(
         check_prefix(settings.spool_dir, kafka.prefix)
         spool = hold_any(settings.spool_dir, bytes_max=settings.spool_bytes_max)
     except OSError as error:
-        values = {"INGRESS_SPOOL_DIR": str(settings.spool_dir)}
-        raise SettingsFaults(about_setting(error, values)) from error
+        setting = {"INGRESS_SPOOL_DIR": str(settings.spool_dir)}
+        raise SettingsFaults(about_setting(error, setting)) from error
     except (DiskFailed, LimitReached, OtherPipeline) as error:
         raise SettingsFaults(f"INGRESS_SPOOL_DIR: {error}") from error
     return serve(shared, kafka.named("ingress"), settings, authenticator, spool)

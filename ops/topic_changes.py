@@ -2,23 +2,18 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
 
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import (
-    InvalidReplicationFactorError,
-    KafkaError,
-    TopicAlreadyExistsError,
-    for_code,
-)
+from aiokafka.errors import KafkaError, for_code
 
 from ops.failure import Failure
 from ops.nouns import counted
+from ops.topic_answers import ClusterNotReady, ClusterRefused, already_there, check_answer
 from ops.topic_plan import ExistingTopic, WantedTopic
 from schemas.clients import started
 from schemas.kafka_access import KafkaAccess
@@ -31,14 +26,6 @@ from schemas.topics import TOPICS
 _SET_ON_THE_TOPIC = 1
 ATTEMPT_TIMEOUT_S = 30.0
 RETRY_INTERVAL_S = 0.5
-
-
-class ClusterRefused(Failure):
-    """The cluster refused a change, or is not reachable; the text names the reason."""
-
-
-class ClusterNotReady(ClusterRefused):
-    """The cluster may accept the change soon: it is not reachable, or brokers are still joining."""
 
 
 class ChangeNotAllowed(Failure):
@@ -225,35 +212,3 @@ async def _admin(kafka: KafkaAccess) -> AsyncIterator[AIOKafkaAdminClient]:
         raise ClusterRefused(str(error)) from error
     except (KafkaError, TimeoutError, OSError) as error:
         raise ClusterNotReady(outage_text(kafka, error)) from error
-
-
-def check_answer(response: Any) -> None:
-    """
-    Return if Kafka has done what an admin client has asked for.
-
-    Raises:
-        ClusterRefused: Kafka refused it; the text has the reason.
-        KafkaError: Kafka does not authorize it.
-    """
-    for code, subject, message in _errors(response):
-        if code:
-            check_denial(code, subject)
-            error = for_code(code)
-            kind = (
-                ClusterNotReady
-                if error.retriable or error is InvalidReplicationFactorError
-                else ClusterRefused
-            )
-            raise kind(f"Kafka refused: {error.__name__}: {message}")
-
-
-def already_there(response: Any) -> bool:
-    """Return whether the topic to create exists."""
-    return [code for code, *_ in _errors(response)] == [TopicAlreadyExistsError.errno]
-
-
-def _errors(response: Any) -> Iterator[tuple[int, str, str]]:
-    answer = response.to_object()
-    for result in (*answer.get("topic_errors", ()), *answer.get("resources", ())):
-        subject = result.get("topic") or result.get("resource_name")
-        yield result["error_code"], subject, result.get("error_message") or subject

@@ -8,7 +8,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from ops.acls.record import RECORD_CONFIGS, RECORD_TOPIC, TIMEOUT_S
 from ops.acls.requests import AclsRefused
-from ops.topic_changes import already_there, check_answer
+from ops.topic_answers import already_there, check_answer
 from schemas.clients import started
 from schemas.kafka_access import KafkaAccess
 from schemas.kafka_names import KafkaName

@@ -17,6 +17,8 @@ INGRESS_DEAD_LETTERS = "ingress_dead_letters"
 ARCHIVE = "archive"
 POSTGRES = "postgres"
 COUNTS = "counts"
+# The sink of each consumer whose dead letters replace a sink's copy, by the consumer's group.
+SINK_OF_GROUP = {"archive": ARCHIVE, "sync": POSTGRES, "counters": COUNTS}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,7 @@ from consumers.webhook.callback_filter import CallbackFilter
 from ops.audit.callback_collector import CallbackCollector
 from ops.audit.collected import nothing_collected
 from ops.audit.difference import Location
-from ops.audit.report import ARCHIVE, COUNTS, INGRESS_DEAD_LETTERS, KAFKA, POSTGRES, Report
+from ops.audit.report import ARCHIVE, INGRESS_DEAD_LETTERS, KAFKA, POSTGRES, SINK_OF_GROUP, Report
 from ops.audit.reporting import report_of
 from ops.audit.shown_days import ShownDays
 from ops.audit.spool_ends import SpoolEnds
@@ -27,9 +27,6 @@ from schemas.dead_letter import CONNECT, GROUP, INGRESS, KAFKA_PRODUCE, STAGE
 from schemas.dead_letter_actions import Action, ActionResult
 from schemas.topics import CALLBACKS
 from schemas.topics import DEAD_LETTERS as DEAD_LETTER_TOPIC
-
-# The sink of each consumer whose dead letters replace a sink's copy, by the consumer's group.
-SINK_OF_GROUP = {"archive": ARCHIVE, "sync": POSTGRES, "counters": COUNTS}
 
 
 class Tally:

@@ -14,7 +14,8 @@ from support.processes.ingress import until
 
 from ops.demo.embedded import child
 from ops.demo.embedded.kafka import EmbeddedKafka
-from ops.topic_changes import ClusterRefused, apply_topics
+from ops.topic_answers import ClusterRefused
+from ops.topic_changes import apply_topics
 from schemas.topics import ACTIONS, CALLBACKS, DEAD_LETTERS
 
 
