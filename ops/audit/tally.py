@@ -25,8 +25,7 @@ from ops.simulate.ledger import LedgerEntry
 from schemas.callback_record import CallbackRecord
 from schemas.dead_letter import CONNECT, GROUP, INGRESS, KAFKA_PRODUCE, STAGE
 from schemas.dead_letter_actions import Action, ActionResult
-from schemas.topics import CALLBACKS
-from schemas.topics import DEAD_LETTERS as DEAD_LETTER_TOPIC
+from schemas.topics import CALLBACKS, DEAD_LETTERS
 
 
 class Tally:
@@ -133,7 +132,7 @@ class Tally:
             self._collected.foreign_count += 1
             return
         evidence = self.origins.evidence(callback.origin)
-        location = _location(callback, DEAD_LETTER_TOPIC.name, partition, offset)
+        location = _location(callback, DEAD_LETTERS.name, partition, offset)
         self._collector.add_dead_letter(callback, location)
         if group is not None:
             if sink := self._sink_of_group.get(group.decode("utf-8", "replace")):
