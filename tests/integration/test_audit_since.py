@@ -82,11 +82,16 @@ async def test_ingresses_and_spools_report_the_first_sequence_since_an_hour(
 
 
 async def make_topics(kafka: str) -> None:
-    """Make topics in which the test sets the times of the records, as LogAppendTime would."""
+    """
+    Make topics in which the test sets the times of the records, as LogAppendTime would.
+
+    These settings are Kafka's own, and the times are of today: a broker that has just created a
+    topic of the same name again may not use other settings yet, and delete old records.
+    """
     admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
     await admin.start()
     try:
-        by_sender = {"message.timestamp.type": "CreateTime", "retention.ms": "-1"}
+        by_sender = {"message.timestamp.type": "CreateTime"}
         await admin.create_topics(
             [NewTopic(topic.name, PARTITIONS, 1, topic_configs=by_sender) for topic in TOPICS]
         )
@@ -115,7 +120,7 @@ async def test_only_records_from_an_hour_before_are_read(
     """In every partition; the next round goes on from there."""
     address = kafka_without_topics.address
     await make_topics(address)
-    since = Since(datetime(2026, 1, 31, 9, tzinfo=UTC))
+    since = Since(datetime.fromtimestamp((THIS_HOUR - 3) * HOUR_S, UTC))
     seed = Seeded("a" * 16, "none", 1, 1)
     ends = SpoolEnds(
         by_spool={seed.origin: {seed.origin: 100}},
@@ -145,7 +150,7 @@ async def test_a_first_sequence_that_becomes_known_later_makes_nothing_missing(
     """All is read again: without a first sequence, the records of an origin are not noted."""
     address = kafka_without_topics.address
     await make_topics(address)
-    since = Since(datetime(2026, 1, 31, 9, tzinfo=UTC))
+    since = Since(datetime.fromtimestamp((THIS_HOUR - 3) * HOUR_S, UTC))
     seed = Seeded("a" * 16, "none", 1, 1)
     await write(address, seed, since, range(71, 91))
     by_spool = {seed.origin: {seed.origin: 90}}
