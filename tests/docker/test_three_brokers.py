@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 from support.docs_blocks import the_block
-from support.processes.compose_project import Project
+from support.processes.compose_project import Project, running_pipeline
 
 # The first test waits until the image is built.
 pytestmark = pytest.mark.timeout(900)
@@ -14,12 +14,8 @@ pytestmark = pytest.mark.timeout(900)
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Project]:
     """Yield the pipeline with three brokers, up and healthy; remove it at the end."""
-    made = Project(COMPOSE_FILE="docker-compose.yml:docker-compose.ha.yml")
-    try:
-        made.run(the_block("up --build"))
-        yield made
-    finally:
-        made.down()
+    with running_pipeline(COMPOSE_FILE="docker-compose.yml:docker-compose.ha.yml") as cluster:
+        yield cluster
 
 
 def test_a_drill_that_kills_each_broker_in_turn_loses_and_doubles_nothing(cluster: Project) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 from support.docs_blocks import the_block
-from support.processes.compose_project import RATE, Project
+from support.processes.compose_project import RATE, Project, running_pipeline
 
 # The first test waits until the image is built.
 pytestmark = pytest.mark.timeout(900)
@@ -15,12 +15,10 @@ pytestmark = pytest.mark.timeout(900)
 @pytest.fixture(scope="module")
 def installation() -> Iterator[Project]:
     """Yield the pipeline, up and healthy, with a Kafka without users; remove it at the end."""
-    made = Project(COMPOSE_FILE="docker-compose.yml:tests/docker/without_users.yml")
-    try:
-        made.run(the_block("up --build"))
-        yield made
-    finally:
-        made.down()
+    with running_pipeline(
+        COMPOSE_FILE="docker-compose.yml:tests/docker/without_users.yml"
+    ) as installation:
+        yield installation
 
 
 def test_the_kafka_of_an_older_release_gets_users_and_nothing_is_lost(

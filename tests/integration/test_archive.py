@@ -7,7 +7,6 @@ import msgspec
 import pytest
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
-from support.kafka.access import plaintext
 from support.kafka.parts import Pipe, delete_before, in_topic, many, run_until
 
 from consumers.archive.consumer import ArchiveHandler
@@ -16,9 +15,7 @@ from consumers.archive.segment_name import SUFFIX
 from consumers.archive.store import open_store
 from consumers.runtime.batch import Batch, Limits, Partition, Position
 from consumers.runtime.handler import Stopped, Unavailable
-from ops.audit.audit import audit
 from ops.audit.report import ARCHIVE, SinkReport
-from ops.audit.sources import Sources
 from schemas.outgoing_record import ORIGIN, SEQUENCE
 from schemas.topics import CALLBACKS
 
@@ -66,13 +63,7 @@ async def test_what_is_in_the_topic_is_in_the_archive_once(
     assert sorted(archived(directory, pipe.spool.origin)) == list(range(1, 1_001))
 
     async def proof() -> SinkReport:
-        report = await audit(
-            pipe.ends,
-            Sources(kafka=plaintext(pipe.bootstrap_servers), archive=str(directory)),
-            ledger=[],
-            wait_s=0,
-            progress=lambda _: None,
-        )
+        report = await pipe.audit(directory)
         return next(o for o in report.origins if o.origin == pipe.spool.origin).sinks[ARCHIVE]
 
     archive_report = await proof()

@@ -15,8 +15,6 @@ from consumers.archive.segment import read_summary
 from consumers.archive.store import open_store
 from consumers.runtime.batch import Limits
 from ops.audit import topic_reader
-from ops.audit.audit import audit
-from ops.audit.sources import Sources
 from ops.dead_letters import reader
 from ops.demo.embedded.kafka import EmbeddedKafka
 from ops.records import committed_records
@@ -93,13 +91,7 @@ async def test_what_expires_while_an_audit_reads_is_not_missing(
             yield each
 
     monkeypatch.setattr(topic_reader, "records_up_to", delete_and_read)
-    report = await audit(
-        pipe.ends,
-        Sources(kafka=plaintext(pipe.bootstrap_servers), archive=str(directory)),
-        ledger=[],
-        wait_s=0,
-        progress=lambda _: None,
-    )
+    report = await pipe.audit(directory)
     assert (report.missing_at_least, report.proven) == (0, True)
     assert reads == 2
 

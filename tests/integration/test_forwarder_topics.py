@@ -17,8 +17,6 @@ from ingress.forward import forwarder, topic_check
 from ingress.forward.cursor import cursor_group
 from ingress.forward.topic_check import TopicCheck
 from ingress.spool.async_spool import AsyncSpool
-from ops.audit.audit import audit
-from ops.audit.sources import Sources
 from ops.demo.embedded.kafka import EmbeddedKafka
 from schemas.telemetry import INGRESS_METRICS
 
@@ -121,8 +119,7 @@ async def test_forwarded_rows_of_a_spool_whose_cursor_expired_are_doubled_and_re
         assert await forwarded(empty_kafka, pipe) == sorted([*range(1, 101), *range(1, 121)])
         archive = tmp_path / "archive"
         open_store(str(archive), create_directory=True)
-        sources = Sources(kafka=kafka, archive=str(archive))
-        report = await audit(pipe.ends, sources, ledger=[], wait_s=0, progress=lambda _: None)
+        report = await pipe.audit(archive)
     assert [each.doubled for each in report.origins] == [100]
     assert caplog.text.count("Kafka has no cursor of origin") == 1
 

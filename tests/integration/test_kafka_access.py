@@ -153,6 +153,15 @@ def test_a_command_reports_all_faults_of_the_settings() -> None:
     assert "/nowhere" in output
 
 
+async def change_password(broker: SecuredBroker, user: str, client: AIOKafkaClient) -> None:
+    """Change it at the broker, then in the file; check that `client` is refused, then accepted."""
+    await broker.set_password(user, CHANGED)
+    close_connections(client)
+    assert not await client.force_metadata_update()
+    broker.env(secured.SCRAM, user=user, password=CHANGED)
+    await until(client.force_metadata_update, "the client authenticates again")
+
+
 async def test_a_client_that_runs_for_long_uses_a_new_password(
     secured_broker: SecuredBroker,
 ) -> None:
@@ -163,11 +172,7 @@ async def test_a_client_that_runs_for_long_uses_a_new_password(
     kafka = kafka_access(env["HOOKLINE_BOOTSTRAP_SERVERS"], own_settings(env))
     client = AIOKafkaClient(**kafka.options())
     async with started(client, 180, kafka):
-        await secured_broker.set_password(user, CHANGED)
-        close_connections(client)
-        assert not await client.force_metadata_update()
-        secured_broker.env(secured.SCRAM, user=user, password=CHANGED)
-        await until(client.force_metadata_update, "the client authenticates again")
+        await change_password(secured_broker, user, client)
 
 
 async def test_a_new_client_authenticates_while_the_password_is_being_written(
@@ -182,11 +187,7 @@ async def test_a_new_client_authenticates_while_the_password_is_being_written(
         pass
     secured_broker.secret_file(f"{user}-password", "")
     async with started(AIOKafkaClient(**kafka.options()), 180, kafka) as client:
-        await secured_broker.set_password(user, CHANGED)
-        close_connections(client)
-        assert not await client.force_metadata_update()
-        secured_broker.env(secured.SCRAM, user=user, password=CHANGED)
-        await until(client.force_metadata_update, "the client authenticates again")
+        await change_password(secured_broker, user, client)
 
 
 async def test_a_client_that_runs_for_long_uses_a_new_certificate(

@@ -24,9 +24,7 @@ from consumers.archive.store import open_store
 from consumers.runtime.batch import Batch, Partition, Position, Record
 from consumers.runtime.handler import Handler
 from consumers.sync.database import DatabaseHandler
-from ops.audit.audit import audit
 from ops.audit.report import Report
-from ops.audit.sources import Sources
 from ops.dead_letters.reader import dead_letters, read_actions
 from schemas.body import Malformed
 from schemas.dead_letter import DeadLetterReason, reason_headers
@@ -210,10 +208,7 @@ class RejectedWorld:
     async def audited(self) -> Report:
         """Archive everything, and return the report of an audit without counts."""
         await self.archive_all()
-        sources = Sources(
-            kafka=plaintext(self.kafka), archive=str(self.archive), postgres=self.conninfo
-        )
-        return await audit(self.pipe.ends, sources, ledger=[], wait_s=0, progress=lambda _: None)
+        return await self.pipe.audit(self.archive, self.conninfo)
 
 
 @asynccontextmanager

@@ -23,6 +23,18 @@ def an_async_spool(spool: Spool, *, rows_max: int = 1000, bytes_max: int = 1 << 
     return AsyncSpool(spool, pending_rows_max=rows_max, pending_bytes_max=bytes_max)
 
 
+def hold_commits(spool: Spool) -> threading.Event:
+    """Have the commits of `spool` wait until the event that is returned is set."""
+    commit, may_commit = spool.writer.commit, threading.Event()
+
+    def waits(contents: Sequence[bytes], forwarded_sequence: int, *, probe: bool = False) -> None:
+        may_commit.wait()
+        commit(contents, forwarded_sequence, probe=probe)
+
+    spool.writer.commit = waits  # type: ignore[method-assign]
+    return may_commit
+
+
 @pytest.fixture(autouse=True)
 def _short_probe(monkeypatch: pytest.MonkeyPatch) -> None:
     """Try a disk that failed again after a moment, not after a second."""
@@ -173,13 +185,7 @@ async def test_a_disk_that_hangs_is_answered_before_the_sender_gives_up(
     assert group_commit.DISK_TIMEOUT_S < 2
     monkeypatch.setattr(group_commit, "DISK_TIMEOUT_S", 0.3)
     spool = hold_any(tmp_path, bytes_max=1 << 20)
-    commit, go_on = spool.writer.commit, threading.Event()
-
-    def hangs(contents: Sequence[bytes], forwarded_sequence: int, *, probe: bool = False) -> None:
-        go_on.wait()
-        commit(contents, forwarded_sequence, probe=probe)
-
-    spool.writer.commit = hangs  # type: ignore[method-assign]
+    may_commit = hold_commits(spool)
     async_spool = an_async_spool(spool)
     results: list[object] = []
     async with asyncio.timeout(180):
@@ -195,7 +201,7 @@ async def test_a_disk_that_hangs_is_answered_before_the_sender_gives_up(
         async_spool.put(a_wire_record(3), 3, results.append)
     # Else a slow machine would store one more that it calls failed.
     monkeypatch.setattr(group_commit, "DISK_TIMEOUT_S", 180)
-    go_on.set()
+    may_commit.set()
     await store_until_it_works(async_spool)
     await async_spool.stop()
     # The first callback was stored all the same, which 503 allows; the second was not.
@@ -402,13 +408,7 @@ async def test_a_write_between_commits_does_not_wait_for_the_commit_after_it(
     """On a slow disk the write would take twice as long while callbacks come."""
     monkeypatch.setattr(group_commit, "DISK_TIMEOUT_S", 180)
     spool = hold_any(tmp_path, bytes_max=1 << 20)
-    commit, may_commit = spool.writer.commit, threading.Event()
-
-    def slow(contents: Sequence[bytes], forwarded_sequence: int, *, probe: bool = False) -> None:
-        may_commit.wait()
-        commit(contents, forwarded_sequence, probe=probe)
-
-    monkeypatch.setattr(spool.writer, "commit", slow)
+    may_commit = hold_commits(spool)
     async_spool = an_async_spool(spool)
     storing = asyncio.create_task(store(async_spool, a_wire_record(1), 1))
     async with asyncio.timeout(180):

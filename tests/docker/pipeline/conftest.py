@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from support.docs_blocks import the_block
-from support.processes.compose_project import Project
+from support.processes.compose_project import Project, running_pipeline
 
 STORES = ("postgres", "valkey")
 
@@ -13,14 +13,10 @@ STORES = ("postgres", "valkey")
 @pytest.fixture(scope="package")
 def project() -> Iterator[Project]:
     """Yield the pipeline, up and healthy; remove it at the end."""
-    made = Project()
-    try:
-        made.run(the_block("up --build"))
-        yield made
-    finally:
-        made.down()
-        copies = [f"{made.name}_{store}-copy" for store in STORES]
-        made.docker("volume", "rm", "--force", *copies)
+    with running_pipeline() as project:
+        yield project
+    copies = [f"{project.name}_{store}-copy" for store in STORES]
+    project.docker("volume", "rm", "--force", *copies)
 
 
 @pytest.fixture(scope="package")

@@ -23,6 +23,9 @@ from ingress.forward.forwarder import Forwarder
 from ingress.spool.async_spool import AsyncSpool
 from ingress.spool.directory import hold_any
 from ingress.spool.spool import Spool
+from ops.audit.audit import audit
+from ops.audit.report import Report
+from ops.audit.sources import Sources
 from ops.audit.spool_ends import SpoolEnds
 from schemas.outgoing_record import ORIGIN, SEQUENCE, OutgoingRecord, main_topic_record
 from schemas.topics import CALLBACKS
@@ -46,6 +49,12 @@ class Pipe:
     async def ends(self) -> SpoolEnds:
         """Return the end of the spool, as an audit asks for it."""
         return SpoolEnds(by_spool={self.spool.name: {self.spool.origin: self.spool.last_sequence}})
+
+    async def audit(self, archive: Path, postgres: str | None = None) -> Report:
+        """Return the report of one audit of the spool, Kafka and these sinks."""
+        kafka = plaintext(self.bootstrap_servers)
+        sources = Sources(kafka=kafka, archive=str(archive), postgres=postgres)
+        return await audit(self.ends, sources, ledger=[], wait_s=0, progress=lambda _: None)
 
     def close(self) -> None:
         """Close the spool."""

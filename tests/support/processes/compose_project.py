@@ -5,10 +5,12 @@ import os
 import secrets
 import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from support.docs_blocks import ROOT
+from support.docs_blocks import ROOT, the_block
 from support.processes.blackbox import ANSWER_S_MAX, SINKS
 
 from ops.demo.embedded.child import free_port
@@ -152,3 +154,14 @@ class Project:
             timeout=600,
             check=False,
         )
+
+
+@contextmanager
+def running_pipeline(**settings: str) -> Iterator[Project]:
+    """Yield the pipeline, up and healthy; remove it at the end."""
+    made = Project(**settings)
+    try:
+        made.run(the_block("up --build"))
+        yield made
+    finally:
+        made.down()
