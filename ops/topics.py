@@ -1,6 +1,6 @@
 """`hookline topics`. ops/topic_changes.py and ops/acls/apply.py do the work."""
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -85,15 +85,17 @@ def _apply(
             f"{acls_file} names no principal, so --allow-delete would remove every ACL that was"
             " made, and stop every service: check the file, or remove them by kafka-acls.sh"
         )
-    wanted = [*_wanted(**of_topics), *(_of_others(table, of_topics) if table else ())]
+    check = partial(check_others, table, kafka) if table else None
+    wanted = [
+        *_wanted(**of_topics),
+        *(_of_others(table, of_topics["body_bytes_max"]) if table else ()),
+    ]
     mode = Mode(
         creates_only=create_only, is_dry_run=dry_run, allows_record_deletion=allow_record_deletion
     )
     with waiting(f"asking Kafka at {kafka}"):
         lines = run(
-            apply_wanted(
-                kafka, wanted, mode, replicas=replicas, wait_s=wait_s, check=_check(table, kafka)
-            )
+            apply_wanted(kafka, wanted, mode, replicas=replicas, wait_s=wait_s, check=check)
         )
     for line in lines:
         echo(line)
@@ -108,10 +110,6 @@ def _apply(
         plan = run(work)
     for line in plan.lines(is_dry_run=dry_run, allows_deletion=allow_delete):
         echo(line)
-
-
-def _check(table: AclTable | None, kafka: KafkaAccess) -> Callable[[Collection[str]], None] | None:
-    return partial(check_others, table, kafka) if table else None
 
 
 def _wanted(
@@ -138,12 +136,12 @@ def _wanted(
     ]
 
 
-def _of_others(table: AclTable, of_topics: Mapping[str, Any]) -> Iterator[WantedTopic]:
+def _of_others(table: AclTable, body_bytes_max: int) -> Iterator[WantedTopic]:
     """Yield the subscribers' own dead-letter topics, with room for the headers of dead letters."""
     for name in table.dead_letter_topics():
         yield WantedTopic(
             topic=Topic(name=name, partitions=1, retention_days=DEAD_LETTERS.retention_days),
-            body_bytes_max=of_topics["body_bytes_max"] + RECORD_OVERHEAD_BYTES,
+            body_bytes_max=body_bytes_max + RECORD_OVERHEAD_BYTES,
             is_of_others=True,
         )
 

@@ -15,10 +15,10 @@ KafkaName = NewType("KafkaName", str)
 PREFIX_CHARACTERS_MAX = 100
 _PREFIX = re.compile(rf"[a-zA-Z0-9._-]{{0,{PREFIX_CHARACTERS_MAX - 1}}}[._-]")
 # The ACLs of a pipeline select all names that have one of these after its prefix.
-_SELECTED_BY_ACLS = ("tim.callbacks.", "webhook-", "hookline-spool-", "hookline-replay-")
+SELECTED_BY_ACLS = ("tim.callbacks.", "webhook-", "hookline-spool-", "hookline-replay-")
 PREFIX_FORM = (
     f"empty, or at most {PREFIX_CHARACTERS_MAX} of A-Z, a-z, 0-9, '.', '_' and '-', the last of "
-    f"them '.', '_' or '-', and without {', '.join(_SELECTED_BY_ACLS)}, with which names of "
+    f"them '.', '_' or '-', and without {', '.join(SELECTED_BY_ACLS)}, with which names of "
     "Hookline begin"
 )
 
@@ -27,4 +27,4 @@ def is_prefix(text: str) -> bool:
     """Return whether the names of a pipeline can begin with `text`."""
     if not text:
         return True
-    return bool(_PREFIX.fullmatch(text)) and not any(each in text for each in _SELECTED_BY_ACLS)
+    return bool(_PREFIX.fullmatch(text)) and not any(each in text for each in SELECTED_BY_ACLS)

@@ -6,7 +6,7 @@ The partitions are as the cluster names them.
 
 from collections.abc import Sequence
 
-from consumers.runtime.batch import Position, Record
+from consumers.runtime.batch import OffsetAndPlace, Position, Record
 from consumers.runtime.handler import Stopped
 from consumers.runtime.pending_batch import ORIGIN_CHARACTERS_MAX, offset_and_place
 
@@ -76,7 +76,7 @@ def check_offsets(
 
 def check_last_record(
     partition: str,
-    last: tuple[int, str, int],
+    last: OffsetAndPlace,
     records: Sequence[Record],
     *,
     next_offset: int,

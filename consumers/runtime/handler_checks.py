@@ -9,7 +9,7 @@ not about the format of records (docs/contract.md). Each check takes an empty `S
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from consumers.runtime.batch import Batch, Partition, Position, Record
+from consumers.runtime.batch import Batch, OffsetAndPlace, Partition, Position, Record
 from consumers.runtime.handler import Handler, PositionDiffers
 from schemas.outgoing_record import ReceivedCallback, main_topic_record, with_place_and_id
 from schemas.topics import CALLBACKS
@@ -72,7 +72,7 @@ def a_batch(
     *,
     begins_at: int | None = None,
     next_offset: int | None = None,
-    last: tuple[int, str, int] | None = None,
+    last: OffsetAndPlace | None = None,
     topic_id: str | None = TOPIC_ID,
 ) -> Batch:
     """

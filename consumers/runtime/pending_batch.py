@@ -47,7 +47,7 @@ class PendingBatch:
     first_fetched_at: float
     next_offset: int
     # The last record, even if it was rejected: offset, origin and sequence.
-    last: tuple[int, str, int] | None = None
+    last: OffsetAndPlace | None = None
     last_fetched_at: float = 0.0
     received_at_s: float | None = None
     records: list[Record] = field(default_factory=list)
@@ -139,7 +139,7 @@ class PendingBatch:
         )
 
     def _part(
-        self, records: list[Record], *, next_offset: int, last: tuple[int, str, int] | None
+        self, records: list[Record], *, next_offset: int, last: OffsetAndPlace | None
     ) -> "PendingBatch":
         counted_bytes, unpacked_bytes = record_sizes(records)
         return replace(

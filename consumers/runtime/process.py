@@ -96,14 +96,11 @@ async def consume(
     if consumer.configure is not None:
         consumer = consumer.configure(shared, kafka, own_settings, settings.dead_letters_max)
     kafka = kafka.named(consumer.name)
-    if too_long := [
-        name
-        for name in (consumer.topic.name, settings.dead_letters_topic)
-        if not is_topic_name(kafka.topic(name))
-    ]:
-        raise SettingsFaults(
-            f"{KAFKA_PREFIX}PREFIX makes the topic {too_long[0]} longer than Kafka allows"
-        )
+    for name in (consumer.topic.name, settings.dead_letters_topic):
+        if not is_topic_name(kafka.topic(name)):
+            raise SettingsFaults(
+                f"{KAFKA_PREFIX}PREFIX makes the topic {name} longer than Kafka allows"
+            )
     dead_letters = KafkaDeadLetters(
         kafka=kafka,
         record_bytes_max=record_bytes_max(shared.body_bytes_max),

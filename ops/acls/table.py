@@ -22,23 +22,17 @@ from ops.acls.rights import (
 )
 from ops.failure import Failure
 from schemas.kafka_access import KafkaAccess
+from schemas.kafka_names import SELECTED_BY_ACLS
 from schemas.topics import CALLBACKS, DEAD_LETTERS, TOPIC_CHARACTERS_MAX, is_topic_name
 
 FILE_BYTES_MAX = 1 << 20
 SUBSCRIBER_TOPICS = (CALLBACKS.name, DEAD_LETTERS.name)
 # The other groups of ours have names that begin with one of these.
 _OUR_PREFIXES = (WEBHOOK_GROUPS, "hookline-")
-# The topics of ours and of Kafka itself have names that begin with one of these.
-_NOT_OF_OTHERS = ("tim.callbacks.", "hookline.", "__")
 # Names that have one of these after any prefix may be those of another pipeline.
-_OF_PIPELINES = (
-    "tim.callbacks.",
-    "hookline.acls.",
-    "hookline-spool-",
-    "hookline-replay-",
-    "hookline-dead-letters-",
-    "webhook-",
-)
+_OF_PIPELINES = (*SELECTED_BY_ACLS, "hookline.acls.", "hookline-dead-letters-")
+# Other topics of ours, and those of Kafka itself, have names that begin with one of these.
+_NOT_OF_OTHERS = ("hookline.", "__")
 Part = TypeVar("Part")
 _PRINCIPAL = re.compile(r"[A-Za-z]+:\S(?:.*\S)?")
 

@@ -17,7 +17,7 @@ from consumers.webhook.retry_record import (
 )
 from consumers.webhook.retry_topic import retry_topic
 from ops.audit.sources import AuditFailed, SourceUnavailable
-from ops.records.committed_records import partitions_of, reader_of
+from ops.records.committed_records import find_partitions, partitions_of, reader_of
 from ops.records.up_to_ends import records_up_to
 from schemas.callback_record import place
 from schemas.client_parts import inner_client
@@ -71,7 +71,7 @@ async def read_state(kafka: KafkaAccess, name: str) -> TargetState:
     try:
         with kafka_failures(cancellations_only=True):
             async with reader_of(kafka) as client:
-                # Check first: a client that is assigned a missing topic would wait for it.
+                # Check first: `find_partitions` would wait for a missing topic.
                 if topic not in await client.topics():
                     raise AuditFailed(
                         f"Kafka at {kafka} has no topic {topic}, so no webhook with the"
@@ -79,7 +79,7 @@ async def read_state(kafka: KafkaAccess, name: str) -> TargetState:
                     )
                 await inner_client(client).set_topics([main_topic])
                 topic_id = await topic_id_of(client, main_topic)
-            async with reader_of(kafka, retry_topic(name)) as client:
+                await find_partitions(client, [topic])
                 state = await _read(client, topic)
             state.topic_id = topic_id
             return state

@@ -140,8 +140,12 @@ class CallbackCollection:
 
     def _lone_rows(self) -> list[LocatedCallback]:
         """Return the rows whose callbacks were not found in a record."""
-        elsewhere = self._further_ids.union(each.ce_id for each in self._recorded.values())
-        return [row for ce_id, row in self._rows.items() if ce_id not in elsewhere]
+        shown = {each.ce_id for each in self._recorded.values()}
+        return [
+            row
+            for ce_id, row in self._rows.items()
+            if ce_id not in shown and ce_id not in self._further_ids
+        ]
 
 
 def callback_of(headers: Mapping[str, str], value: bytes, *, keeps_body: bool) -> LocatedCallback:

@@ -18,8 +18,9 @@ _UNITS = ((86400, "days"), (3600, "h"), (60, "min"), (1, "s"))
 
 def lines(answer: Answer, *, now: datetime, with_body: bool) -> Iterator[str]:
     """Yield the answer in lines for people; a body is on one line, all others have 80 columns."""
-    for number, callback in enumerate(answer.callbacks, 1):
-        yield f"callback {number} of {len(answer.callbacks)}"
+    callbacks = answer.callbacks
+    for number, callback in enumerate(callbacks, 1):
+        yield f"callback {number} of {len(callbacks)}"
         yield from _callback(callback, now)
         if with_body and callback.body is not None:
             yield f"  {'body':<12} {printable(callback.body)}"

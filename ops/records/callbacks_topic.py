@@ -11,7 +11,7 @@ from aiokafka.errors import OffsetOutOfRangeError
 from consumers.runtime.batch import Partition, Record
 from consumers.runtime.fetched_records import decode_as_records
 from consumers.runtime.names import from_kafka, in_kafka
-from ops.records.committed_records import check_topics
+from ops.records.committed_records import check_topics, partitions_of, read_from
 from ops.records.kafka_answers import kafka_answers
 from schemas.client_parts import inner_client
 from schemas.clients import started
@@ -60,8 +60,7 @@ class CallbacksTopic:
 
     async def ranges(self) -> Mapping[Partition, OffsetRange]:
         """Return the offsets of every partition."""
-        numbers = self._client.partitions_for_topic(self._topic) or set()
-        tps = [TopicPartition(self._topic, number) for number in sorted(numbers)]
+        tps = partitions_of(self._client, [self._topic])
         starts = await self._client.beginning_offsets(tps)
         ends = await self._client.end_offsets(tps)
         return {self._bare(tp): OffsetRange(starts[tp], ends[tp]) for tp in tps}
@@ -78,10 +77,7 @@ class CallbacksTopic:
 
     def read_from(self, offsets: Mapping[Partition, int]) -> None:
         """Have `fetch` return the records from these offsets on."""
-        tps = {in_kafka(self._kafka, each): offset for each, offset in offsets.items()}
-        self._client.assign(list(tps))
-        for tp, offset in tps.items():
-            self._client.seek(tp, offset)
+        read_from(self._client, {in_kafka(self._kafka, each): at for each, at in offsets.items()})
 
     def stop_reading(self, partition: Partition) -> None:
         """Have `fetch` return no more records of a partition."""

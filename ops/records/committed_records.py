@@ -51,20 +51,26 @@ async def reader_of(kafka: KafkaAccess, *topics: str) -> AsyncIterator[AIOKafkaC
         max_partition_fetch_bytes=FETCH_BYTES,
     )
     async with started(client, KAFKA_TIMEOUT_S, kafka):
-        async with asyncio.timeout(KAFKA_TIMEOUT_S):
-            await _find_partitions(client, [kafka.topic(each) for each in topics])
+        await find_partitions(client, [kafka.topic(each) for each in topics])
         yield client
 
 
-async def _find_partitions(client: AIOKafkaConsumer, topics: Collection[KafkaName]) -> None:
+async def find_partitions(client: AIOKafkaConsumer, topics: Collection[KafkaName]) -> None:
+    """
+    Return once `client` knows the partitions of `topics`, which exist.
+
+    Raises:
+        KafkaError, TimeoutError: Kafka does not answer.
+    """
     inner: Any = inner_client(client)
-    if topics:
-        await inner.set_topics(topics)
-    while unknown := [each for each in topics if not client.partitions_for_topic(each)]:
-        if denied := inner.cluster.unauthorized_topics.intersection(unknown):
-            raise TopicAuthorizationFailedError(denied.pop())
-        await asyncio.sleep(METADATA_PAUSE_S)
-        await inner.force_metadata_update()
+    async with asyncio.timeout(KAFKA_TIMEOUT_S):
+        if topics:
+            await inner.set_topics(topics)
+        while unknown := [each for each in topics if not client.partitions_for_topic(each)]:
+            if denied := inner.cluster.unauthorized_topics.intersection(unknown):
+                raise TopicAuthorizationFailedError(denied.pop())
+            await asyncio.sleep(METADATA_PAUSE_S)
+            await inner.force_metadata_update()
 
 
 def partitions_of(client: AIOKafkaConsumer, topics: Iterable[KafkaName]) -> list[TopicPartition]:
@@ -113,10 +119,10 @@ async def reader_of_existing(kafka: KafkaAccess, *topics: str) -> AsyncIterator[
         TopicMissing: Kafka does not have one of them.
         KafkaError, TimeoutError: Kafka does not answer.
     """
-    # Check first: a client that is assigned a missing topic would wait for it.
     async with reader_of(kafka) as client:
+        # Check first: `find_partitions` would wait for a missing topic.
         check_topics(kafka, topics, await client.topics())
-    async with reader_of(kafka, *topics) as client:
+        await find_partitions(client, [kafka.topic(each) for each in topics])
         yield client
 
 

@@ -15,7 +15,7 @@ from aiokafka.errors import KafkaError
 from consumers.runtime.batch import Partition, Record
 from consumers.runtime.fetched_records import decode_as_records
 from consumers.runtime.names import from_kafka
-from ops.records.committed_records import TopicMissing, check_topics
+from ops.records.committed_records import TopicMissing, check_topics, partitions_of, read_from
 from ops.records.time_range import TimeRange
 from schemas.client_parts import inner_client
 from schemas.clients import check_cancellation, kafka_failures, started
@@ -78,9 +78,8 @@ async def records_between(
 async def _offset_ranges(
     client: AIOKafkaConsumer, topic: KafkaName, since: datetime, until: datetime | None
 ) -> dict[TopicPartition, OffsetRange]:
-    if not (numbers := client.partitions_for_topic(topic)):
+    if not (tps := partitions_of(client, [topic])):
         raise KafkaError(f"the partitions of topic {topic} are not known")
-    tps = [TopicPartition(topic, number) for number in sorted(numbers)]
     ends = await client.end_offsets(tps)
     wide = TimeRange(since=since, until=until or since).widened()
     firsts = await _offsets_at(client, tps, wide.since, ends)
@@ -109,9 +108,7 @@ async def _offsets_at(
 async def _read(
     client: AIOKafkaConsumer, kafka: KafkaAccess, ranges: Mapping[TopicPartition, OffsetRange]
 ) -> AsyncGenerator[tuple[Partition, Sequence[Record]]]:
-    client.assign(list(ranges))
-    for tp, offset_range in ranges.items():
-        client.seek(tp, offset_range.first)
+    read_from(client, {tp: offset_range.first for tp, offset_range in ranges.items()})
     unread = dict(ranges)
     position, moved_at = dict.fromkeys(ranges, 0), time.monotonic()
     while unread:

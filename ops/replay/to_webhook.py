@@ -28,6 +28,7 @@ from consumers.webhook.settings import WebhookSettings
 from ops.audit.sources import SourceUnavailable
 from ops.audit.webhook_state import TargetState, read_state
 from ops.failure import Failure
+from ops.records.committed_records import partitions_of
 from ops.records.kafka_answers import kafka_answers
 from ops.replay.delivered import state_of
 from ops.replay.source import Part
@@ -243,8 +244,7 @@ async def replaying_to_webhook(
         await opened.enter_async_context(started(client, START_S, kafka))
         topic = kafka.topic(CALLBACKS.name)
         await inner_client(client).set_topics([topic])
-        numbers = client.partitions_for_topic(topic) or set()
-        client.assign([TopicPartition(topic, number) for number in sorted(numbers)])
+        client.assign(partitions_of(client, [topic]))
         is_wanted = callback_filter(sdkappids=settings.sdkappids, commands=settings.commands)
         kafka_id = await topic_id_of(client, topic)
         yield ToWebhook(sender, is_wanted, state, kafka_id, client, kafka=kafka)
