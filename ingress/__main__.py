@@ -27,7 +27,7 @@ from ingress.spool.disk import Corrupt, DiskFailed, LimitReached
 from ingress.spool.prefix_note import OtherPipeline, check_prefix
 from ingress.spool.spool import Spool
 from schemas.kafka_access import KafkaAccess
-from schemas.os_errors import about_setting, listening
+from schemas.os_errors import listening, with_path
 from schemas.process import run_process, stop_on_signals
 from schemas.settings import SettingsFaults, SharedSettings
 from schemas.tokens_file import UnusableFile
@@ -228,8 +228,7 @@ def start(
         check_prefix(settings.spool_dir, kafka.prefix)
         spool = hold_any(settings.spool_dir, bytes_max=settings.spool_bytes_max)
     except OSError as error:
-        setting = {"INGRESS_SPOOL_DIR": str(settings.spool_dir)}
-        raise SettingsFaults(about_setting(error, setting)) from error
+        raise SettingsFaults(f"INGRESS_SPOOL_DIR: {with_path(error)}") from error
     except (DiskFailed, LimitReached, OtherPipeline) as error:
         raise SettingsFaults(f"INGRESS_SPOOL_DIR: {error}") from error
     return serve(shared, kafka.named("ingress"), settings, authenticator, spool)

@@ -32,15 +32,24 @@ def listening(port_setting: str, host: str, port: int) -> Iterator[None]:
 
 def about_setting(error: OSError, values: Mapping[str, Any]) -> str:
     """Return the text of `error`, with the setting whose path it is about if it is one's."""
+    text = with_path(error)
     if not isinstance(error.filename, str):
-        return str(error)
-    text = f"{error.filename}: {_text(error)}"
-    if error.errno in (errno.EEXIST, errno.ENOTDIR) and Path(error.filename).is_file():
-        text = f"{error.filename} is a file, not a directory"
+        return text
+    path = Path(error.filename)
     for variable, value in values.items():
-        if isinstance(value, str) and value and Path(error.filename).is_relative_to(value):
+        # "/" is above every path: INGRESS_PATH, of URLs, has it by default.
+        if isinstance(value, str) and value.strip("/") and path.is_relative_to(value):
             return f"{variable}: {text}"
     return text
+
+
+def with_path(error: OSError) -> str:
+    """Return the text of `error`, with its path if it has one."""
+    if not isinstance(error.filename, str):
+        return str(error)
+    if error.errno in (errno.EEXIST, errno.ENOTDIR) and Path(error.filename).is_file():
+        return f"{error.filename} is a file, not a directory"
+    return f"{error.filename}: {_text(error)}"
 
 
 def _text(error: OSError) -> str:

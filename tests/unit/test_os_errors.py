@@ -86,7 +86,10 @@ def test_a_directory_that_is_a_file_is_named(tmp_path: Path) -> None:
     assert f"INGRESS_SPOOL_DIR: {file} is a file, not a directory" in text
     text = output_of(("-m", "consumers", "archive"), {"ARCHIVE_URL": str(file)})
     assert f"ARCHIVE_URL: {file} is a file, not a directory" in text
+    # The file is above the directory that is set.
+    text = output_of(("-m", "ingress"), {**INGRESS, "INGRESS_SPOOL_DIR": str(file / "a" / "b")})
+    assert f"INGRESS_SPOOL_DIR: {file}" in text
     inside = FileNotFoundError(2, "No such file or directory", str(tmp_path / "a" / "b"))
-    values = {"OTHER": "", "NUMBER": 1, "A_DIR": str(tmp_path / "a")}
+    values = {"OTHER": "", "NUMBER": 1, "A_PATH_OF_URLS": "/", "A_DIR": str(tmp_path / "a")}
     assert about_setting(inside, values) == f"A_DIR: {tmp_path}/a/b: No such file or directory"
     assert about_setting(OSError("text"), values) == "text"
