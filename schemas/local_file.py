@@ -1,7 +1,7 @@
 """
-Create a segment as a local file: whole, on disk, and only if its name is free.
+Create a local file: whole, on disk, and only if its name is free.
 
-The file gets its name by a link, because a rename would replace a segment that exists.
+The file gets its name by a link, because a rename would replace a file that exists.
 """
 
 import os

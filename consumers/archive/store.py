@@ -23,10 +23,10 @@ from obstore.store import ObjectStore, from_url
 
 from consumers.archive.directory_listing import DirectoryListing
 from consumers.archive.listing import BucketListing, Listing
-from consumers.archive.local_file import create_file
 from consumers.archive.segment import SegmentSummary, read_summary, summary_size
 from consumers.archive.store_errors import CannotOpenStore, reason, store_call
 from consumers.runtime.batch import Partition
+from schemas.local_file import create_file
 from schemas.url_text import public_url
 
 # Well within the runtime's HANDLE_TIMEOUT_S: after a time-out, the runtime tries again.

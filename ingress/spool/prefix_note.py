@@ -7,13 +7,11 @@ new directory notes its prefix, and each later one compares the note with its ow
 """
 
 import contextlib
-import os
-import secrets
 import shlex
 from pathlib import Path
 
 from ingress.spool.directory import spool_names
-from schemas.process import sync_directory
+from schemas.local_file import create_file
 
 NOTE = "kafka-prefix"
 
@@ -34,14 +32,16 @@ def check_prefix(directory: Path, prefix: str) -> None:
     """
     directory.mkdir(parents=True, exist_ok=True)
     note = directory / NOTE
-    if not note.exists() and spool_names(directory):
+    # In this order: another process notes its prefix before it makes a spool.
+    if spool_names(directory) and not note.exists():
         if prefix:
             raise OtherPipeline(_unknown(note, prefix))
         return
     # Also without a prefix: of two processes that start at the same time, the second one is
     # refused if its prefix is another one.
     if not note.exists():
-        _create(note, prefix)
+        with contextlib.suppress(FileExistsError):
+            create_file(directory, NOTE, prefix.encode())
     # A person may have written it, with a line feed at its end.
     noted = note.read_text(errors="replace").strip()
     if noted != prefix:
@@ -61,19 +61,3 @@ def _unknown(note: Path, prefix: str) -> str:
         f"copied without that file, make it: printf {prefix} > {shlex.quote(str(note))}. See "
         "docs/kafka.md"
     )
-
-
-def _create(note: Path, prefix: str) -> None:
-    """Create the file, whole and on disk, unless another process was first."""
-    part = note.with_name(f"{NOTE}.{secrets.token_hex(8)}")
-    try:
-        with part.open("w") as file:
-            file.write(prefix)
-            file.flush()
-            os.fsync(file.fileno())
-        with contextlib.suppress(FileExistsError):
-            os.link(part, note)
-    finally:
-        # Also on a full disk: else each start would leave a file.
-        part.unlink(missing_ok=True)
-    sync_directory(note.parent)

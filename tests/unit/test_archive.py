@@ -169,7 +169,7 @@ async def test_a_segment_is_created_whole_or_not_at_all(
 ) -> None:
     """No file is overwritten and no other file is left, also without O_TMPFILE."""
     if not unnamed:
-        monkeypatch.setattr("consumers.archive.local_file._UNNAMED", 0)
+        monkeypatch.setattr("schemas.local_file._UNNAMED", 0)
     await store.create(A_NAME, b"first")
     with pytest.raises(SegmentExists):
         await store.create(A_NAME, b"second")
@@ -203,7 +203,8 @@ async def test_a_name_counts_as_taken_only_once_it_is_on_disk(
 
 KILLED = """
 import asyncio, os, sys
-from consumers.archive import local_file, store
+from consumers.archive import store
+from schemas import local_file
 
 # The child writes as if O_TMPFILE did not exist. Each process has an archive of its own.
 with_o_tmpfile, without, segment = sys.argv[1:]

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from ingress.spool import prefix_note
 from ingress.spool.directory import hold_any, spool_names
 from ingress.spool.prefix_note import NOTE, OtherPipeline, check_prefix
 
@@ -29,6 +30,22 @@ def test_the_spools_are_of_the_pipeline_that_made_them(tmp_path: Path, prefix: s
         with pytest.raises(OtherPipeline, match=f'have the prefix "{prefix}" .* not "{other}"'):
             check_prefix(directory, other)
     assert len(spool_names(directory)) == 1
+
+
+def test_a_process_that_starts_meanwhile_with_the_same_prefix_refuses_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has noted the prefix and made a spool when this process looks for spools."""
+
+    def late(directory: Path) -> list[str]:
+        monkeypatch.undo()
+        check_prefix(directory, "prod.")
+        a_spool(directory)
+        return spool_names(directory)
+
+    monkeypatch.setattr(prefix_note, "spool_names", late)
+    check_prefix(tmp_path, "prod.")
+    assert len(spool_names(tmp_path)) == 1
 
 
 @pytest.mark.parametrize("prefix", ["", "prod."])
