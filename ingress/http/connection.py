@@ -5,6 +5,8 @@ A plain request (ingress/http/head.py) costs no task and no request or response 
 of a connection is handled at a time; bytes after it wait. A request that is not plain is handed to
 aiohttp (ingress/http/aiohttp_fallback.py), with all bytes from its beginning on, and its connection
 is closed after the answer; see docs/decisions/0024-plain-requests.md.
+
+The file has more than 250 lines: it is one state machine, and all of its methods share its state.
 """
 
 import asyncio
