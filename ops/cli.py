@@ -1,9 +1,7 @@
 """The `hookline` command: its subcommands and their exit codes."""
 
-import re
 import sys
 import traceback
-from difflib import get_close_matches
 from importlib import import_module
 from io import StringIO, TextIOWrapper
 from typing import Any
@@ -48,6 +46,15 @@ class Commands(click.Group):
         module, _, function = SUBCOMMANDS[cmd_name].partition(":")
         command: click.Command = getattr(import_module(module), function)
         return command
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        """Return the command, as Click does; one that does not exist is told with close names."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.NoSuchCommand as error:
+            # Click looks for close names in `commands`, which is empty here.
+            name = error.command_name
+            raise click.NoSuchCommand(name, possibilities=SUBCOMMANDS, ctx=ctx) from None
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command; print a failure as one line, and end with the failure's exit code."""
@@ -105,18 +112,8 @@ def _show(error: click.ClickException) -> None:
     text = StringIO()
     error.show(text)
     usage, mark, message = text.getvalue().partition("Error: ")
-    shown = printable(without_url_secrets(message.removesuffix("\n"))) + _suggestion(error)
+    shown = printable(without_url_secrets(message.removesuffix("\n")))
     sys.stderr.write(f"{usage}{mark}{shown}\n")
-
-
-def _suggestion(error: click.ClickException) -> str:
-    """Return the command that was probably meant, if there is none of the name that was given."""
-    context = error.ctx if isinstance(error, click.UsageError) else None
-    given = re.fullmatch(r"No such command '(.*)'\.", error.message)
-    if context is None or given is None or not isinstance(context.command, click.Group):
-        return ""
-    close = get_close_matches(given[1], context.command.list_commands(context), n=1)
-    return f" Did you mean '{close[0]}'?" if close else ""
 
 
 if __name__ == "__main__":
