@@ -18,7 +18,7 @@ from consumers.archive.segment import (
 from consumers.archive.store import SegmentStore
 from consumers.runtime.batch import Partition
 from consumers.runtime.handler import Unavailable
-from ops.archive.segments import in_order
+from ops.archive.segments import SegmentFilter, in_order
 from ops.audit.since import READ_BEFORE, Since
 from ops.audit.sources import AuditFailed, ReadAgain, SourceUnavailable
 from ops.audit.tally import Tally
@@ -41,6 +41,7 @@ class ArchiveReader:
     def __init__(self, store: SegmentStore, since: Since | None = None) -> None:
         self._store = store
         self._since = since
+        self._hours = SegmentFilter(since=since.read_from if since else None)
         self._read: dict[Partition, NamesRead] = {}
 
     async def read(self, tally: Tally) -> None:
@@ -84,11 +85,9 @@ class ArchiveReader:
 
     def _is_in_range(self, name: str) -> bool:
         """Return whether a segment may have records since the time, or says what has expired."""
-        if self._since is None:
-            return True
         # A segment has no record of a later hour than that of its name.
-        hour = segment_name.hour(name)
-        return hour == segment_name.BEGINNING or hour >= f"{self._since.read_from:%Y-%m-%dT%H}"
+        is_beginning = segment_name.hour(name) == segment_name.BEGINNING
+        return is_beginning or self._hours.selects_hour(name)
 
     def _names_read(self, partition: Partition) -> NamesRead:
         return self._read.get(partition, NamesRead())

@@ -32,13 +32,13 @@ class BlockSums:
         self._sums: defaultdict[Partition, dict[int, int]] = defaultdict(dict)
         self._open: dict[Partition, _OpenBlock] = {}
 
-    def add_record(self, partition: Partition, offset: int, check: int) -> None:
-        """Add a record of the topic; `check` is a digest of everything that is compared."""
+    def add_record(self, partition: Partition, offset: int, entry_hash: int) -> None:
+        """Add a record of the topic; `entry_hash` is of everything that is compared."""
         sums, block = self._sums[partition], offset // BLOCK_OFFSETS
-        sums[block] = sums.get(block, 0) + check & _64_BITS
+        sums[block] = sums.get(block, 0) + entry_hash & _64_BITS
 
     def add_archived(
-        self, partition: Partition, offset: int, check: int, row: BucketRow
+        self, partition: Partition, offset: int, entry_hash: int, row: BucketRow
     ) -> list[BucketRow]:
         """Add a record of the archive; return the rows that must be compared, of any record."""
         block, to_compare = offset // BLOCK_OFFSETS, list[BucketRow]()
@@ -46,7 +46,7 @@ class BlockSums:
         if open_block is None or open_block.block != block:
             to_compare = self._close(partition)
             open_block = self._open[partition] = _OpenBlock(block)
-        open_block.sum = open_block.sum + check & _64_BITS
+        open_block.sum = open_block.sum + entry_hash & _64_BITS
         open_block.rows.append(row)
         return to_compare
 

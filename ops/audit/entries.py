@@ -1,8 +1,8 @@
 """
 The entries of an audit, as rows of integers: callbacks, copies, receipts, deliveries.
 
-A row begins with 64 bits of the `ce_id`, then comes a check of everything that is compared: two
-entries with one check have the same id, origin, sequence and body.
+A row begins with 64 bits of the `ce_id`, then comes a hash of everything that is compared: two
+entries with one hash have the same id, origin, sequence and body.
 """
 
 import hashlib
@@ -106,11 +106,11 @@ class EntryRows:
         # 0 means that the body is not known, so it is not used as a digest.
         body_digest = (int.from_bytes(body_sha256[:8], "big") or 1) if body_sha256 else 0
         # No sender can choose these integers, so two tuples have the same hash by chance only.
-        check = hash((key, number, location.sequence, body_digest)) & _64_BITS
+        entry_hash = hash((key, number, location.sequence, body_digest)) & _64_BITS
         return (
             bucket,
             key,
-            check,
+            entry_hash,
             number << _KEY_BITS | key_or_webhook,
             location.sequence,
             body_digest,

@@ -1,7 +1,6 @@
 """Read the topics, each time from where the last read ended, over a new connection."""
 
 import contextlib
-from collections.abc import Mapping
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
@@ -16,6 +15,7 @@ from ops.records.committed_records import (
     partitions_of,
     reader_of_existing,
 )
+from ops.records.topic import offsets_at
 from ops.records.up_to_ends import records_up_to
 from schemas.clients import kafka_failures
 from schemas.dead_letter_actions import decoded
@@ -59,7 +59,9 @@ class TopicReader:
         partitions = partitions_of(client, (self._kafka.topic(topic.name) for topic in TOPICS))
         log_starts = await client.beginning_offsets(partitions)
         ends = await client.end_offsets(partitions)
-        begins = await self._begins(client, log_starts, ends)
+        begins = log_starts
+        if self._since is not None:
+            begins = await offsets_at(client, partitions, self._since.read_from, ends)
         for tp in partitions:
             next_offset = self._next_offsets.setdefault(tp, begins[tp])
             if not log_starts[tp] <= next_offset <= ends[tp]:
@@ -75,19 +77,6 @@ class TopicReader:
             async for tp, records in fetches:
                 for record in records:
                     self._add(tp, record, tally)
-
-    async def _begins(
-        self,
-        client: AIOKafkaConsumer,
-        log_starts: Mapping[TopicPartition, int],
-        ends: Mapping[TopicPartition, int],
-    ) -> Mapping[TopicPartition, int]:
-        """Return the offset of each partition at which an audit begins."""
-        if self._since is None:
-            return log_starts
-        found = await client.offsets_for_times(dict.fromkeys(ends, self._since.read_from_ms))
-        # A partition without such a record is read from its end on.
-        return {tp: at.offset if (at := found.get(tp)) else end for tp, end in ends.items()}
 
     def _add(self, tp: TopicPartition, record: ConsumerRecord[bytes, bytes], tally: Tally) -> None:
         topic = self._kafka.bare(tp.topic)

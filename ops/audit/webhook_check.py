@@ -107,9 +107,10 @@ class WebhookCheck:
         if delivered.origin is not None and delivered.sequence is not None:
             place = delivered.origin, delivered.sequence
             if not self._contents.has(*place):
-                self._named_unknown_count += not self._is_since
-                if not self._is_since and len(self._named_unknown) < LISTED_MAX:
-                    self._named_unknown.append(delivered.id)
+                if not self._is_since:
+                    self._named_unknown_count += 1
+                    if len(self._named_unknown) < LISTED_MAX:
+                        self._named_unknown.append(delivered.id)
                 return
             named = self._origins[place[0]].named
             self._named_repeats += place[1] in named
@@ -127,9 +128,10 @@ class WebhookCheck:
             if delivered.sequence:
                 self._compare_named(group.ce_id, delivered, callback, differences)
             elif first is None:
-                self._unknown += not self._is_since
-                if not self._is_since and len(self._unknown_listed) < LISTED_MAX:
-                    self._unknown_listed.append(group.ce_id)
+                if not self._is_since:
+                    self._unknown += 1
+                    if len(self._unknown_listed) < LISTED_MAX:
+                        self._unknown_listed.append(group.ce_id)
             else:
                 if digests is None:
                     digests = group.common_digests(group.deliveries)
@@ -144,8 +146,7 @@ class WebhookCheck:
         self, ce_id: str, delivered: Entry, callback: Entry | None, differences: Differences
     ) -> None:
         if callback is None or delivered.body_digest not in (0, callback.body_digest):
-            first = callback and callback.location
-            differences.add(ce_id, first, self._location(delivered.place))
+            differences.add(ce_id, callback and callback.location, self._location(delivered.place))
 
     def _note_unsure(self, group: Group) -> None:
         """Note that the log has the id, but perhaps that of another callback."""
@@ -154,7 +155,7 @@ class WebhookCheck:
             if self._is_for_it(callback.place):
                 places[callback.origin].add(callback.sequence)
         # With --since, the id may also be that of an earlier callback.
-        if sum(map(len, places.values())) > (not self._is_since):
+        if sum(map(len, places.values())) > (0 if self._is_since else 1):
             for origin, sequences in places.items():
                 self._unsure[origin] |= sequences - self._origins[origin].named
 

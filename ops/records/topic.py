@@ -82,8 +82,8 @@ async def _offset_ranges(
         raise KafkaError(f"the partitions of topic {topic} are not known")
     ends = await client.end_offsets(tps)
     wide = TimeRange(since=since, until=until or since).widened()
-    firsts = await _offsets_at(client, tps, wide.since, ends)
-    lasts = ends if until is None else await _offsets_at(client, tps, wide.until, ends)
+    firsts = await offsets_at(client, tps, wide.since, ends)
+    lasts = ends if until is None else await offsets_at(client, tps, wide.until, ends)
     return {
         tp: OffsetRange(first=firsts[tp], end=min(ends[tp], lasts[tp]))
         for tp in tps
@@ -91,7 +91,7 @@ async def _offset_ranges(
     }
 
 
-async def _offsets_at(
+async def offsets_at(
     client: AIOKafkaConsumer,
     tps: Sequence[TopicPartition],
     at: datetime,

@@ -71,12 +71,11 @@ def latencies(result: TrafficResult) -> RenderableType:
     """Show percentiles of the time in which callbacks were answered OK."""
     if not result.latencies_ms:
         return text_line("nothing was answered OK")
-    late = late_line(result)
     percentiles = "  ".join(
         f"p{percent:g} {result.percentile_ms(percent):.1f} ms" for percent in PERCENTILES
     )
     line = f"time to OK, from when each callback was due: {percentiles}"
-    return Group(*map(text_line, [line, *([late] if late else [])]))
+    return Group(*map(text_line, filter(None, (line, late_line(result)))))
 
 
 def late_line(result: TrafficResult) -> str:

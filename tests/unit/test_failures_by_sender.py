@@ -1,4 +1,4 @@
-"""The addresses of refused senders, by answer, in bounded memory."""
+"""The addresses of senders of failed requests, by answer, in bounded memory."""
 
 import ipaddress
 

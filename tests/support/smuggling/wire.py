@@ -133,7 +133,7 @@ class Wire(asyncio.Transport):
         if send_answer:
             send_answer(answers.OK, "")
 
-    # The receiver and the refusal log.
+    # The receiver and the failure log.
 
     def admit(self, method: str, raw_target: str) -> Parameters | DetailedAnswer:
         """Refuse some targets."""
