@@ -2,7 +2,10 @@
 
 import ast
 import gc
+from collections.abc import Iterator
 from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
 
 
 def parsed(path: Path) -> ast.Module:
@@ -13,3 +16,11 @@ def parsed(path: Path) -> ast.Module:
         return ast.parse(path.read_text())
     finally:
         gc.enable()
+
+
+def product_files(*names: str) -> Iterator[Path]:
+    """Yield the files of the product that have one of the names; parsing all takes long."""
+    for package in ("schemas", "ingress", "consumers", "ops"):
+        for path in (ROOT / package).rglob("*.py"):
+            if any(name in path.read_text() for name in names):
+                yield path

@@ -2,20 +2,10 @@
 
 import ast
 from collections.abc import Iterator
-from pathlib import Path
 
-from support.parsed import parsed
+from support.parsed import parsed, product_files
 
-ROOT = Path(__file__).parents[2]
 CLIENTS = {"AIOKafkaConsumer", "AIOKafkaProducer", "AIOKafkaAdminClient", "AIOKafkaClient"}
-
-
-def product_files(*names: str) -> Iterator[Path]:
-    """Yield the files of the product that have one of the names; parsing all takes long."""
-    for package in ("schemas", "ingress", "consumers", "ops"):
-        for path in (ROOT / package).rglob("*.py"):
-            if any(name in path.read_text() for name in names):
-                yield path
 
 
 def clients_in(tree: ast.AST) -> Iterator[ast.Call]:

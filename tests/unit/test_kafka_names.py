@@ -3,18 +3,15 @@
 import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
-from support.parsed import parsed
+from support.parsed import parsed, product_files
 
 from consumers.webhook.retry_topic import retry_topic
 from schemas.kafka_access import KafkaAccess, kafka_access
 from schemas.kafka_names import PREFIX_CHARACTERS_MAX, is_prefix
 from schemas.topics import TOPICS, is_topic_name
 
-ROOT = Path(__file__).parents[2]
-PACKAGES = ("schemas", "ingress", "consumers", "ops")
 # The argument of a call that is a name, or names; None is for each argument.
 CALLS: dict[str, int | None] = {
     "TopicPartition": 0,
@@ -171,15 +168,11 @@ def _bare_names(
 def test_each_name_in_a_call_of_a_client_comes_from_the_access() -> None:
     """A bare name would be that of another pipeline, whose records would be read or mixed."""
     found = 0
-    for package in PACKAGES:
-        for path in sorted((ROOT / package).rglob("*.py")):
-            # Parsing all files takes long.
-            if not any(name in path.read_text() for name in ("aiokafka", *CALLS)):
-                continue
-            tree = parsed(path)
-            found += sum(len(list(names_in(n))) for n in ast.walk(tree) if isinstance(n, ast.Call))
-            bare = [f"{path}:{each.lineno}: {ast.unparse(each)}" for each in bare_names(tree)]
-            assert not bare, "\n".join(bare)
+    for path in product_files("aiokafka", *CALLS):
+        tree = parsed(path)
+        found += sum(len(list(names_in(n))) for n in ast.walk(tree) if isinstance(n, ast.Call))
+        bare = [f"{path}:{each.lineno}: {ast.unparse(each)}" for each in bare_names(tree)]
+        assert not bare, "\n".join(bare)
     assert found > 40
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -38,13 +38,14 @@ def coordinator(monkeypatch: pytest.MonkeyPatch) -> list[TransactionOutcome]:
 
 
 @asynccontextmanager
-async def opened(directory: Path) -> AsyncIterator[tuple[Spool, LastOutcome]]:
+async def opened(
+    directory: Path, report_fault: Callable[[DiskFailed], None] = lambda _: None
+) -> AsyncIterator[tuple[Spool, LastOutcome]]:
     """Yield the spool of `directory`, and the outcome of its last transaction for a forwarder."""
     spool = hold_any(directory, bytes_max=1 << 20)
     async_spool = AsyncSpool(spool, pending_rows_max=0, pending_bytes_max=0)
-    faults: list[DiskFailed] = []
     try:
-        yield spool, LastOutcome(async_spool, plaintext(""), faults.append)
+        yield spool, LastOutcome(async_spool, plaintext(""), report_fault)
     finally:
         await async_spool.stop()
         async_spool.close()
@@ -157,22 +158,17 @@ async def test_a_slow_disk_is_reported_and_its_write_is_waited_for(
 ) -> None:
     """One round is enough: a note that is written late is not written, or removed, again."""
     monkeypatch.setattr(last_outcome, "NOTE_REPORTED_AFTER_S", 0.0)
-    spool = hold_any(tmp_path, bytes_max=1 << 20)
-    async_spool = AsyncSpool(spool, pending_rows_max=0, pending_bytes_max=0)
-    disk = SlowDisk(spool, monkeypatch)
     faults: asyncio.Queue[DiskFailed] = asyncio.Queue()
-    outcome = LastOutcome(async_spool, plaintext(""), faults.put_nowait)
-    async with asyncio.timeout(180):
+    async with opened(tmp_path, faults.put_nowait) as (spool, outcome), asyncio.timeout(180):
+        disk = SlowDisk(spool, monkeypatch)
         for step in (outcome.find(spool.origin), outcome.end_settling()):
             waiting = asyncio.create_task(step)
             assert "to the spool: the disk takes longer than 0 s" in str(await faults.get())
             assert (waiting.done(), outcome.must_abort) == (False, True)
             disk.may_end.release()
             await waiting
-    assert (disk.written, outcome.must_abort) == ([spool.origin, ""], False)
-    assert (spool.writer.aborted_origin, len(coordinator), faults.qsize()) == ("", 2, 0)
-    await async_spool.stop()
-    async_spool.close()
+        assert (disk.written, outcome.must_abort) == ([spool.origin, ""], False)
+        assert (spool.writer.aborted_origin, len(coordinator), faults.qsize()) == ("", 2, 0)
 
 
 async def test_a_process_that_ends_does_not_wait_for_a_slow_disk(

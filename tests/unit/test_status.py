@@ -67,10 +67,15 @@ def shown(report: Report, *, is_short: bool = False, width: int = 80) -> list[st
     return [line.rstrip() for line in written.getvalue().splitlines()]
 
 
+def flat(lines: Sequence[str]) -> str:
+    """Return the lines as one, without their indentation."""
+    return " ".join(" ".join(lines).split())
+
+
 def test_the_screen_of_nothing_does_not_say_that_it_works() -> None:
     """Without any address, and without Kafka."""
     report = report_of(ProcessStatuses(now=NOW, ingress=None))
-    first = " ".join(" ".join(shown(report)[:2]).split())
+    first = flat(shown(report)[:2])
     assert "nothing is known of: Receiving, On disk, Kafka" in first
     assert "works" not in first
 
@@ -78,7 +83,7 @@ def test_the_screen_of_nothing_does_not_say_that_it_works() -> None:
 def test_the_screen_says_why_kafka_cannot_be_used() -> None:
     """Of each process, and of this command itself; the whole cause is below the table once."""
     report = report_of(WITHOUT_ACCESS)
-    text = " ".join(" ".join(shown(report)).split())
+    text = flat(shown(report))
     assert f"The reason: {REJECTED}." in text
     assert report.topic is not None
     assert report.topic.not_known_because == DENIED
@@ -89,13 +94,7 @@ def test_the_screen_says_why_kafka_cannot_be_used() -> None:
         phase=Phase.WAITING_FOR_KAFKA,
         phase_because=f"The process continues when Kafka answers. For 41 s: {REJECTED}",
     )
-    text = " ".join(
-        " ".join(
-            shown(
-                report_of(measured(sync=[waiting])),
-            )
-        ).split()
-    )
+    text = flat(shown(report_of(measured(sync=[waiting]))))
     assert re.search(r"sync:8084 waits 0.2 s -? ?For 41 s: Kafka at kafka-1", text), text
 
 
@@ -139,7 +138,7 @@ def test_the_slowest_group_is_named_with_the_time_until_it_would_lose_records() 
     assert report.topic is not None
     assert report.topic.slowest_group == "sync"
     assert report.topic.unread_lost_in_s == 41 * 3600
-    assert "sync would lose unread records in 41 h" in " ".join(" ".join(shown(report)).split())
+    assert "sync would lose unread records in 41 h" in flat(shown(report))
 
 
 @pytest.mark.parametrize(
@@ -172,7 +171,7 @@ def test_a_fault_is_described_with_the_words_of_the_statistics_page() -> None:
     """With what to do, and where to read more."""
     report = report_of(measured(sync=[a_consumer(sink_fault=Fault(what="x", for_s=60.0))]))
     (stage,) = (stage for stage in report.stages if stage.state == "wrong")
-    text = " ".join(" ".join(shown(report)).split())
+    text = flat(shown(report))
     for words in (stage.what.en, stage.what_to_do.en, stage.runbook):
         assert words in text
 

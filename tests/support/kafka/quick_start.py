@@ -1,13 +1,12 @@
 """Prepare formatted storage and a cache of Java classes, so that brokers start fast in tests."""
 
 import asyncio
-import fcntl
 import shutil
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from support.kafka.access import plaintext
+from support.made_once import make_once
 
 from ops.demo.embedded.kafka import CLASSES, STORAGE, EmbeddedKafka, kept_directory
 from ops.topic_changes import apply_topics
@@ -22,22 +21,13 @@ ENDS_S_MAX = 240
 
 def prepare() -> None:
     """Make both in the user's cache directory, once for each version of Java and Kafka."""
-    kept = kept_directory()
-    if kept.exists():
-        return
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    # Test processes that run in parallel wait for the first one.
-    with Path(f"{kept}.lock").open("ab") as lock, TemporaryDirectory(dir=kept.parent) as scratch:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not kept.exists():
-            _make(Path(scratch) / "broker", Path(scratch) / "made")
-            # Rename the complete folder, so that a killed run leaves both parts or none.
-            (Path(scratch) / "made").rename(kept)
+    make_once(kept_directory(), _made)
 
 
-def _make(directory: Path, made: Path) -> None:
+def _made(scratch: Path) -> Path:
+    made = scratch / "made"
     made.mkdir()
-    broker = EmbeddedKafka(directory, class_cache_output=made / CLASSES)
+    broker = EmbeddedKafka(scratch / "broker", class_cache_output=made / CLASSES)
     broker.format()
     shutil.copytree(broker.data, made / STORAGE)
     broker.start()
@@ -47,6 +37,7 @@ def _make(directory: Path, made: Path) -> None:
     broker.process.terminate()
     broker.process.wait(ENDS_S_MAX)
     assert (made / CLASSES).exists(), broker.log.read_text()[-2000:]
+    return made
 
 
 async def _use(address: str) -> None:
