@@ -379,6 +379,9 @@ class SpoolMachine(RuleBasedStateMachine):
         self.state_before = self.spool.state
         self.forwarded = 0
         self.is_forwarding = False
+        # A step may open the spool and write at once, and the file may have an origin of an
+        # uncertain commit: the model must know it before it says what the write removes.
+        self.the_state_is_what_the_file_holds()
         self._new_forwarder()
 
     def new_spool(self, path: Path, lock: Any) -> Any:
