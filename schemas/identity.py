@@ -42,8 +42,9 @@ def callback_id(parts: IdentifyingParts, document: Mapping[str, Any]) -> str:
     """
     Return the id of the event that a request reports, equal if the request is repeated, or "".
 
-    It is "" if the callback does not carry its time; else the first 128 bits, in hex, of the
-    SHA-256 of the bytes that `_identifying` returns. `document` is the body as a JSON object.
+    It is "" if the callback neither names its message nor carries its time; else the first 128
+    bits, in hex, of the SHA-256 of the bytes that `_identifying` returns. `document` is the body as
+    a JSON object.
     """
     rule = COMMANDS.get(parts.command, UNKNOWN)
     identifies_message = rule.identity == "key" and _identifies_message(document)

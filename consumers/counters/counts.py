@@ -1,5 +1,7 @@
 """
-Write the counts to Valkey: one call of a script for each batch moves totals and position together.
+Write the counts to Valkey: each call of a script moves totals and position together.
+
+A batch is one call, or several if it costs much; each call moves the position to its own end.
 
 Valkey runs no other command during a script, and writes all its effects into the append-only file,
 or none. After a crash, Valkey may have lost the last second: totals and position together. The

@@ -64,14 +64,16 @@ class Delivery:
         try:
             await self._handle(batch)
         except Rejected as rejected:
-            self._note_failure(pending)
+            self._check_owned()
+            pending.note_failure(now_ms())
             # The sink has answered. That is no success of the dead-letter topic, if the record has
             # to wait for it: otherwise each wait would be the shortest one.
             if not self._backoff.waits_for_kafka:
                 self._backoff.note_success()
             await self._handle_rejection(pending, batch, rejected)
         except (Unavailable, TimeoutError) as error:
-            self._note_failure(pending)
+            self._check_owned()
+            pending.note_failure(now_ms())
             log.warning(
                 "the sink of %s cannot apply a batch of %s now; it is delivered again: %r",
                 *(self._parts.name, self._partition, error),
@@ -80,8 +82,7 @@ class Delivery:
         else:
             # The effect is in the sink, even if the partition was revoked during the call.
             self._count(pending)
-            if self.is_revoked:
-                raise PartitionRevoked
+            self._check_owned()
             self._note_applied(pending, batch)
             return True
         return False
@@ -107,12 +108,9 @@ class Delivery:
             self._parts.brake.note_applied(pending.count)
         self._backoff.note_success()
 
-    def _note_failure(self, pending: PendingBatch) -> None:
+    def _check_owned(self) -> None:
         if self.is_revoked:
             raise PartitionRevoked
-        if not pending.attempts:
-            pending.first_failed_at_ms = now_ms()
-        pending.attempts += 1
 
     async def _handle_rejection(
         self, pending: PendingBatch, batch: Batch, rejected: Rejected

@@ -88,6 +88,12 @@ class PendingBatch:
             self.last_fetched_at = now
         return len(fitting)
 
+    def note_failure(self, at_ms: int) -> None:
+        """Note that a delivery has failed at `at_ms`, in milliseconds since 1970."""
+        if not self.attempts:
+            self.first_failed_at_ms = at_ms
+        self.attempts += 1
+
     def is_full(self, limits: Limits) -> bool:
         """Return whether a limit of size is reached."""
         return self.count >= limits.records or self.counted_bytes >= limits.bytes

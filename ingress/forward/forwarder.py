@@ -115,7 +115,7 @@ class Forwarder:
     async def _forward(self) -> None:
         """Forward until something fails, or until the spool has a new origin."""
         origin = self._origin = self._spool.state.origin
-        await self._last_outcome.find(origin)
+        await self._last_outcome.find_and_note(origin)
         async with self._open_producer() as producer:
             cursor = await self._settle_and_read_cursor(producer)
             if is_older_copy(self._spool, cursor):
@@ -150,7 +150,7 @@ class Forwarder:
         async with asyncio.timeout(START_TIMEOUT_S):
             await self._topic_check.begin(producer, state, cursor)
         self.forwarded_sequence = max(cursor.sequence, state.first_sequence - 1)
-        self._spool.note_forwarded(self.forwarded_sequence)
+        self._spool.remove_forwarded_soon(self.forwarded_sequence)
         log.info(
             "forwarding from origin %s after sequence %d", state.origin, self.forwarded_sequence
         )
@@ -201,7 +201,7 @@ class Forwarder:
         except REFUSALS as refusal:
             async with asyncio.timeout(SEND_TIMEOUT_S):
                 await end_transaction(producer, self._marker_check, producer.abort_transaction())
-            if reason := self._sizing.find_refused_row(batches, refusal):
+            if reason := self._sizing.shrink_or_replace(batches, refusal):
                 await self._quarantine(batches.last_sequence, reason)
             return
         first_sequence = self.forwarded_sequence + 1
@@ -209,7 +209,7 @@ class Forwarder:
         self._sizing.note_sent(batches.last_sequence)
         INGRESS_FORWARDED.inc(batches.row_count)
         INGRESS_TO_KAFKA_S.observe(time.time() - batches.oldest_received_at_ms / 1000)
-        self._spool.note_forwarded(self.forwarded_sequence)
+        self._spool.remove_forwarded_soon(self.forwarded_sequence)
         await forget_rows_in_steps(self._spool, first_sequence, self.forwarded_sequence)
 
     async def _send_transaction(

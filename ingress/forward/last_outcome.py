@@ -54,7 +54,7 @@ class LastOutcome:
         """
         return not self._has_begun_settling or self.must_abort
 
-    async def find(self, origin: str) -> None:
+    async def find_and_note(self, origin: str) -> None:
         """
         Learn how the last transaction of `origin` ended; return once the spool's file agrees.
 

@@ -44,7 +44,7 @@ class TransactionSizing:
         for sequence in [sequence for sequence in self.dead_letters if sequence <= last_sequence]:
             del self.dead_letters[sequence]
 
-    def find_refused_row(self, batches: TransactionBatches, refusal: KafkaError) -> str:
+    def shrink_or_replace(self, batches: TransactionBatches, refusal: KafkaError) -> str:
         """
         After Kafka has refused `batches`, halve the next transaction, until the row is alone.
 

@@ -89,13 +89,13 @@ class AsyncSpool:
         """Free the memory of rows up to `sequence`, which stay in the file."""
         self._spool.forget_rows_in_memory(sequence)
 
-    def note_forwarded(self, sequence: int) -> None:
+    def remove_forwarded_soon(self, sequence: int) -> None:
         """
         Note that Kafka has the rows up to `sequence`; the next commits remove them from the file.
 
         `forget_rows_in_memory` frees their memory.
         """
-        self._group_commit.note_forwarded(sequence)
+        self._group_commit.remove_forwarded_soon(sequence)
 
     async def quarantine(self, sequence: int) -> None:
         """
@@ -116,7 +116,7 @@ class AsyncSpool:
             LimitReached, DiskFailed: the disk failed; a later `state` has the outcome.
         """
         # Else sequences of the former origin would be taken for those of the new one.
-        self._group_commit.note_forwarded(0)
+        self._group_commit.remove_forwarded_soon(0)
         await self._group_commit.run_between_commits(self._spool.writer.start_new_origin)
 
     @property

@@ -103,7 +103,7 @@ class GroupCommit:
         self._commit_soon()
         await write.finished
 
-    def note_forwarded(self, sequence: int) -> None:
+    def remove_forwarded_soon(self, sequence: int) -> None:
         """Note that Kafka has the rows up to `sequence`; the next commits remove them."""
         self._forwarded_sequence = sequence
         self._commit_soon()

@@ -39,7 +39,7 @@ class Origins:
         """Return N of an origin, None if it is not known."""
         return self._last_sequences.get(origin)
 
-    def required_range(self, origin: str) -> RequiredRange:
+    def fix_required_range(self, origin: str) -> RequiredRange:
         """
         Return the sequences that must be everywhere.
 
@@ -95,7 +95,7 @@ class Origins:
             for origin, rows in self._ends.quarantined.items()
             if (
                 later := tuple(
-                    row for row in rows if row >= self.required_range(origin).first_sequence
+                    row for row in rows if row >= self.fix_required_range(origin).first_sequence
                 )
             )
         }

@@ -47,7 +47,7 @@ class _Reporting:
         self._collected = collected
         origins = collected.origins
         self._proofs = {
-            origin: OriginProof(origins.evidence(origin), origins.required_range(origin))
+            origin: OriginProof(origins.evidence(origin), origins.fix_required_range(origin))
             for origin in origins.names()
         }
         self._expired = sum(len(proof.expired_everywhere) for proof in self._proofs.values())
@@ -158,7 +158,7 @@ class _Reporting:
             last_sequence=self._collected.origins.last_sequence(origin),
             sinks=sinks,
             expired=len(proof.expired_everywhere),
-            first_sequence=self._collected.origins.required_range(origin).first_sequence,
+            first_sequence=self._collected.origins.fix_required_range(origin).first_sequence,
         )
 
 

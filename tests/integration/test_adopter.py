@@ -52,7 +52,7 @@ class Carried(Forwarder):
             raise asyncio.CancelledError
         rows = self._spool.rows_after(0, rows_max=1000, bytes_max=BYTES_MAX)
         self.carried += [(self._spool.state.origin, row.sequence) for row in rows]
-        self._spool.note_forwarded(rows[-1].sequence)
+        self._spool.remove_forwarded_soon(rows[-1].sequence)
         await asyncio.Event().wait()
 
 

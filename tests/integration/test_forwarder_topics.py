@@ -108,7 +108,7 @@ async def test_forwarded_rows_of_a_spool_whose_cursor_expired_are_doubled_and_re
     kafka = plaintext(empty_kafka.address)
     with contextlib.closing(Pipe(empty_kafka.address, tmp_path / "spool")) as pipe:
         with monkeypatch.context() as killed:
-            killed.setattr(AsyncSpool, "note_forwarded", lambda *_: None)
+            killed.setattr(AsyncSpool, "remove_forwarded_soon", lambda *_: None)
             await pipe.store(many(100))
             await pipe.forward()
         await delete_group(kafka, cursor_group(pipe.spool.origin))

@@ -108,7 +108,7 @@ async def test_forwarded_rows_are_removed(tmp_path: Path) -> None:
     spool = hold_any(tmp_path, bytes_max=4 << 20)
     async_spool = an_async_spool(spool, rows_max=5000, bytes_max=4 << 20)
     await asyncio.gather(*(store(async_spool, a_wire_record(n), n) for n in range(1500)))
-    async_spool.note_forwarded(1400)
+    async_spool.remove_forwarded_soon(1400)
     async with asyncio.timeout(180):
         while spool.state.has_removable_block(1400):  # noqa: ASYNC110 - the writer is a thread
             await asyncio.sleep(0.001)
@@ -170,7 +170,7 @@ async def test_a_spool_that_was_full_stays_so_although_nobody_asked_meanwhile(
     while async_spool.fault:  # noqa: ASYNC110 - until a probe succeeds
         await asyncio.sleep(0.01)
     assert async_spool.was_full
-    async_spool.note_forwarded(async_spool.state.last_sequence)
+    async_spool.remove_forwarded_soon(async_spool.state.last_sequence)
     while async_spool.state.used_bytes > bytes_max // 2:  # noqa: ASYNC110 - until rows are removed
         await asyncio.sleep(0.01)
     assert not async_spool.was_full
@@ -365,7 +365,7 @@ async def test_a_wait_for_rows_ends_with_the_next_commit_of_callbacks(tmp_path: 
         await async_spool.wait_for_rows(empty)
     seen = async_spool.state
     waiting = asyncio.create_task(async_spool.wait_for_rows(seen))
-    async_spool.note_forwarded(1)
+    async_spool.remove_forwarded_soon(1)
     async with asyncio.timeout(180):
         while async_spool.state.row_count:  # noqa: ASYNC110 - a number has no event
             await asyncio.sleep(0.001)
