@@ -55,7 +55,7 @@ class WebhookHandler:
         self.parked_max = parked_max
         self._claimed: dict[Partition, ClaimedPartition] = {}
         self._remembered: dict[Partition, RememberedOutcomes] = {}
-        # The partitions that are being claimed: their state is read.
+        # The partitions whose state is read, and those whose claim failed, until it is reported.
         self._claiming: dict[Partition, asyncio.Task[RetryPartition]] = {}
         self._closing: set[asyncio.Task[Any]] = set()
 
@@ -178,6 +178,8 @@ class WebhookHandler:
                 self._retries.run(retry_partition), name=f"retries of {partition}"
             )
             self._claimed[partition] = ClaimedPartition(retry_partition, opened.pop_all(), retrying)
+            # Here, because `_current` may be cancelled before: a lost partition is claimed again.
+            del self._claiming[partition]
         return retry_partition
 
     async def _end_claim(self, partition: Partition) -> None:

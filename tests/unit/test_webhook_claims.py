@@ -32,6 +32,7 @@ class SlowTopic:
     def __init__(self) -> None:
         self.is_read = asyncio.Event()
         self.fails = False
+        self.is_claimed_elsewhere = False
         self.claims: list[str] = []
         self.state = RetryState()
         self.state.apply(Position(7, None, "topic"))
@@ -50,7 +51,9 @@ class SlowTopic:
             self.claims.append("closed")
 
     async def check_owned(self) -> None:
-        """Find that it is owned."""
+        """Check as `RetryPartition.check_owned` does."""
+        if self.is_claimed_elsewhere:
+            raise OwnershipLost("another member has claimed it")
 
 
 class Nowhere:
@@ -131,6 +134,20 @@ async def test_a_claim_that_fails_between_two_calls_is_reported_to_the_next_one(
             await handler.position(P0)
         topic.fails = False
         assert await handler.position(P0) == Position(7, None, "topic")
+
+
+async def test_a_partition_that_is_lost_after_a_slow_claim_is_claimed_again() -> None:
+    """Its old state delivers nothing, also if the claim ended between two calls."""
+    topic = SlowTopic()
+    async with handler_of(topic) as handler:
+        await timed_out(handler)
+        topic.is_read.set()
+        await asyncio.sleep(0.01)
+        assert await handler.position(P0) == Position(7, None, "topic")
+        topic.is_claimed_elsewhere = True
+        topic.is_read.clear()
+        await timed_out(handler)
+        assert topic.claims == ["begun 0", "begun 0", "closed"]
 
 
 async def test_a_claim_that_failed_and_is_released_leaves_no_complaint() -> None:
