@@ -124,7 +124,7 @@ def _state(summary: SpoolSummary) -> str:
     if summary.fault:
         return summary.fault
     if summary.last_sequence is None:
-        return "held by a running ingress, or not verified"
+        return "held by a running ingress, or cannot be read now"
     state = f"{counted(summary.last_sequence, 'callback')}, {summary.rows} unsent"
     if summary.origin != summary.name:
         state += f", origin {summary.origin}"

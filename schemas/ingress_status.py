@@ -14,7 +14,8 @@ class SpoolSummary(msgspec.Struct, frozen=True):
     """
     One spool of a directory, as in `spools` of `/status` and in `hookline spool ls --json`.
 
-    `last_sequence` and `rows` are None if the process does not know them. `quarantined` has all
+    `last_sequence` and `rows` are None if the process does not know them. `fault`: the file is
+    corrupt, so that they will never be known; "" if it is not. `quarantined` has all
     sequences in quarantine, also those of sound rows that Kafka refused. `first_sequence` is the
     first one that was stored since the hour that was asked for; None if no hour was, or if it is
     not known.

@@ -143,7 +143,7 @@ def summaries(directory: Path, since_hour: int | None = None) -> Iterator[SpoolS
     Yield every spool in `directory`; those that no process holds are read for a moment.
 
     Nothing on the disk is changed. The last sequence of a spool that another process holds, or that
-    could not be verified, is not known; a log line says that the latter happened.
+    could not be verified or read, is not known now; a log line says why the latter happened.
 
     Raises:
         OSError: the directory cannot be read; it may have others.
@@ -156,14 +156,12 @@ def summaries(directory: Path, since_hour: int | None = None) -> Iterator[SpoolS
                 summary = summary_of(name, spool.state, since_hour, changed_at_s=changed_at_s)
         except SpoolInUse:
             yield SpoolSummary(name, name, None)
-        except NotVerified as not_verified:
-            # The file may be sound; its last sequence is known once the verifier has run.
-            log.warning("%s; try again", not_verified)
+        except (NotVerified, DiskFailed, LimitReached) as not_read:
+            # The file may be sound; its last sequence is known once the file can be read.
+            log.warning("spool %s cannot be read now: %s; try again", name, not_read)
             yield SpoolSummary(name, name, None)
         except Corrupt as corrupt:
             yield SpoolSummary(name, name, None, corrupt_text(name, corrupt))
-        except (DiskFailed, LimitReached) as fault:
-            yield SpoolSummary(name, name, None, str(fault))
         else:
             yield summary
 

@@ -140,6 +140,7 @@ def combine(
                 f"spool {name}: nothing that was asked knows its end; name the admin address of"
                 " every running ingress (--ingress) and, if no process holds the spool, wait until"
                 " one of them drains it (--wait); or stop them all and name the directory (--spool)"
+                "; if a warning says that the spool cannot be read now, wait until it can (--wait)"
             )
     return SpoolEnds(
         by_spool=by_spool,

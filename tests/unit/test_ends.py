@@ -2,11 +2,15 @@
 
 import itertools
 from collections.abc import Iterable
+from pathlib import Path
 
 import msgspec
 import pytest
 from support.builders import P0, a_body, a_stored_record
 
+from ingress.spool import directory as directory_module
+from ingress.spool.directory import hold_any
+from ingress.spool.disk import DiskFailed, LimitReached
 from ops.audit.ends_reader import read_ends
 from ops.audit.http_json import NoJsonAnswer, get_json
 from ops.audit.report import Report
@@ -155,6 +159,30 @@ def test_a_spool_whose_file_was_renamed_is_incomplete() -> None:
         report = audited(combine({"a": a_status("a", *others)}, {}), spools="ab")
         assert report.names_in_doubt == [spool_of("b")]
         assert "renamed to" in report.doubts[spool_of("b")]
+
+
+@pytest.mark.parametrize("failure", [DiskFailed, LimitReached])
+async def test_a_spool_that_cannot_be_read_now_is_complete_once_it_can(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    failure: type[Exception],
+) -> None:
+    """Its callbacks are not lost, so nobody is asked to count them as lost."""
+    spool = hold_any(tmp_path, bytes_max=1 << 20)
+    spool.close()
+
+    def fails(*_: object) -> None:
+        raise failure("injected by the test")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(directory_module, "open_unheld", fails)
+        before = await read_ends([], tmp_path)
+    assert (list(before.unknown), before.never_known) == ([spool.name], {})
+    assert "as lost" not in before.unknown[spool.name]
+    assert f"spool {spool.name} cannot be read now: injected by the test" in caplog.text
+    completed = before.completed_by(await read_ends([], tmp_path))
+    assert (completed.last_sequences, completed.doubts) == ({spool.origin: 0}, {})
 
 
 def test_a_known_end_stays_known_and_a_new_spool_needs_one() -> None:
