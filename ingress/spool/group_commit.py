@@ -51,8 +51,9 @@ class GroupCommit:
         self.fault = ""
         self.fullness = Fullness(spool.bytes_max)
         self.fullness.note(spool.state.used_bytes, "")
-        # Set after every commit of callbacks.
+        # Set whenever the spool's last number has changed.
         self.rows_stored = asyncio.Event()
+        self._last_number = spool.state.last_number
         # Has the reason as its result once the file is not a spool any more.
         self.corruption: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         # The rows of the next commit. The commit that runs may hold as many again.
@@ -158,8 +159,12 @@ class GroupCommit:
             _report(job.rows, failure)
         if job.other_write and result.other_write_failure:
             self._fail_other_write(job.other_write, result.other_write_failure)
+        # Also a job without rows may find those of an uncertain commit in the file.
+        if (last_number := self._spool.state.last_number) != self._last_number:
+            self._last_number = last_number
+            self.rows_stored.set()
         if not failure:
-            self._note_stored(job, result.took_s)
+            self._note_commit(job, result.took_s)
             self._release_mapped_memory()
         elif self._probe_timer is None:
             self._probe_timer = self._loop.call_later(DISK_PROBE_INTERVAL_S, self._probe)
@@ -171,7 +176,7 @@ class GroupCommit:
         if not write.finished.done():  # else its caller was cancelled
             write.finished.set_exception(self._recover_from(failure))
 
-    def _note_stored(self, job: WriterJob, took_s: float) -> None:
+    def _note_commit(self, job: WriterJob, took_s: float) -> None:
         if job.rows:
             self._spool.remember(
                 [(row.received_at_ms, row.record) for row in job.rows],
@@ -180,7 +185,6 @@ class GroupCommit:
             INGRESS_COMMIT_ROWS.observe(len(job.rows))
             INGRESS_COMMIT_S.observe(took_s)
             INGRESS_STORE_S.observe(time.perf_counter() - job.pending_since)
-            self.rows_stored.set()
 
     def _release_mapped_memory(self) -> None:
         if self._spool.should_reopen():

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -11,6 +11,7 @@ from support.builders import a_body, a_wire_record, store
 
 from ingress.spool import group_commit
 from ingress.spool import spool as spool_module
+from ingress.spool import writer as writer_module
 from ingress.spool.async_spool import AsyncSpool
 from ingress.spool.block import BLOCK_ROWS_MAX
 from ingress.spool.directory import hold_any
@@ -372,6 +373,33 @@ async def test_a_wait_for_rows_ends_with_the_next_commit_of_callbacks(tmp_path: 
     assert not waiting.done()
     await store(async_spool, a_wire_record(2), 2)
     async with asyncio.timeout(180):
+        await waiting
+    await async_spool.stop()
+    async_spool.close()
+
+
+async def test_a_wait_for_rows_ends_when_the_rows_of_a_failed_commit_are_found_on_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The probe after an uncertain commit finds its rows, and has no callbacks itself."""
+    async_spool = an_async_spool(hold_any(tmp_path, bytes_max=1 << 20))
+    waiting = asyncio.create_task(async_spool.wait_for_rows(async_spool.state))
+    await asyncio.sleep(0)
+
+    @contextlib.contextmanager
+    def fails_after_the_commit() -> Iterator[None]:
+        yield
+        raise DiskFailed("injected by the test")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(writer_module, "disk_faults", fails_after_the_commit)
+        with pytest.raises(DiskFailed, match="injected by the test"):
+            await store(async_spool, a_wire_record(1), 1)
+    async with asyncio.timeout(180):
+        while async_spool.fault:  # noqa: ASYNC110 - until a probe succeeds
+            await asyncio.sleep(0.01)
+    assert async_spool.state.last_number == 1
+    async with asyncio.timeout(2):
         await waiting
     await async_spool.stop()
     async_spool.close()
