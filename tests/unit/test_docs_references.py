@@ -41,28 +41,36 @@ def files() -> list[str]:
     return [file for file in listed.stdout.splitlines() if (ROOT / file).is_file()]
 
 
+class ClassNames(NamedTuple):
+    """The names of a class, of its bases, and of what it defines or uses."""
+
+    name: str
+    bases: set[str]
+    inside: set[str]
+
+
 class Code(NamedTuple):
     """A Python file: its classes and imports, its docstrings and comments, and all other words."""
 
-    classes: list[ast.ClassDef]
+    classes: list[ClassNames]
     imported: set[str]
     texts: list[Text]
     words: set[str]
 
 
-@cache
 def code(tops: tuple[str, ...] = ()) -> list[Code]:
     """Return all Python files, or those in the folders `tops`."""
     return [read(file) for file in files() if file.endswith(".py") and file.startswith(tops or "")]
 
 
+@cache
 def read(file: str) -> Code:
     """Read a Python file."""
     found = Code([], set(), [], set())
     lines = (ROOT / file).read_text().splitlines()
     for node in ast.walk(parsed(ROOT / file)):
         if isinstance(node, ast.ClassDef):
-            found.classes.append(node)
+            found.classes.append(names_of(node))
         if isinstance(node, ast.Import | ast.ImportFrom):
             found.imported.update(alias.asname or alias.name for alias in node.names)
         if isinstance(node, DOCUMENTED) and ast.get_docstring(node, clean=False) is not None:
@@ -77,6 +85,21 @@ def read(file: str) -> Code:
         if not line.lstrip().startswith("#"):
             found.words.update(re.findall(r"\w+", statement))
     return found
+
+
+def names_of(node: ast.ClassDef) -> ClassNames:
+    """Return names alone: a syntax tree that is kept slows each later garbage collection down."""
+    inside: set[str] = set()
+    for each in ast.walk(node):
+        if isinstance(each, (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
+            inside.add(each.name)
+        elif isinstance(each, ast.Name):
+            inside.add(each.id)
+        elif isinstance(each, ast.Attribute):
+            inside.add(each.attr)
+    return ClassNames(
+        node.name, {ast.unparse(base).partition("[")[0] for base in node.bases}, inside
+    )
 
 
 def texts_of_code() -> list[Text]:
@@ -111,24 +134,14 @@ def test_every_path_in_docs_docstrings_and_comments_exists() -> None:
     assert stale == []
 
 
-def names_in(node: ast.ClassDef) -> set[str]:
-    """Return the names that a class defines or uses."""
-    return {
-        *(n.name for n in ast.walk(node) if isinstance(n, DOCUMENTED[1:])),
-        *(n.id for n in ast.walk(node) if isinstance(n, ast.Name)),
-        *(n.attr for n in ast.walk(node) if isinstance(n, ast.Attribute)),
-    }
-
-
 @pytest.mark.parametrize("tops", [PRODUCT, ()], ids=["product", "all"])
 def test_every_attribute_of_a_class_that_a_docstring_names_exists(tops: tuple[str, ...]) -> None:
     """As in "see Spool.rows_after"; the product does not name classes of the tests."""
     bases: dict[str, set[str]] = {}
     names: dict[str, set[str]] = {}
-    for node in (node for each in code(tops) for node in each.classes):
-        its_bases = {ast.unparse(base).partition("[")[0] for base in node.bases}
-        bases.setdefault(node.name, set()).update(its_bases)
-        names.setdefault(node.name, set()).update(names_in(node))
+    for name, its_bases, inside in (names for each in code(tops) for names in each.classes):
+        bases.setdefault(name, set()).update(its_bases)
+        names.setdefault(name, set()).update(inside)
     imported = set().union(*(each.imported for each in code(tops)))
 
     def has(name: str, attribute: str) -> bool:
