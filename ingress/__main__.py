@@ -66,7 +66,7 @@ async def serve(
 
 
 class Ingress:
-    """All parts of one ingress process, in the order in which a callback passes them."""
+    """All parts of one ingress process; each is made after those that it uses."""
 
     def __init__(
         self,
@@ -169,10 +169,13 @@ class Ingress:
 
         `immediately` skips the first step: no callback can be stored any more.
         """
-        log.info("stopping: unready for %g s, then no new connections", self._settings.unready_s)
         self._server.announces_stop = True
-        if not immediately:
-            await asyncio.sleep(self._settings.unready_s)
+        if immediately:
+            log.info("stopping: no new connections")
+        else:
+            unready_s = self._settings.unready_s
+            log.info("stopping: unready for %g s, then no new connections", unready_s)
+            await asyncio.sleep(unready_s)
         self._server.stop_listening()
         await self._server.drain()
 
