@@ -42,7 +42,7 @@ class TransactionOutcome(Enum):
     NOT_ASKED = "not asked yet"
     COMMITTED = "committed"
     ABORTED = "aborted"
-    FORGOTTEN = "a producer has started since, or there was no transaction"
+    FORGOTTEN = "a producer has started since, or Kafka has no such transactional id (any more)"
 
 
 async def last_transaction_outcome(kafka: KafkaAccess, transactional_id: str) -> TransactionOutcome:
@@ -83,7 +83,7 @@ async def transaction_state(
     client: AIOKafkaClient, coordinator: int, transactional_id: KafkaName
 ) -> str:
     """
-    Return the state of the last transaction, in Kafka's words; "" if there was none.
+    Return the state of the last transaction, in Kafka's words; "" if Kafka does not have the id.
 
     `coordinator` is the broker to ask.
 

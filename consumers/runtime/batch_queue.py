@@ -66,7 +66,11 @@ class BatchQueue:
 
     @property
     def applied_end(self) -> int | None:
-        """The offset before which the sink has all records; after held markers, if no record is."""
+        """
+        The offset before which the sink has all records, None before `begin`.
+
+        If only markers are held, the offset after them.
+        """
         batches = self._batches()
         if batches and not any(batch.count for batch in batches):
             return batches[-1].next_offset

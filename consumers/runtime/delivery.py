@@ -66,8 +66,8 @@ class Delivery:
         except Rejected as rejected:
             self._check_owned()
             pending.note_failure(now_ms())
-            # The sink has answered. That is no success of the dead-letter topic, if the record has
-            # to wait for it: otherwise each wait would be the shortest one.
+            # The sink has answered. If the record waits for the dead-letter topic, keep that
+            # backoff: a reset would make each wait the shortest.
             if not self._backoff.waits_for_kafka:
                 self._backoff.note_success()
             await self._handle_rejection(pending, batch, rejected)

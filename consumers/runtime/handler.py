@@ -40,7 +40,9 @@ class Unavailable(Exception):
 
 class PositionDiffers(Exception):
     """
-    The sink's position is not the offset at which the batch begins; the consumer continues there.
+    The sink's position is not the offset at which the batch begins.
+
+    The consumer continues at the sink's position.
 
     Nothing of the batch was applied, or only its first records; then the sink has already moved its
     position to after them.

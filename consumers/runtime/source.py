@@ -1,8 +1,9 @@
 """
 The interface between the runtime and Kafka.
 
-A source returns only committed records. Only `seek` changes the offset of the next fetch: if Kafka
-does not have that offset, the source raises `OutOfRange` and never skips records silently.
+A source returns only committed records. Besides the fetches themselves, only `seek` changes the
+offset of the next fetch: if Kafka does not have that offset, the source raises `OutOfRange` and
+never skips records silently.
 """
 
 from collections.abc import Collection, Mapping, Sequence

@@ -9,7 +9,7 @@ with moved as (
         last_sequence = %(last_sequence)s,
         topic_id = coalesce(%(kafka_topic_id)s, positions.topic_id)
     where topic = %(topic)s and partition = %(partition)s and next_offset = %(begins_at)s
-        -- Null if an older broker reports no id. The `topic_id` of messages is that of a community.
+        -- The comparison is null if an older broker reports no id. (messages.topic_id is the topic of a community.)
         and coalesce(topic_id = %(kafka_topic_id)s, true)
     returning 1
 ), new_receipts as (

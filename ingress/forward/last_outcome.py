@@ -4,9 +4,14 @@ How a spool's last transaction ended, kept until `settle` has ended it so in eve
 The coordinator is asked once, because the start of a producer erases its answer. So an abort is
 noted in the spool's file before that start, and no producer starts until the note is on disk:
 neither a failing disk nor a kill makes an aborted transaction count as committed. The note is
-removed before the next transaction begins, so it never counts for a later one. A commit needs no
-note: if the coordinator has forgotten the outcome and there is no note, the transaction was
-committed. If the coordinator knows the outcome, its answer wins.
+removed before the next transaction begins, so it never counts for a later one. If the coordinator
+knows the outcome, its answer wins.
+
+If the coordinator has forgotten the outcome and there is no note, the transaction counts as
+committed; so a commit needs no note. If there was no transaction, nothing is open that this could
+commit. If Kafka has dropped the transactional id, because no producer used it for days, the next
+producer has another producer id, and its markers end nothing of the former one
+(docs/decisions/0017-open-transactions.md).
 
 A write of the note is waited for until it has ended, however slow the disk is: a write that nobody
 waits for still changes the file later, and the next one would have to change it back.
@@ -15,7 +20,7 @@ waits for still changes the file later, and the next one would have to change it
 import asyncio
 from collections.abc import Callable
 
-from ingress.forward.cursor import forwarder_id
+from ingress.forward.cursor import forwarder_transactional_id
 from ingress.spool.async_spool import AsyncSpool
 from ingress.spool.disk import DiskFailed, LimitReached
 from schemas.kafka_access import KafkaAccess
@@ -66,7 +71,7 @@ class LastOutcome:
         """
         if self._outcome is TransactionOutcome.NOT_ASKED:
             self._outcome = await last_transaction_outcome(
-                self._kafka, forwarder_id(self._kafka, origin)
+                self._kafka, forwarder_transactional_id(self._kafka, origin)
             )
         is_noted = self._spool.aborted_origin == origin
         if self._outcome is TransactionOutcome.FORGOTTEN:

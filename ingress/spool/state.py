@@ -58,7 +58,7 @@ class SpoolState(NamedTuple):
         """
         The number of rows in the file, without those in quarantine.
 
-        Forwarded rows of the first block count until the block is removed.
+        Forwarded rows count until their block is removed.
         """
         numbers = self.last_number + 1 - self.first_number
         return numbers - sum(self.first_number <= number for number in self.quarantined_numbers)

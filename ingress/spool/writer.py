@@ -57,8 +57,8 @@ class SpoolWriter:
 
         Raises:
             LimitReached: nothing was stored.
-            DiskFailed: the rows may or may not have been stored; if they were, they have numbers of
-                their own. ReopenRequired: every write fails until the file is reopened.
+            DiskFailed: the rows may or may not have been stored; if they were, their numbers are
+                not given again. ReopenRequired: every write fails until the file is reopened.
             Corrupt: the file is not a spool any more.
         """
         origin = self.state.origin
