@@ -16,9 +16,9 @@ class SpoolSummary(msgspec.Struct, frozen=True):
 
     `last_sequence` and `rows` are None if the process does not know them. `fault`: the file is
     corrupt, so that they will never be known; "" if it is not. `quarantined` has all
-    sequences in quarantine, also those of sound rows that Kafka refused. `first_sequence` is the
-    first one that was stored since the hour that was asked for; None if no hour was, or if it is
-    not known.
+    sequences in quarantine, also those of sound rows that Kafka refused. `first_sequence_since` is
+    the first one that was stored since the hour that was asked for; None if no hour was, or if it
+    is not known.
     """
 
     name: str
@@ -27,4 +27,4 @@ class SpoolSummary(msgspec.Struct, frozen=True):
     fault: str = ""
     rows: int | None = None
     quarantined: tuple[int, ...] = ()
-    first_sequence: int | None = None
+    first_sequence_since: int | None = None

@@ -124,7 +124,7 @@ class PartitionWorker:
         """
         located: LocatedPosition | None = None
         while True:
-            located = located or await self._positioning.find_position()
+            located = located or await self._positioning.find_or_store_position()
             self._positioning.continue_at(located)
             try:
                 await self._deliver()

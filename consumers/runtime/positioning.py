@@ -43,7 +43,8 @@ class LocatedPosition:
     The sink's position, and the log in which it is.
 
     `identity` and `log_start` are the topic's identity and first offset when the sink was asked.
-    The offset of a position that a refused write has reported is not checked: its fetch does that.
+    The offset of a position that a refused write has reported is not checked here; the next fetch
+    shows whether Kafka has it.
     """
 
     position: Position
@@ -80,16 +81,18 @@ class Positioning:
         self.out_of_range: int | None = None
         self._out_of_range_before: int | None = None
 
-    async def find_position(self) -> LocatedPosition:
+    async def find_or_store_position(self) -> LocatedPosition:
         """
-        Return the sink's position; retry as long as the sink or Kafka does not answer.
+        Return the sink's position; a sink without one first gets that of the topic's beginning.
+
+        Retry as long as the sink or Kafka does not answer.
 
         Raises:
-            Stopped: the topic in Kafka does not continue the position.
+            Stopped: the topic in Kafka does not continue the position, or the sink was emptied.
         """
         while True:
             try:
-                located = await self._ask_once()
+                located = await self._find_or_store_once()
             except Unavailable as error:
                 self._warn_no_position(error)
                 await self._backoff.wait(error)
@@ -97,8 +100,9 @@ class Positioning:
                 self._backoff.note_success()
                 return located
 
-    async def _ask_once(self) -> LocatedPosition:
-        """Ask once for the sink's position; an empty sink begins where the topic does."""
+    async def _find_or_store_once(self) -> LocatedPosition:
+        """Do the same once; raise Unavailable if the sink or Kafka does not answer."""
+        name, where = self._parts.name, self._name_in_kafka
         # The order matters. First ask Kafka: the records that it has committed or deleted by then
         # must be in the sink's answer. Answers about a topic after its id are of that topic or of a
         # later one.
@@ -109,15 +113,11 @@ class Positioning:
             position = await self._parts.handler.position(self._partition)
         if position is None:
             if not self._parts.rebuild:
-                check_not_emptied(self._parts.name, self._name_in_kafka, self.committed)
+                check_not_emptied(name, where, self.committed)
             position = await self._store_first(Position(log_start, None, identity.topic_id))
-        check_topic(self._parts.name, self._name_in_kafka, position, identity.topic_id)
+        check_topic(name, where, position, identity.topic_id)
         end_offset = await self._source.end_offset(self._partition)
-        check_offsets(
-            *(self._parts.name, self._name_in_kafka, position),
-            log_start=log_start,
-            end_offset=end_offset,
-        )
+        check_offsets(name, where, position, log_start=log_start, end_offset=end_offset)
         return LocatedPosition(position=position, identity=identity, log_start=log_start)
 
     async def _store_first(self, position: Position) -> Position:
@@ -188,7 +188,7 @@ class Positioning:
         Raises:
             PositionUncertain: the topic, or the log of the partition, may be another one.
             PositionDiffers: the sink has another position, for example that of an older copy.
-            Stopped: the topic was recreated, or restored from an older copy.
+            Stopped: the topic is another one or an older copy, or the sink was emptied.
         """
         now = self._parts.clock()
         if now - self._checked_at < RECHECK_INTERVAL_S:
@@ -199,7 +199,7 @@ class Positioning:
             return
         next_offset = self._queue.next_offset
         try:
-            located = await self._ask_once()
+            located = await self._find_or_store_once()
         except Unavailable as error:
             self._backoff.note(error)
             self._warn_no_position(error)

@@ -19,7 +19,7 @@ from ingress.spool.async_spool import AsyncSpool
 from ingress.spool.directory import corrupt_files, spool_names, summary_of
 from ingress.spool.disk import Corrupt, DiskFailed, LimitReached
 from ingress.spool.spool import Spool
-from ingress.spool.spool_lock import FILE_SUFFIX, SpoolInUse, hold_file, rename_corrupt
+from ingress.spool.spool_lock import FILE_SUFFIX, SpoolInUse, lock_kept_on_success, rename_corrupt
 from ingress.spool.state import SpoolState
 from ingress.spool.verification import NotVerified, verify
 from schemas.ingress_status import SpoolSummary
@@ -156,7 +156,7 @@ class Adopter:
     @asynccontextmanager
     async def _hold(self, name: str) -> AsyncIterator[AsyncSpool]:
         """Hold the spool `name`; it takes no callbacks, its rows can only leave."""
-        with hold_file(self._directory, name) as (path, lock):
+        with lock_kept_on_success(self._directory, name) as (path, lock):
             await verify(path)
             # In a thread: a large file is read for a while.
             opened = await asyncio.to_thread(Spool, path, lock, self._bytes_max)

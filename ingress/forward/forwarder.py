@@ -17,7 +17,7 @@ from aiokafka.errors import KafkaError
 from ingress.forward.cursor import (
     Cursor,
     cursor_group,
-    forwarder_id,
+    forwarder_transactional_id,
     is_older_copy,
     read_cursor,
     report_older_copy,
@@ -135,8 +135,8 @@ class Forwarder:
         transactions is settled; only then does the cursor agree with the topic.
         """
         async with asyncio.timeout(START_TIMEOUT_S):
-            forwarder = self._kafka.transactional_id(forwarder_id(self._kafka, self._origin))
-            await self._marker_check.begin(producer.client, forwarder)
+            bare_id = forwarder_transactional_id(self._kafka, self._origin)
+            await self._marker_check.begin(producer.client, self._kafka.transactional_id(bare_id))
             self._last_outcome.begin_settling()
             abort = self._last_outcome.must_abort
             settling = settle(producer, self._kafka, cursor_group(self._origin), abort=abort)
@@ -201,7 +201,8 @@ class Forwarder:
         except REFUSALS as refusal:
             async with asyncio.timeout(SEND_TIMEOUT_S):
                 await end_transaction(producer, self._marker_check, producer.abort_transaction())
-            if reason := self._sizing.shrink_or_replace(batches, refusal):
+            if not self._sizing.shrink_or_replace(batches, refusal):
+                reason = f"Kafka refuses sequence {batches.last_sequence} as a dead letter, too"
                 await self._quarantine(batches.last_sequence, reason)
             return
         first_sequence = self.forwarded_sequence + 1
@@ -243,7 +244,7 @@ class Forwarder:
     def _open_producer(self) -> AbstractAsyncContextManager[AIOKafkaProducer]:
         return transactional_producer(
             self._kafka,
-            forwarder_id(self._kafka, self._origin),
+            forwarder_transactional_id(self._kafka, self._origin),
             record_bytes_max=self._record_bytes_max,
             start_s=START_TIMEOUT_S,
         )

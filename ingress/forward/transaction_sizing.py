@@ -44,19 +44,19 @@ class TransactionSizing:
         for sequence in [sequence for sequence in self.dead_letters if sequence <= last_sequence]:
             del self.dead_letters[sequence]
 
-    def shrink_or_replace(self, batches: TransactionBatches, refusal: KafkaError) -> str:
+    def shrink_or_replace(self, batches: TransactionBatches, refusal: KafkaError) -> bool:
         """
         After Kafka has refused `batches`, halve the next transaction, until the row is alone.
 
-        A dead letter replaces the row that is alone. Return "", or, if Kafka refuses the dead
-        letter as well, why the row must go into quarantine.
+        A dead letter replaces the row that is alone. Return False if neither is possible: Kafka
+        refuses the dead letter as well.
         """
         if batches.row_count > 1:
             self.rows_max = batches.row_count // 2
-            return ""
+            return True
         sequence = batches.last_sequence
         if sequence in self.dead_letters:
-            return f"Kafka refuses sequence {sequence} as a dead letter, too"
+            return False
         (row,) = self._spool.rows_after(sequence - 1, rows_max=1, bytes_max=1)
         log.critical(
             "Kafka refuses sequence %d of origin %s (%s); it goes to the dead-letter topic",
@@ -66,4 +66,4 @@ class TransactionSizing:
         )
         INGRESS_REFUSED_BY_KAFKA.inc()
         self.dead_letters[sequence] = refused_record(row.record, refusal, now_ms())
-        return ""
+        return True

@@ -38,7 +38,7 @@ class Connection(asyncio.Protocol):
         "_closes_after_answer",
         "_eof_received",
         "_forwarded_for",
-        "_is_discarding",
+        "_is_half_closed",
         "_is_handling",
         "_is_reading_paused",
         "_loop",
@@ -73,8 +73,8 @@ class Connection(asyncio.Protocol):
         self._unparsed_bytes = b""
         self._is_reading_paused = False
         self._eof_received = False
-        # The last answer was sent: further bytes are dropped.
-        self._is_discarding = False
+        # The last answer was sent, and our side is closed: further bytes are dropped.
+        self._is_half_closed = False
         # The present request: whether its answer is still due; its target and X-Forwarded-For;
         # whether the connection is closed after its answer.
         self._is_handling = False
@@ -106,7 +106,7 @@ class Connection(asyncio.Protocol):
     def eof_received(self) -> bool:
         """Answer a request whose body has ended early; keep the connection for due answers."""
         self._eof_received = True
-        if self._is_discarding:
+        if self._is_half_closed:
             return False
         if self._aiohttp_protocol:
             if self in self._open_connections.idle:
@@ -121,7 +121,7 @@ class Connection(asyncio.Protocol):
             self._read_body(self._partial_request, data)
         elif self._is_handling or self._is_reading_paused:
             self._keep_for_later(self._unparsed_bytes + data)
-        elif self._is_discarding:
+        elif self._is_half_closed:
             return
         elif self._aiohttp_protocol:
             self._aiohttp_protocol.data_received(data)
@@ -261,12 +261,12 @@ class Connection(asyncio.Protocol):
         peer might lose an answer that it has not read yet (RFC 9112 §9.6).
         """
         transport = self._transport
-        if transport is None or transport.is_closing() or self._is_discarding:
+        if transport is None or transport.is_closing() or self._is_half_closed:
             return
         if self._eof_received:
             self.close()
             return
-        self._is_discarding = True
+        self._is_half_closed = True
         self._is_reading_paused = False
         self._unparsed_bytes = b""
         self._open_connections.start_discarding(self, self._loop.time())

@@ -16,7 +16,7 @@ from ingress.spool.spool_lock import (
     FILE_SUFFIX,
     FORMER_CORRUPT_SUFFIX,
     SpoolInUse,
-    hold_file,
+    lock_kept_on_success,
 )
 from ingress.spool.state import SpoolState
 from ingress.spool.unheld import open_unheld
@@ -47,21 +47,21 @@ def summary_of(
 
     `changed_at_s`: the time of the last change of its file, if no process can change it now.
     """
-    first_sequence = None
+    first_sequence_since = None
     if since_hour is not None:
-        first_sequence = state.first_sequence_since(since_hour)
+        first_sequence_since = state.first_sequence_since(since_hour)
         is_unchanged = changed_at_s is not None and hour_at(changed_at_s) < since_hour
         # Only without hours: the time of the file may be by another machine's clock, or by one that
         # was set back.
         if not state.hours and is_unchanged:
-            first_sequence = state.last_sequence + 1
+            first_sequence_since = state.last_sequence + 1
     return SpoolSummary(
         name,
         state.origin,
         state.last_sequence,
         rows=state.row_count,
         quarantined=tuple(state.quarantined_sequences),
-        first_sequence=first_sequence,
+        first_sequence_since=first_sequence_since,
     )
 
 
@@ -99,7 +99,7 @@ def hold(
         DiskFailed, LimitReached: the file cannot be written.
         OSError: the lock file cannot be made.
     """
-    with hold_file(directory, name) as (path, lock):
+    with lock_kept_on_success(directory, name) as (path, lock):
         verify_blocking(path, verify_timeout_s)
         return Spool(path, lock, bytes_max)
 

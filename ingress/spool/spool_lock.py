@@ -29,9 +29,11 @@ class SpoolInUse(Exception):
 
 
 @contextlib.contextmanager
-def hold_file(directory: Path, name: str) -> Iterator[tuple[Path, BinaryIO]]:
+def lock_kept_on_success(directory: Path, name: str) -> Iterator[tuple[Path, BinaryIO]]:
     """
     Lock the spool `name`; yield its file and the lock, which is released only on an exception.
+
+    After a success, the lock is that of the spool which the caller has opened.
 
     LMDB's own lock file is removed: it is that of a process which does not hold the spool any more.
     The errors of LMDB become those of disk.py; on Corrupt the file is renamed first.

@@ -132,9 +132,9 @@ def combine(
                 origins = by_spool.setdefault(name, {})
                 origins[spool.origin] = max(origins.get(spool.origin, 0), spool.last_sequence)
                 quarantined[spool.origin] = spool.quarantined
-                if spool.first_sequence is not None:
-                    first = first_sequences.get(spool.origin, spool.first_sequence)
-                    first_sequences[spool.origin] = min(first, spool.first_sequence)
+                if (first := spool.first_sequence_since) is not None:
+                    former = first_sequences.get(spool.origin, first)
+                    first_sequences[spool.origin] = min(first, former)
         if name not in by_spool:
             unknown[name] = (
                 f"spool {name}: nothing that was asked knows its end; name the admin address of"

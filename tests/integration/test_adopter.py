@@ -21,7 +21,7 @@ from ingress.spool.async_spool import AsyncSpool
 from ingress.spool.directory import corrupt_files, hold, hold_any, summaries
 from ingress.spool.row import encode
 from ingress.spool.spool import Spool
-from ingress.spool.spool_lock import SpoolInUse, hold_file
+from ingress.spool.spool_lock import SpoolInUse, lock_kept_on_success
 from ingress.spool.write_transaction import REMOVED_BLOCKS_MAX
 from schemas.transaction_state import TransactionOutcome
 
@@ -176,9 +176,9 @@ async def test_a_drained_spool_is_not_opened_again_and_again(
 
         def counted(directory: Path, wanted: str) -> Any:
             looked.append(wanted)
-            return hold_file(directory, wanted)
+            return lock_kept_on_success(directory, wanted)
 
-        monkeypatch.setattr(adopt, "hold_file", counted)
+        monkeypatch.setattr(adopt, "lock_kept_on_success", counted)
         await asyncio.sleep(0.3)
         assert looked == []
         (tmp_path / f"{name}.lmdb").touch()

@@ -193,10 +193,10 @@ async def check_rights(broker: SecuredBroker) -> None:
             await send(ingress, topic)
         with refused(GroupAuthorizationFailedError, f"{other}archive"):
             await commit(reader, f"{other}archive")
-        for forwarder in ("0123456789abcdef", "hookline-spool-0123456789abcdef"):
-            if other or forwarder.startswith("0"):
-                with refused(TransactionalIdAuthorizationFailed, other + forwarder):
-                    await send(ingress, own, transactional_id=other + forwarder)
+        for bare_id in ("0123456789abcdef", "hookline-spool-0123456789abcdef"):
+            if other or bare_id.startswith("0"):
+                with refused(TransactionalIdAuthorizationFailed, other + bare_id):
+                    await send(ingress, own, transactional_id=other + bare_id)
 
 
 async def check_other_prefix(

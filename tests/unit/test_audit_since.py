@@ -154,8 +154,8 @@ def test_an_origin_without_a_spool_is_never_proven() -> None:
 
 def test_the_lowest_first_sequence_counts_and_the_first_answer_stays() -> None:
     """Two processes may report a drained spool; between two answers a spool may forget hours."""
-    spool = SpoolSummary(name=ORIGIN, origin=ORIGIN, last_sequence=9, first_sequence=4)
-    other = SpoolSummary(name=ORIGIN, origin=ORIGIN, last_sequence=9, first_sequence=6)
+    spool = SpoolSummary(name=ORIGIN, origin=ORIGIN, last_sequence=9, first_sequence_since=4)
+    other = SpoolSummary(name=ORIGIN, origin=ORIGIN, last_sequence=9, first_sequence_since=6)
     statuses = {
         address: ReportedSpools(instance=address, origin=address, last_sequence=1, spools=(each,))
         for address, each in (("a", other), ("b", spool))

@@ -174,7 +174,7 @@ def test_a_clock_that_is_behind_for_a_while_erases_no_hour(
     os.utime(tmp_path / f"{spool.name}{FILE_SUFFIX}", (behind * hours.HOUR_S, 0))
     with reopened(spool, tmp_path) as again:
         again.close()
-        assert [_only(tmp_path, hour).first_sequence for hour in (1008, 1011)] == [None, None]
+        assert [_only(tmp_path, hour).first_sequence_since for hour in (1008, 1011)] == [None, None]
     with closing(hold_any(tmp_path, bytes_max=BYTES_MAX)) as again:
         for hour in (1010, 1011):
             clock.hour = hour
@@ -280,7 +280,7 @@ def test_a_file_that_has_not_changed_since_has_no_later_callback(
     spool.close()
     path = tmp_path / f"{spool.name}{FILE_SUFFIX}"
     os.utime(path, (1000 * hours.HOUR_S, 1000 * hours.HOUR_S))
-    firsts = {hour: _only(tmp_path, hour).first_sequence for hour in (1000, 1001)}
+    firsts = {hour: _only(tmp_path, hour).first_sequence_since for hour in (1000, 1001)}
     assert firsts == {1000: None, 1001: 4}
 
 
@@ -292,7 +292,7 @@ def test_the_hours_count_more_than_the_time_of_the_file(
     store(spool, 3)
     spool.close()
     os.utime(tmp_path / f"{spool.name}{FILE_SUFFIX}", (1000 * hours.HOUR_S, 1000 * hours.HOUR_S))
-    assert [_only(tmp_path, hour).first_sequence for hour in (1001, 1003)] == [1, 4]
+    assert [_only(tmp_path, hour).first_sequence_since for hour in (1001, 1003)] == [1, 4]
 
 
 def _only(directory: Path, since_hour: int) -> SpoolSummary:

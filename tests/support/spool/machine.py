@@ -28,7 +28,7 @@ from ingress.spool.block import pack
 from ingress.spool.disk import DiskFailed, LimitReached, ReopenRequired
 from ingress.spool.row import DamagedRow, encode
 from ingress.spool.spool import Spool
-from ingress.spool.spool_lock import hold_file
+from ingress.spool.spool_lock import lock_kept_on_success
 from schemas.outgoing_record import OutgoingRecord
 from schemas.telemetry import INGRESS_ROWS_QUARANTINED
 
@@ -373,7 +373,7 @@ class SpoolMachine(RuleBasedStateMachine):
             self.spool = None
 
     def _open(self) -> None:
-        with hold_file(self.directory, NAME) as (path, lock):
+        with lock_kept_on_success(self.directory, NAME) as (path, lock):
             self.spool = self.new_spool(path, lock)
         self.is_certain = True
         self.state_before = self.spool.state
