@@ -105,10 +105,11 @@ def _add(tally: Tally, name: str, content: bytes, since: Since | None) -> None:
             tally.add_line(decode_line(line))
     except DamagedSegment as error:
         raise AuditFailed(f"{name}: {error}; see hookline archive verify") from error
+    # A segment without records still names the last record before it.
+    tally.origins.add_seen(summary.last_origin, summary.last_sequence)
     if not summary.records:
         if since is not None:
             _check_expired(summary, since)
-            return
         tally.note_expired(
             summary.partition, summary.origins, last_timestamp_ms=summary.last_timestamp_ms
         )

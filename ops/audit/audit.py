@@ -93,18 +93,21 @@ class _Audit:
         self._store = store
         self._ledger = ledger
         self._waits_for = ""
+        # What was seen once counts also if retention has deleted it before all is read again.
+        self._highest_seen: dict[str, int] = {}
         # The counts are totals since the beginning: they say nothing about a part of the time.
         self._stats = sources.stats if ends.since is None else None
         self._reset()
 
     def _reset(self) -> None:
-        """Forget everything that was read except the ends, so that the next round reads it all."""
+        """Forget what was read, but not the ends and what was seen: the next round reads it all."""
         self.tally = Tally(
             self._ends,
             self._ledger,
             audits_postgres=self._sources.postgres is not None,
             audits_counts=self._stats is not None,
             webhooks={target.name: target.callback_filter for target in self._sources.webhooks},
+            highest_seen=self._highest_seen,
         )
         self._logs = {target.name: LogReader(target.logs) for target in self._sources.webhooks}
         self._topics = TopicReader(self._sources.kafka, self._ends.since)
@@ -163,7 +166,7 @@ class _Audit:
         # Without a first sequence, nothing of the origin was taken from what was read.
         if completed_ends.first_sequences != ends.first_sequences:
             raise ReadAgain("the first sequences of more origins are known than before")
-        self.tally.note_later_ends(completed_ends, later_ends)
+        self.tally.origins.note_later_ends(completed_ends, later_ends)
         self._waits_for = ""
         # It reads temporary files if there are millions of callbacks.
         return await asyncio.to_thread(self.tally.report, self._logs)

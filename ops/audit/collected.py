@@ -10,7 +10,7 @@ from ops.audit.message_counts import MessageCounts
 from ops.audit.origins import Origins
 from ops.audit.spool_ends import SpoolEnds
 from ops.audit.statistics import Statistics
-from ops.audit.webhook_check import WebhookCheck, checks_of
+from ops.audit.webhook_check import WebhookCheck
 from ops.simulate.ledger import LedgerEntry
 
 
@@ -43,15 +43,20 @@ def nothing_collected(
     audits_postgres: bool,
     audits_counts: bool,
     webhooks: Mapping[str, CallbackFilter],
+    highest_seen: dict[str, int] | None,
 ) -> Collected:
-    """Return an empty collection, as it is before the first source is read."""
+    """Return an empty collection, as it is before the first source is read; see `Tally`."""
     contents = Contents()
+    origins = Origins(ends, highest_seen)
     return Collected(
         audits_postgres=audits_postgres,
         audits_counts=audits_counts,
-        origins=Origins(ends),
+        origins=origins,
         contents=contents,
         ledger=LedgerCheck(ledger, audits_postgres=audits_postgres),
         message_counts=MessageCounts(),
-        webhooks=checks_of(webhooks, contents, is_since=ends.since is not None),
+        webhooks={
+            name: WebhookCheck(name, callback_filter, contents, number, origins)
+            for number, (name, callback_filter) in enumerate(webhooks.items())
+        },
     )

@@ -88,6 +88,13 @@ def missing_of(sequences: Iterable[int]) -> CountFaults:
     return CountFaults(missing=len(listed) + sum(1 for _ in missing), missing_listed=listed)
 
 
+def least_highest(count: int, counted_sum: int) -> int:
+    """Return the least possible highest one of `count` different sequences with this sum."""
+    # The sum of the highest sequence and the next lower ones is count * highest - 0 - 1 - 2 - ...
+    # A sum that was reduced by SUM_MODULUS only makes the result lower.
+    return -(-(counted_sum + count * (count - 1) // 2) // count) if count else 0
+
+
 def without_dead_letters(sequences: SequenceOrder, dead_letters: BitMap64) -> SequenceOrder:
     """Return `sequences`, in their order, without those in `dead_letters`."""
     if not dead_letters:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from pyroaring import BitMap64
 
 from ops.audit.sequence_order import SequenceOrder
-from ops.sequences import SequenceRange, Sequences, highest
+from ops.sequences import SequenceRange, Sequences
 
 
 class RequiredRange(NamedTuple):
@@ -63,19 +63,6 @@ class Evidence:
     # Only counts, which cannot name sequences, need an order.
     order_only_archived: defaultdict[int, SequenceOrder] = field(default_factory=_no_order)
     order_in_topic: defaultdict[int, SequenceOrder] = field(default_factory=_no_order)
-    # The highest sequence that was not added because it is too high.
-    highest_ignored: int = 0
-
-    @property
-    def highest(self) -> int:
-        """The highest sequence that any source has."""
-        sources = (self.topic, self.ingress_dead_letters, self.archive, self.postgres)
-        return max(
-            self.highest_ignored,
-            *(source.highest for source in (*sources, *self.dead_letters_of.values())),
-            *(last for _, last in self.expired_from_postgres),
-            *(highest(each) for each in (self.resent, *self.dropped.values())),
-        )
 
     @property
     def partitions(self) -> set[int]:

@@ -13,14 +13,22 @@ ABOVE_END_MAX = 50_000_000
 class Origins:
     """The origins of all spools, and those that only Kafka or a sink has."""
 
-    def __init__(self, ends: SpoolEnds) -> None:
+    def __init__(self, ends: SpoolEnds, highest_seen: dict[str, int] | None = None) -> None:
+        """`highest_seen` has what was seen before, and gets what is seen; see `note_seen`."""
         self._ends = self._later_ends = ends
         self._last_sequences = ends.last_sequences
         self._evidence: dict[str, Evidence] = {
             origin: Evidence() for origin in self._last_sequences
         }
+        # By origin, the highest sequence that any source names.
+        self._highest_seen = {} if highest_seen is None else highest_seen
         # For origins without a known spool, the highest sequence in Kafka at the first report.
         self._highest_in_first_report: dict[str, int] = {}
+        self._note_reported(ends)
+
+    def _note_reported(self, ends: SpoolEnds) -> None:
+        for origin, last in ends.highest_reported.items():
+            self.note_seen(origin, last)
 
     def names(self) -> list[str]:
         """Return all origins, in order."""
@@ -56,23 +64,42 @@ class Origins:
             self._highest_in_first_report.setdefault(origin, highest), is_known=False
         )
 
+    def note_seen(self, origin: str, sequence: int) -> None:
+        """
+        Note that a source names a sequence of an origin, perhaps without having the callback.
+
+        This adds neither the origin nor evidence. It matters only if the sequence is above N: then
+        the spool's end is wrong, also if the callback has expired since.
+        """
+        if sequence > self._highest_seen.get(origin, 0):
+            self._highest_seen[origin] = sequence
+
+    def add_seen(self, origin: str, sequence: int) -> None:
+        """
+        Note a sequence that a source names without having the callback, and add its origin.
+
+        With --since, the origin is not added: it may have no callbacks since then. A sequence below
+        1 is ignored, as that of a record that no ingress wrote.
+        """
+        if sequence < 1:
+            return
+        self.note_seen(origin, sequence)
+        if self.since is None:
+            self.add_origin(origin)
+
     def admit(self, origin: str, sequence: int) -> bool:
         """
-        Add the origin, and return whether a sequence is admitted to its evidence.
+        Add the origin, note the sequence as seen, and return whether its evidence may have it.
 
-        The caller adds an admitted sequence. One far above N is only noted as too high. With
-        --since, the sequences before are not admitted, and none of an origin whose first one is not
-        known.
+        The caller adds an admitted sequence. One far above N is only noted. With --since, the
+        sequences before are not admitted, and none of an origin whose first one is not known.
         """
         self.add_origin(origin)
+        self.note_seen(origin, sequence)
         first = self._ends.first_sequence(origin)
         if first is None or sequence < first:
             return False
-        if sequence <= (self._last_sequences.get(origin) or 0) + ABOVE_END_MAX:
-            return True
-        evidence = self.evidence(origin)
-        evidence.highest_ignored = max(evidence.highest_ignored, sequence)
-        return False
+        return sequence <= (self._last_sequences.get(origin) or 0) + ABOVE_END_MAX
 
     def note_later_ends(self, completed_ends: SpoolEnds, later_ends: SpoolEnds) -> None:
         """
@@ -84,6 +111,7 @@ class Origins:
         """
         self._ends, self._later_ends = completed_ends, later_ends
         self._last_sequences = completed_ends.last_sequences
+        self._note_reported(later_ends)
         for origin in self._last_sequences:
             self.add_origin(origin)
 
@@ -110,10 +138,15 @@ class Origins:
         """With --since: by origin, the first sequence since then, where it is known."""
         return self._ends.first_sequences
 
+    def highest_end(self, origin: str) -> int:
+        """Return the bound that no sequence of an origin may exceed; 0 if its end is not known."""
+        last_sequences = (self._later_ends.last_sequences, self._last_sequences)
+        return max(each.get(origin) or 0 for each in last_sequences)
+
     def doubts(self) -> dict[str, str]:
         """Return, by origin, spool or address, why nothing can be proven, and what to do."""
         doubts = dict(self._ends.doubts)
-        for origin, evidence in self._evidence.items():
+        for origin in self._evidence:
             last = self._last_sequences.get(origin)
             if last is None:
                 doubts.setdefault(
@@ -131,12 +164,13 @@ class Origins:
                     " too long ago; name a later --since, or audit without it"
                 )
                 continue
-            end = max(self._later_ends.last_sequences.get(origin) or 0, last)
-            if evidence.highest > end:
+            end = self.highest_end(origin)
+            seen = self._highest_seen.get(origin, 0)
+            if seen > end:
                 doubts[origin] = (
-                    f"origin {origin}: its spool has stored {end} callbacks, but a source has"
-                    f" sequence {evidence.highest}; either the spool was restored from an older"
-                    " copy, so its end is lost, or its process stopped answering while callbacks"
-                    " came: audit again"
+                    f"origin {origin}: its spool has stored {end} callbacks, but a source names"
+                    f" sequence {seen}; either the spool was restored from an older copy, so its"
+                    " end is lost, or its process stopped answering while callbacks came: audit"
+                    " again"
                 )
         return doubts

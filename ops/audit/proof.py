@@ -74,6 +74,7 @@ class OriginProof:
         self._in_kafka = evidence.topic.distinct | self._ingress_dead_letters
         may_be_expired = self._in_ranges(*evidence.expired_ranges)
         self.expired_everywhere = may_be_expired - self._in_kafka - evidence.archive.distinct
+        self.expired_after_end = self._expired_after_end(*evidence.expired_ranges)
         self.expired_from_postgres = self._up_to_end & union(
             evidence.expired_from_postgres, last=required_range.last_sequence
         )
@@ -86,6 +87,12 @@ class OriginProof:
         ranges = self._evidence.expired_ranges
         in_ranges = chain.from_iterable(ranges[partition] for partition in partitions)
         return self._up_to_end & union(in_ranges, last=self._required_range.last_sequence)
+
+    def _expired_after_end(self, *partitions: int) -> int:
+        """Return how many sequences above N the expired ranges of some partitions may have."""
+        ranges = chain.from_iterable(self._evidence.expired_ranges[each] for each in partitions)
+        highest = max((last for _, last in ranges), default=0)
+        return max(0, highest - self._required_range.last_sequence)
 
     @property
     def _missing_in_kafka(self) -> BitMap64:
@@ -205,6 +212,7 @@ class OriginProof:
         )
         surplus = max(0, count - len(sequences))
         expired = len(self._in_ranges(partition) & self.expired_everywhere)
+        expired += self._expired_after_end(partition)
         doubled = max(0, surplus - expired) if self._required_range.is_known else 0
         return replace(missing, doubled=doubled)
 

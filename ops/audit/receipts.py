@@ -37,6 +37,23 @@ _EXPIRED = b"""
             and not exists (select from hookline.events as row where row.ce_id = r.ce_id)
     ) as numbered
     group by origin, range"""
+# The highest place of each origin, by one step through the primary key for each, also of receipts
+# without a row; and the last place of each partition.
+_HIGHEST_PLACES = b"""
+    with recursive highest as (
+        (select origin, sequence from hookline.receipts order by origin desc, sequence desc limit 1)
+        union all
+        select below.origin, below.sequence
+        from highest, lateral (
+            select r.origin, r.sequence from hookline.receipts as r
+            where r.origin < highest.origin
+            order by r.origin desc, r.sequence desc
+            limit 1
+        ) as below
+    )
+    select origin, sequence from highest
+    union all
+    select last_origin, last_sequence from hookline.positions where last_origin is not null"""
 _LEDGER_ROWS = b"""
     select ce_id, encode(coalesce(sha256(raw), body_sha256), 'hex')
     from (
@@ -115,6 +132,8 @@ class _Reading:
             if fault := version_fault([version for (version,) in versions]):
                 raise AuditFailed(f"PostgreSQL: {fault}")
             self._receipts(connection)
+            for origin, sequence in connection.execute(_HIGHEST_PLACES):
+                self._tally.origins.add_seen(origin, sequence)
             self._expired(connection)
             self._ledger_rows(connection)
 

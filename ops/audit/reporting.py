@@ -8,9 +8,11 @@ logs of webhooks' receivers with the callbacks that are for them (webhook_check.
 """
 
 from collections.abc import Mapping
+from itertools import starmap
 
 from ops.audit.collected import Collected
 from ops.audit.content_check import ContentCheck
+from ops.audit.count_faults import least_highest
 from ops.audit.difference import Differences
 from ops.audit.proof import OriginProof
 from ops.audit.report import (
@@ -50,7 +52,11 @@ class _Reporting:
             origin: OriginProof(origins.evidence(origin), origins.fix_required_range(origin))
             for origin in origins.names()
         }
-        self._expired = sum(len(proof.expired_everywhere) for proof in self._proofs.values())
+        # The counts and webhooks had callbacks above N, too, if the spool is an older copy now.
+        self._expired = sum(
+            len(proof.expired_everywhere) + proof.expired_after_end
+            for proof in self._proofs.values()
+        )
         self._differences = Differences(listed_max=LISTED_MAX)
         self._content_check = ContentCheck(self._differences)
         self._expected_counts = collected.message_counts.days.expected_counts()
@@ -96,7 +102,7 @@ class _Reporting:
             different_listed=self._differences.listed(
                 contents.locations(self._differences.not_located)
             ),
-            doubts=collected.origins.doubts() | _doubts(webhooks),
+            doubts=self._count_doubts() | collected.origins.doubts() | _doubts(webhooks),
             quarantined=collected.origins.quarantined,
             not_audited=[
                 sink
@@ -109,6 +115,25 @@ class _Reporting:
             webhooks=webhooks,
             since=str(collected.origins.since) if collected.origins.since else None,
         )
+
+    def _count_doubts(self) -> dict[str, str]:
+        """Return the origins of which the counts have a higher sequence than the spool."""
+        doubts = {}
+        for origin, counted in self._collected.statistics.applied.items():
+            end = self._collected.origins.highest_end(origin)
+            # In other partitions, any wrong number or sum is a fault.
+            expired_ranges = self._collected.origins.evidence(origin).expired_ranges
+            beside_expired = (counted[each] for each in counted.keys() & expired_ranges.keys())
+            least = max(starmap(least_highest, beside_expired), default=0)
+            if least > end:
+                doubts[origin] = (
+                    f"origin {origin}: its spool has stored {end} callbacks, but by their number"
+                    f" and sum, the counts have sequence {least} or a higher one; either the spool"
+                    " was restored from an older copy, so its end is lost, or the counts have a"
+                    " callback twice, or its process stopped answering while callbacks came: audit"
+                    " again"
+                )
+        return doubts
 
     def _webhooks(self, logs: Mapping[str, LogReader]) -> dict[str, WebhookReport]:
         may_be_gone = bool(self._expired or self._collected.foreign_count)

@@ -10,6 +10,7 @@ is kept: without all ends, nothing may be proven.
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import chain
 
 import msgspec
 
@@ -42,6 +43,7 @@ class SpoolEnds:
     why there is no answer. `answered`: the other addresses. `quarantined`: by origin, the rows in
     quarantine. `since`: the time since which callbacks are audited, None for all.
     `first_sequences`: by origin, the first sequence since then, where it is known.
+    `highest_reported`: by origin, the highest end in any of the answers, of which N is one.
     """
 
     by_spool: dict[str, dict[str, int]] = field(default_factory=dict)
@@ -52,6 +54,7 @@ class SpoolEnds:
     quarantined: dict[str, tuple[int, ...]] = field(default_factory=dict)
     since: Since | None = None
     first_sequences: dict[str, int] = field(default_factory=dict)
+    highest_reported: dict[str, int] = field(default_factory=dict)
 
     def first_sequence(self, origin: str) -> int | None:
         """Return the first sequence of an origin that is audited, None if it is not known."""
@@ -151,7 +154,16 @@ def combine(
         quarantined={origin: rows for origin, rows in quarantined.items() if rows},
         since=since,
         first_sequences=first_sequences,
+        highest_reported=_highest_reported(chain.from_iterable(reported.values())),
     )
+
+
+def _highest_reported(reports: Iterable[SpoolSummary]) -> dict[str, int]:
+    """Return the highest end by origin. It is above N if the holder's file is an older copy."""
+    highest: dict[str, int] = {}
+    for spool in reports:
+        highest[spool.origin] = max(highest.get(spool.origin, 0), spool.last_sequence or 0)
+    return highest
 
 
 def _holders(

@@ -38,7 +38,8 @@ class Tally:
     Webhooks and the ledger note the callback for their own checks.
 
     `audits_postgres` and `audits_counts` are False for a sink that is not audited. `webhooks` has
-    the targets that are, by name.
+    the targets that are, by name. `highest_seen` has, by origin, the highest sequence that a source
+    has named; an audit that reads everything again keeps it.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class Tally:
         audits_postgres: bool,
         audits_counts: bool,
         webhooks: Mapping[str, CallbackFilter] = MappingProxyType({}),
+        highest_seen: dict[str, int] | None = None,
     ) -> None:
         self.records = 0
         self.lines = 0
@@ -59,6 +61,7 @@ class Tally:
             audits_postgres=audits_postgres,
             audits_counts=audits_counts,
             webhooks=webhooks,
+            highest_seen=highest_seen,
         )
         self.origins = self._collected.origins
         self._contents = self._collected.contents
@@ -87,10 +90,6 @@ class Tally:
             AuditFailed: temporary files cannot be read.
         """
         return report_of(self._collected, logs)
-
-    def note_later_ends(self, completed_ends: SpoolEnds, later_ends: SpoolEnds) -> None:
-        """Note the ends that were asked for after everything was read, see `Origins`."""
-        self.origins.note_later_ends(completed_ends, later_ends)
 
     def note_log_starts(self, log_starts: dict[int, int]) -> None:
         """Note the lowest offset that each partition of the main topic still has."""
@@ -136,7 +135,8 @@ class Tally:
         self._collector.add_dead_letter(callback, location)
         if group is not None:
             if sink := self._sink_of_group.get(group.decode("utf-8", "replace")):
-                self._add_dead_letter_of(callback, sink)
+                evidence.dead_letters_of[sink].add(callback.sequence)
+                self._ledger.match(callback, sink)
             return
         evidence.ingress_dead_letters.add(callback.sequence)
         if by_name.get(STAGE) == KAFKA_PRODUCE.encode():
@@ -144,10 +144,6 @@ class Tally:
             evidence.refused_by_kafka.add(callback.sequence)
             for sink in (KAFKA, ARCHIVE, POSTGRES):
                 self._ledger.match(callback, sink)
-
-    def _add_dead_letter_of(self, callback: CallbackRecord, sink: str) -> None:
-        self.origins.evidence(callback.origin).dead_letters_of[sink].add(callback.sequence)
-        self._ledger.match(callback, sink)
 
     def add_action(self, taken: Action) -> None:
         """Add what `hookline dead-letters` has done with dead letters."""
@@ -195,9 +191,12 @@ class Tally:
         """
         if origins:
             self._collected.message_counts.days.note_expired(last_timestamp_ms)
-        for origin, expired in origins.items():
-            self.origins.add_origin(origin)
-            self.origins.evidence(origin).expired_ranges.setdefault(partition, []).append(expired)
+        for origin, (first, last) in origins.items():
+            self.origins.add_seen(origin, last)
+            # With --since, the ranges have only earlier sequences (archive_reader.py).
+            if last > 0 and self.origins.since is None:
+                ranges = self.origins.evidence(origin).expired_ranges
+                ranges.setdefault(partition, []).append((first, last))
 
     def forget_receipts(self) -> None:
         """Forget all receipts of the database, before they are read again."""
@@ -221,9 +220,9 @@ class Tally:
     def add_expired_receipts(self, ranges: Iterable[tuple[str, int, int]]) -> None:
         """Add ranges that `hookline sync expire` has deleted: origin, first and last sequence."""
         for origin, first, last in ranges:
+            self.origins.add_seen(origin, last)
             # With --since, an origin without a spool may have no callbacks since then.
             if self.origins.since is None or origin in self.origins.first_sequences:
-                self.origins.add_origin(origin)
                 self.origins.evidence(origin).expired_from_postgres.append((first, last))
 
     def add_ledger_row(self, ce_id: str, sha256: str) -> None:

@@ -17,6 +17,7 @@ from ops.audit.contents import Contents
 from ops.audit.difference import Differences, Location
 from ops.audit.entries import Entry
 from ops.audit.group import Group
+from ops.audit.origins import Origins
 from ops.audit.proof import OriginProof
 from ops.audit.report import LISTED_MAX, SinkReport
 from ops.audit.webhook_log import LoggedDelivery, LogReader
@@ -50,15 +51,15 @@ class WebhookCheck:
         callback_filter: CallbackFilter,
         contents: Contents,
         number: int,
-        *,
-        is_since: bool = False,
+        origins: Origins,
     ) -> None:
         self.title = title(name)
         self._callback_filter = callback_filter
         self._contents = contents
         self._number = number
+        self._note_seen = origins.note_seen
         # With --since, earlier callbacks are not known: the log may have them, too.
-        self._is_since = is_since
+        self._is_since = origins.since is not None
         self._state = TargetState()
         self._origins: defaultdict[str, _Origin] = defaultdict(_Origin)
         self._lines = self._samples = self._with_body = 0
@@ -79,6 +80,8 @@ class WebhookCheck:
     def note_state(self, state: TargetState) -> None:
         """Note the state of the target in the retry topic."""
         self._state = state
+        for place in state.places():
+            self._note_seen(*place)
 
     def add_callback(
         self, callback: CallbackRecord, partition: int, offset: int, *, in_topic: bool
@@ -106,6 +109,7 @@ class WebhookCheck:
         place: Place | None = None
         if delivered.origin is not None and delivered.sequence is not None:
             place = delivered.origin, delivered.sequence
+            self._note_seen(*place)
             if not self._contents.has(*place):
                 if not self._is_since:
                     self._named_unknown_count += 1
@@ -238,13 +242,3 @@ class WebhookCheck:
                 f"the retry topic does not say where partitions {', '.join(map(str, unknown))}"
                 " began, so callbacks that only the archive has are not compared"
             )
-
-
-def checks_of(
-    filters: Mapping[str, CallbackFilter], contents: Contents, *, is_since: bool
-) -> dict[str, WebhookCheck]:
-    """Return a check for each target, by its name."""
-    return {
-        name: WebhookCheck(name, callback_filter, contents, number, is_since=is_since)
-        for number, (name, callback_filter) in enumerate(filters.items())
-    }

@@ -1,6 +1,7 @@
 """Read a webhook's retry topic: where each partition began, and the callbacks that wait in it."""
 
 import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from aiokafka import AIOKafkaConsumer
@@ -44,6 +45,15 @@ class TargetState:
     positions: dict[int, Position] = field(default_factory=dict)
     parked: dict[int, dict[int, tuple[str, int]]] = field(default_factory=dict)
     topic_id: str | None = None
+
+    def places(self) -> Iterator[tuple[str, int]]:
+        """Yield origin and sequence of each callback that the state names."""
+        for position in (*self.begun.values(), *self.positions.values()):
+            if position.last is not None:
+                _, origin, sequence = position.last
+                yield origin, sequence
+        for waiting in self.parked.values():
+            yield from waiting.values()
 
     def apply(self, partition: int, stated: Change) -> None:
         """Take over a change of a partition."""

@@ -143,6 +143,60 @@ async def test_a_change_in_the_database_is_named(
     assert not report.proven
 
 
+@pytest.mark.parametrize("is_since", [False, True])
+@pytest.mark.parametrize(
+    "change",
+    [
+        "insert into hookline.receipts values (%(origin)s, %(above)s, 'no row', now())",
+        "insert into hookline.expired_receipts values (%(origin)s, %(above)s, %(above)s)",
+        "update hookline.positions set last_sequence = %(above)s",
+    ],
+)
+async def test_a_place_above_the_end_of_the_spool_is_noticed(
+    filled: str, change: str, *, is_since: bool
+) -> None:
+    """A receipt without a row, one that was deleted, or the position: the spool went back."""
+    end = len(RECORDS)
+    since = Since(datetime(2026, 1, 1, tzinfo=UTC)) if is_since else None
+    firsts = {ORIGIN: end + 1} if is_since else {}
+
+    async def doubts(later: int) -> dict[str, str]:
+        ends, later_ends = (
+            SpoolEnds(by_spool={ORIGIN: {ORIGIN: last}}, since=since, first_sequences=firsts)
+            for last in (end, later)
+        )
+        tally = Tally(ends, [], audits_postgres=True, audits_counts=False)
+        await read_receipts(filled, tally)
+        tally.origins.note_later_ends(ends, later_ends)
+        return tally.report().doubts
+
+    assert await doubts(end) == {}
+    with psycopg.connect(filled) as connection:
+        connection.execute(change.encode(), {"origin": ORIGIN, "above": end + 1})
+    assert "restored from an older copy" in (await doubts(end))[ORIGIN]
+    assert await doubts(end + 1) == {}
+
+
+@pytest.mark.parametrize("is_since", [False, True])
+async def test_the_origin_of_a_receipt_without_a_row_is_noticed(
+    filled: str, *, is_since: bool
+) -> None:
+    """But with --since, an origin without a spool may have no callbacks since then."""
+    with psycopg.connect(filled) as connection:
+        for origin in ("a" * 16, "z" * 16):
+            values = {"origin": origin}
+            statement = b"insert into hookline.receipts values (%(origin)s, 1, 'no row', now())"
+            connection.execute(statement, values)
+    ends = SpoolEnds(
+        by_spool={ORIGIN: {ORIGIN: len(RECORDS)}},
+        since=Since(datetime(2026, 1, 1, tzinfo=UTC)) if is_since else None,
+        first_sequences={ORIGIN: len(RECORDS) + 1} if is_since else {},
+    )
+    tally = Tally(ends, [], audits_postgres=True, audits_counts=False)
+    await read_receipts(filled, tally)
+    assert tally.report().names_in_doubt == ([] if is_since else ["a" * 16, "z" * 16])
+
+
 async def test_a_server_that_fails_after_the_audit_was_stopped_logs_nothing(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -15,6 +15,10 @@ from consumers.archive.segment import read_summary
 from consumers.archive.store import open_store
 from consumers.runtime.batch import Limits
 from ops.audit import topic_reader
+from ops.audit.audit import audit
+from ops.audit.report import KAFKA
+from ops.audit.sources import Sources
+from ops.audit.spool_ends import SpoolEnds
 from ops.dead_letters import reader
 from ops.demo.embedded.kafka import EmbeddedKafka
 from ops.records import committed_records
@@ -94,6 +98,26 @@ async def test_what_expires_while_an_audit_reads_is_not_missing(
     report = await pipe.audit(directory)
     assert (report.missing_at_least, report.proven) == (0, True)
     assert reads == 2
+
+
+async def test_what_an_audit_has_read_counts_also_after_it_expired(
+    pipe: Pipe, tmp_path: Path
+) -> None:
+    """The spool went back to its beginning; all is read again when the end of another is known."""
+    origin, others = pipe.spool.origin, [{}, {"other": 0}, {"other": 0}]
+
+    async def read_ends() -> SpoolEnds:
+        if len(others) < 3:
+            starts = await ends_of(pipe.bootstrap_servers)
+            await delete_before(pipe.bootstrap_servers, starts)
+        other = others.pop(0)
+        return SpoolEnds(by_spool={"spool": {origin: 0}} | {name: {name: 0} for name in other})
+
+    (tmp_path / "empty").mkdir()
+    sources = Sources(kafka=plaintext(pipe.bootstrap_servers), archive=str(tmp_path / "empty"))
+    report = await audit(read_ends, sources, ledger=[], wait_s=0, progress=lambda _: None)
+    assert (others, report.faults, report.names_in_doubt) == ([], 0, [origin])
+    assert report.origins[-1].sinks[KAFKA].sequences == 0
 
 
 async def test_records_that_were_deleted_before_they_were_read_are_named(pipe: Pipe) -> None:

@@ -92,7 +92,7 @@ class AuditedWorld:
         later = SpoolEnds(
             by_spool={ORIGIN: {ORIGIN: self.stored if self.later is None else self.later}}
         )
-        tally.note_later_ends(ends, later)
+        tally.origins.note_later_ends(ends, later)
         return tally.report()
 
 

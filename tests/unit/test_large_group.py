@@ -15,7 +15,9 @@ from ops.audit.contents import Contents
 from ops.audit.difference import Difference, Differences, Location
 from ops.audit.expected_counts import ExpectedCounts
 from ops.audit.group import Group
+from ops.audit.origins import Origins
 from ops.audit.row_check import RowCheck
+from ops.audit.spool_ends import SpoolEnds
 from ops.audit.webhook_check import WebhookCheck
 from ops.audit.webhook_log import LoggedDelivery
 from schemas.topics import CALLBACKS, DEAD_LETTERS
@@ -134,7 +136,7 @@ def test_the_memory_does_not_grow_with_the_callbacks_of_one_id(
         monkeypatch.setattr(module, limit, 64 << 10)
     monkeypatch.setattr(grouping, "ROWS_OF_ID_MAX", 1000)
     contents = Contents()
-    webhook = WebhookCheck("crm", CallbackFilter(), contents, number=0)
+    webhook = WebhookCheck("crm", CallbackFilter(), contents, 0, Origins(SpoolEnds()))
     body, other = hashlib.sha256(b"one"), hashlib.sha256(b"other")
     last = 3_000
     for sequence in range(1, last + 1):

@@ -92,7 +92,7 @@ def audited(
         add_line(tally, stored(sequence))
     tally.add_receipts(a_receipt(stored(sequence)) for sequence in database or [])
     if later is not None and end is not None:
-        tally.note_later_ends(ends({ORIGIN: end}), ends({ORIGIN: later}))
+        tally.origins.note_later_ends(ends({ORIGIN: end}), ends({ORIGIN: later}))
     return tally.report()
 
 
