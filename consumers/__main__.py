@@ -15,7 +15,8 @@ from consumers.runtime.handler import Consumer
 from consumers.runtime.process import main
 from schemas.process import exit_with
 
-# `consumers.NAME` has the consumer as NAME in capitals. Only the consumer that runs is imported.
+# `consumers.NAME`, or `consumer` in that package, has the consumer as NAME in capitals. Only the
+# consumer that runs is imported.
 CONSUMERS = {
     "archive": "every callback as a line of a segment, in a directory or an object store",
     "sync": "every callback as a row of a PostgreSQL database",
@@ -29,7 +30,10 @@ docs/consumers.md how consumers behave and how to write one."""
 
 def named(name: str) -> Consumer[Any]:
     """Import the consumer with this name."""
-    consumer: Consumer[Any] = getattr(import_module(f"consumers.{name}"), name.upper())
+    module = import_module(f"consumers.{name}")
+    if hasattr(module, "__path__"):  # a package
+        module = import_module(f"consumers.{name}.consumer")
+    consumer: Consumer[Any] = getattr(module, name.upper())
     return consumer
 
 

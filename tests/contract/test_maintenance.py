@@ -10,8 +10,8 @@ from support.builders import P0, a_stored_batch, a_stored_record
 from support.kafka.tcp_proxy import Network, tcp_proxy
 
 from consumers.runtime.batch import Position
-from consumers.sync import SYNC, maintenance
-from consumers.sync.consumer import SyncSettings
+from consumers.sync import maintenance
+from consumers.sync.consumer import SYNC, SyncSettings
 from schemas.setting import Secret
 
 INDEXES = "select count(*) from pg_indexes where schemaname = 'hookline' and indexname = any(%s)"

@@ -13,7 +13,7 @@ import pytest
 import consumers
 from consumers.__main__ import CONSUMERS, named, run
 from consumers.runtime.process import ConsumerSettings
-from consumers.sync import SYNC
+from consumers.sync.consumer import SYNC
 from schemas.settings import SettingsFaults, SharedSettings, read_settings, settings_help
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "subscriber" / "subscriber.py"
