@@ -68,7 +68,6 @@ async def reject(
         partition, record, rejected, attempts=attempts, first_failed_at_ms=first_failed_at_ms
     )
     # Only now: while the topic is away, the record is tried again and again.
-    log.warning("offset %d of %s is a dead letter: %s", record.offset, partition, rejected)
     brake.note_rejected()
     CONSUMER_DEAD_LETTERS.inc()
 
@@ -109,6 +108,7 @@ class KafkaDeadLetters:
             KafkaUnavailable: the record may or may not be there.
             Stopped: the topic takes no record of this size.
         """
+        where = self._kafka.topic(str(partition))
         failure = DeadLetterReason(
             topic=partition.topic,
             partition=partition.number,
@@ -127,9 +127,9 @@ class KafkaDeadLetters:
         except MessageSizeTooLargeError as error:
             raise Stopped(
                 f"{self._topic} takes no record as large as the one at offset "
-                f"{record.offset} of {self._kafka.topic(str(partition))}. Run `hookline topics "
-                "apply` with the HOOKLINE_BODY_BYTES_MAX of the ingress (of a topic of your own, "
-                "raise max.message.bytes), then start the process again."
+                f"{record.offset} of {where}. Run `hookline topics apply` with the "
+                "HOOKLINE_BODY_BYTES_MAX of the ingress (of a topic of your own, raise "
+                "max.message.bytes), then start the process again."
             ) from error
         except TimeoutError as error:
             raise KafkaUnavailable(
@@ -138,6 +138,7 @@ class KafkaDeadLetters:
             ) from error
         except KafkaError as error:
             raise KafkaUnavailable(f"the dead-letter topic {self._topic}: {error!r}") from error
+        log.warning("offset %d of %s is a dead letter: %s", record.offset, where, rejected)
 
     async def _send(self, record: Record, failure: DeadLetterReason) -> None:
         producer = AIOKafkaProducer(

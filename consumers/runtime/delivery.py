@@ -40,6 +40,7 @@ class Delivery:
         backoff: Backoff,
     ) -> None:
         self._partition = partition
+        self._name_in_kafka = parts.name_in_kafka(partition)
         self._source = source
         self._parts = parts
         self._queue = queue
@@ -76,7 +77,7 @@ class Delivery:
             pending.note_failure(now_ms())
             log.warning(
                 "the sink of %s cannot apply a batch of %s now; it is delivered again: %r",
-                *(self._parts.name, self._partition, error),
+                *(self._parts.name, self._name_in_kafka, error),
             )
             await self._backoff.wait(_unavailable(error))
         else:
@@ -137,7 +138,7 @@ class Delivery:
             self._no_dead_letter.log(
                 "%s cannot send offset %d of %s to the dead-letter topic now, and tries again: %s."
                 " The record is rejected: %s",
-                *(self._parts.name, record.offset, self._partition, error, rejected),
+                *(self._parts.name, record.offset, self._name_in_kafka, error, rejected),
             )
             await self._backoff.wait(error)
             return

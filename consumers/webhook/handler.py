@@ -173,7 +173,9 @@ class WebhookHandler:
         async with contextlib.AsyncExitStack() as opened:
             retry_partition = await opened.enter_async_context(self._topic.claim(partition.number))
             if self._claiming.get(partition) is not asyncio.current_task():
-                raise OwnershipLost(f"{partition} was revoked while it was claimed")
+                raise OwnershipLost(
+                    f"partition {partition.number} was revoked while it was claimed"
+                )
             retrying = asyncio.create_task(
                 self._retries.run(retry_partition), name=f"retries of {partition}"
             )
@@ -207,8 +209,8 @@ class WebhookHandler:
         if self.parked_max.fill(state) >= 1:
             raise Unavailable(
                 f"{state.parked_records} callbacks of {state.parked_conversations} conversations "
-                f"wait in the retry topic, so {partition} pauses until some are delivered. The "
-                "limits are WEBHOOK_PARKED_RECORDS_MAX and WEBHOOK_PARKED_BYTES_MAX"
+                f"wait in the retry topic, so partition {partition.number} pauses until some are "
+                "delivered. The limits are WEBHOOK_PARKED_RECORDS_MAX and WEBHOOK_PARKED_BYTES_MAX"
             )
 
 

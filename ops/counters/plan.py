@@ -82,16 +82,19 @@ async def plan(
         if is_continued:
             at = stored[partition].next_offset
         else:
-            at = await _begins_at(partition, kafka, store, since, times.get(partition))
+            at_since = times.get(partition)
+            at = await _begins_at(topic, partition, kafka, store, since=since, at_since=at_since)
         part = Part(partition=partition, begins_at=at, is_continued=is_continued, kafka=kafka)
         parts.append(part)
     return parts
 
 
 async def _begins_at(
+    topic: CallbacksTopic,
     partition: Partition,
     kafka: OffsetRange,
     store: SegmentStore | None,
+    *,
     since: datetime | None,
     at_since: int | None,
 ) -> int:
@@ -109,6 +112,6 @@ async def _begins_at(
         return kafka.start
     explanation = "the archive does not have them" if store else "no archive is named"
     raise Incomplete(
-        f"Kafka does not have the first {kafka.start} offsets of {partition} any more, "
-        f"and {explanation}; add --archive URL, or count only what there is, with --since"
+        f"Kafka does not have the first {kafka.start} offsets of {topic.name_in_kafka(partition)} "
+        f"any more, and {explanation}; add --archive URL, or count only what there is, with --since"
     )

@@ -54,6 +54,10 @@ class CallbacksTopic:
         """The name of the topic in Kafka."""
         return self._topic
 
+    def name_in_kafka(self, partition: Partition) -> str:
+        """Return the partition's name as the cluster knows it, for texts."""
+        return self._kafka.topic(str(partition))
+
     async def id(self) -> str | None:
         """Return Kafka's id of the topic, None if Kafka has no ids."""
         return await topic_id_of(self._client, self._topic)

@@ -66,8 +66,9 @@ async def positions_to_continue(
         topic_id = await source.topic_id(partition)
         if not position.may_continue_in(topic_id):
             say(
-                f"the position of an interrupted replay in {partition} is of another topic, with"
-                f" the id {position.topic_id}; the id is {topic_id} now. So the replay begins again"
+                f"the position of an interrupted replay in partition {partition.number} is of"
+                f" another topic, with the id {position.topic_id}; the id is {topic_id} now. So the"
+                " replay begins again"
             )
             return None
     return {partition: each.next_offset for partition, each in stored.items() if each.next_offset}

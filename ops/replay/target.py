@@ -64,7 +64,7 @@ class RejectionLog:
         """Print that `record` was rejected."""
         if self._left:
             self._left -= 1
-            say(f"{partition} offset {record.offset} was rejected: {reason}")
+            say(f"partition {partition.number} offset {record.offset} was rejected: {reason}")
 
 
 class ReplayTarget(Protocol):

@@ -188,8 +188,8 @@ class ToSync:
             )
         if not position.may_continue_in(part.topic_id):
             raise ReplayEnded(
-                f"the interrupted replay was of an earlier topic {part.partition.topic}, with the"
-                f" id {position.topic_id}; add --start-over"
+                f"the interrupted replay was of an earlier topic, with the id {position.topic_id};"
+                " add --start-over"
             )
         self._at[part.partition] = position.next_offset
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -113,8 +114,9 @@ async def test_two_pipelines_share_a_cluster(
                 await check_names(broker)
                 await operate(second)
                 assert "AuthorizationFailed" not in first.logs() + second.logs()
-                # Texts have the names that the cluster knows.
+                # Texts name partitions as the cluster knows them.
                 assert f"continues with staging.{CALLBACKS.name}/" in second.logs()
+                assert not re.findall(r".*(?<!staging\.)\btim\.callbacks\.\S*/.*", second.logs())
             people = [{int(each.person.split("-")[1]) for each in r.arrivals} for r in (one, other)]
             assert max(people[0]) < min(people[1])
             await check_rights(broker)

@@ -13,6 +13,7 @@ from consumers.runtime.dead_letters import SEND_TIMEOUT_S
 from ops.demo.embedded.kafka import EmbeddedKafka
 from schemas.topics import CALLBACKS
 
+PREFIX = "staging."
 OWN_TOPIC = "counters.dead.v1"
 
 
@@ -24,15 +25,21 @@ async def create(admin: AIOKafkaAdminClient, topic: str) -> None:
 async def test_a_consumer_without_its_dead_letter_topic_never_looks_healthy(
     own_kafka: EmbeddedKafka, valkey_url: str, tmp_path: Path
 ) -> None:
-    """From the first failure on, also while it tries again; it continues once the topic exists."""
+    """
+    From the first failure on, also while it tries again; it continues once the topic exists.
+
+    Its log names the topics as the cluster knows them.
+    """
     log = tmp_path / "counters.log"
     counters = Consumer(
         *("counters", own_kafka.address, log),
         valkey=valkey_url,
-        env={"CONSUMER_DEAD_LETTERS_TOPIC": OWN_TOPIC},
+        env={"CONSUMER_DEAD_LETTERS_TOPIC": OWN_TOPIC, "HOOKLINE_KAFKA_PREFIX": PREFIX},
     )
+    async with admin_client(own_kafka.address) as admin:
+        await create(admin, PREFIX + CALLBACKS.name)
     async with AIOKafkaProducer(bootstrap_servers=own_kafka.address) as producer:
-        await producer.send_and_wait(CALLBACKS.name, b"no callback")
+        await producer.send_and_wait(PREFIX + CALLBACKS.name, b"no callback")
 
     async def fault() -> str | None:
         answer = await get(counters.port, "/status")
@@ -40,7 +47,7 @@ async def test_a_consumer_without_its_dead_letter_topic_never_looks_healthy(
         return str(found["what"]) if found else None
 
     async def is_blocked() -> bool:
-        return OWN_TOPIC in (await fault() or "")
+        return PREFIX + OWN_TOPIC in (await fault() or "")
 
     counters.launch()
     try:
@@ -53,13 +60,15 @@ async def test_a_consumer_without_its_dead_letter_topic_never_looks_healthy(
             assert ready is not None
             assert ready.status == 503
             await asyncio.sleep(0.2)  # samples of a state that lasts
-        assert log.read_text().count("to the dead-letter topic now") == 1
+        record = f"offset 0 of {PREFIX}{CALLBACKS.name}/0"
+        assert log.read_text().count(f"cannot send {record} to the dead-letter topic now") == 1
         async with admin_client(own_kafka.address) as admin:
-            await create(admin, OWN_TOPIC)
+            await create(admin, PREFIX + OWN_TOPIC)
 
         async def continues() -> bool:
             return (await counters.measure()).get("dead_letters_total") == 1 and not await fault()
 
         await until(continues, "the record is a dead letter")
+        assert f"{record} is a dead letter: " in log.read_text()
     finally:
         counters.kill()

@@ -114,9 +114,8 @@ async def test_a_topic_that_was_created_again_is_replayed_from_its_beginning(
         assert await positions_to_continue(OneTopic("an id"), target) == {P0: 20}
         assert await positions_to_continue(OneTopic(None), target) == {P0: 20}
         assert await positions_to_continue(OneTopic("new"), target) is None
-        assert (
-            "an interrupted replay in tim.callbacks.v1/0 is of another topic, with the id an id"
-            in (capsys.readouterr().err)
+        assert "an interrupted replay in partition 0 is of another topic, with the id an id" in (
+            capsys.readouterr().err
         )
         await target.finish()
         assert await positions_to_continue(OneTopic("new"), target) == {}

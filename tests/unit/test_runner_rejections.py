@@ -169,3 +169,22 @@ async def test_a_partition_without_its_dead_letter_topic_is_not_healthy() -> Non
     assert (bench.dead_letters.offsets, bench.sink.applied) == ([0], {P0: [1, 2, 3]})
     status = bench.runner.status()
     assert (status.partitions_backing_off, status.kafka_fault) == (0, None)
+
+
+async def test_the_log_names_a_partition_as_the_cluster_knows_it(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Of a batch that waits for the sink, and of a record that waits for the dead-letter topic."""
+    bench = RunnerBench(offsets=range(4))
+    bench.runner = bench.a_runner(kafka_prefix="staging.")
+    bench.sink.failures = [Unavailable("down")]
+    bench.sink.rejects = {0}
+    bench.dead_letters.away = 1
+    bench.assign(P0)
+    for _ in range(3):
+        bench.clock.now += WAIT_S_MAX
+        await bench.run_rounds()
+    assert bench.dead_letters.offsets == [0]
+    for waits in ("apply a batch of", "send offset 0 of"):
+        (text,) = (each for each in caplog.messages if f"cannot {waits} " in each)
+        assert f" {waits} staging.{P0} " in text
