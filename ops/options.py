@@ -48,7 +48,7 @@ ingress_option = click.option(
     multiple=True,
     envvar="OPS_INGRESS",
     show_envvar=True,
-    help="Admin address of a running ingress, http://…. Repeat it for every ingress.",
+    help="Admin address of a running ingress, http://… or https://…. Repeat it for every ingress.",
 )
 
 

@@ -6,6 +6,8 @@ import socket
 
 from yarl import URL
 
+from consumers.stats.resolved_url import ResolvedUrl
+
 # Addresses that are asked for one name.
 ADDRESSES_MAX = 32
 # A process that is no longer in its name is missed for this time: orchestrators take a dead one out
@@ -54,11 +56,12 @@ class Addresses:
         self._recent = RecentAddresses()
         self._resolving: asyncio.Task[list[str]] | None = None
 
-    async def find(self, timeout_s: float) -> list[str]:
+    async def find(self, timeout_s: float) -> list[ResolvedUrl]:
         """Return the URL of each process; the URL itself if its name cannot be resolved."""
         resolved = await self._resolve(timeout_s)
         addresses = self._recent.note(resolved, asyncio.get_running_loop().time())
-        return [str(self._url.with_host(address)) for address in addresses] or [str(self._url)]
+        found = [ResolvedUrl.at(self._url, address) for address in addresses]
+        return found or [ResolvedUrl.at(self._url, None)]
 
     async def _resolve(self, timeout_s: float) -> list[str]:
         """Return the addresses of the name, none if the name server does not answer in time."""

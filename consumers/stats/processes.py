@@ -29,6 +29,7 @@ from consumers.stats.process_statuses import (
     Readiness,
     SilentProcess,
 )
+from consumers.stats.resolved_url import ResolvedUrl
 from schemas.former_names import status_of
 from schemas.kafka_access import KafkaAccess
 
@@ -78,10 +79,10 @@ class Processes:
         self._kafka_asked_at = -math.inf
         self._actions = ActionFollower()
         # When each address answered last, and Valkey as "".
-        self._answered_at: dict[str, datetime] = {}
+        self._answered_at: dict[str | ResolvedUrl, datetime] = {}
         # The answers of the last time, by address; an absent one was missed then.
-        self._last_answers: dict[str, Any] = {}
-        self._asked_urls: set[str] = set()
+        self._last_answers: dict[str | ResolvedUrl, Any] = {}
+        self._asked_urls: set[str | ResolvedUrl] = set()
 
     async def close(self) -> None:
         """End the requests to the name server and to Kafka."""
@@ -121,8 +122,10 @@ class Processes:
             gateway=gateway.result(),
             statistics=statistics.result(),
             kafka=kafka.result(),
-            ingress_addresses=list(ingress.result()),
-            consumer_addresses={name: list(answers) for name, answers in consumers.items()},
+            ingress_addresses=[url.text for url in ingress.result()],
+            consumer_addresses={
+                name: [url.text for url in answers] for name, answers in consumers.items()
+            },
         )
 
     async def _ask_kafka(self) -> KafkaFacts | SilentProcess | None:
@@ -165,7 +168,7 @@ class Processes:
         if url is None:
             return None
         try:
-            status, body = await self._get(f"{url}/readyz")
+            status, body = await self._get(url, "/readyz")
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError):
             last: Readiness | None = self._last_answers.pop(url, None)
             return last or SilentProcess(self._answered_at.get(url))
@@ -175,16 +178,16 @@ class Processes:
 
     async def _ask_all(
         self, names: Sequence[Addresses], kind: type[Status]
-    ) -> Mapping[str, Status | SilentProcess]:
+    ) -> Mapping[ResolvedUrl, Status | SilentProcess]:
         """Return the answer of each address."""
         addresses = await asyncio.gather(*(name.find(ANSWER_S_MAX) for name in names))
         urls = list(dict.fromkeys(url for each in addresses for url in each))
         answers = await asyncio.gather(*(self._ask(url, kind) for url in urls))
         return dict(zip(urls, answers, strict=True))
 
-    async def _ask(self, url: str, kind: type[Status]) -> Status | SilentProcess:
+    async def _ask(self, url: ResolvedUrl, kind: type[Status]) -> Status | SilentProcess:
         try:
-            _, body = await self._get(f"{url}/status")
+            _, body = await self._get(url, "/status")
             status = status_of(msgspec.json.decode(body), kind)
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError):
             # ValueError: the answer is too long, or not that of such a process.
@@ -193,13 +196,14 @@ class Processes:
         self._answered_at[url], self._last_answers[url] = datetime.now(UTC), status
         return status
 
-    async def _get(self, url: str) -> tuple[int, bytes]:
+    async def _get(self, url: str | ResolvedUrl, path: str) -> tuple[int, bytes]:
         """Return the HTTP status and the body of an answer."""
-        self._asked_urls.add(url.rpartition("/")[0])
-        async with (
-            asyncio.timeout(ANSWER_S_MAX),
-            self._session.get(url, allow_redirects=False) as response,
-        ):
+        self._asked_urls.add(url)
+        if isinstance(url, str):
+            getting = self._session.get(f"{url}{path}", allow_redirects=False)
+        else:
+            getting = self._session.get(f"{url.text}{path}", **url.request_options)
+        async with asyncio.timeout(ANSWER_S_MAX), getting as response:
             body = bytearray()
             async for part in response.content.iter_any():
                 body += part

@@ -2,15 +2,17 @@
 
 import asyncio
 import socket
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
 import msgspec
 from yarl import URL
 
+from consumers.stats.resolved_url import ResolvedUrl
 from ingress.spool.directory import summaries
-from ops.audit.http_json import NoJsonAnswer, get_json
+from ops.audit.http_json import NOT_TRUSTED, NoJsonAnswer, get_json
 from ops.audit.since import Since
 from ops.audit.spool_ends import ReportedSpools, SpoolEnds, combine
 from ops.failure import Failure
@@ -22,6 +24,8 @@ from schemas.url_text import public_url
 STATUS_TIMEOUT_S = 5.0
 
 Status = TypeVar("Status")
+# The statuses with which the public port answers a GET of /status, and those of redirects.
+NOT_ADMIN_STATUSES = {403, 404, 405, *range(300, 400)}
 # The start of the text about such an answer.
 NOT_ADMIN = "the server at this address is not the admin port of an ingress"
 
@@ -49,16 +53,22 @@ async def read_ends(
             statuses[address] = answer
         else:
             unanswered[address] = (
-                f"{public_url(address)}: {answer}, so the end of its spool is not known; "
-                + (
-                    "give the admin port of the ingress (INGRESS_ADMIN_PORT)"
-                    if answer.startswith(NOT_ADMIN)
-                    else "start that ingress (again), or leave its address out if it is"
-                    " permanently gone"
-                )
+                f"{public_url(address)}: {answer}, so the end of its spool is not known;"
+                f" {_what_to_do(answer)}"
             )
     spools = await asyncio.to_thread(_spools, directory, since) if directory else ()
     return combine(statuses, unanswered, spools, since)
+
+
+def _what_to_do(answer: str) -> str:
+    if answer.startswith(NOT_ADMIN):
+        return "give the admin port of the ingress (INGRESS_ADMIN_PORT)"
+    if answer.startswith(NOT_TRUSTED):
+        return (
+            "give a name that its certificate has, and have SSL_CERT_FILE name the file with the"
+            " authority that has signed it"
+        )
+    return "start that ingress (again), or leave its address out if it is permanently gone"
 
 
 async def ask_ingresses(
@@ -69,7 +79,7 @@ async def ask_ingresses(
 
     Return by address the answer, or why there is none; and by URL why it has no address.
     """
-    addresses: dict[str, None] = {}
+    addresses: dict[ResolvedUrl, None] = {}
     unresolved: dict[str, str] = {}
     for url in urls:
         try:
@@ -82,7 +92,15 @@ async def ask_ingresses(
         except ValueError:
             unresolved[url] = f"{public_url(url)}: this is not an address; correct --ingress"
     answers = await asyncio.gather(*(_status(address, kind, since) for address in addresses))
-    return dict(zip(addresses, answers, strict=True)), unresolved
+    return dict(zip(_unique_texts(addresses), answers, strict=True)), unresolved
+
+
+def _unique_texts(addresses: Collection[ResolvedUrl]) -> Iterator[str]:
+    """Yield a text for each address, with the name if several names have the address."""
+    numbers = Counter(address.text for address in addresses)
+    for address in addresses:
+        is_unique = numbers[address.text] == 1
+        yield address.text if is_unique else f"{address.text} ({address.host_header})"
 
 
 def _spools(directory: Path, since: Since | None) -> list[SpoolSummary]:
@@ -108,9 +126,9 @@ async def resolve(host: str, port: int) -> list[str]:
     return sorted({str(socket_address[0]) for *_, socket_address in infos})
 
 
-async def _addresses(url: str) -> list[str]:
+async def _addresses(url: str) -> list[ResolvedUrl]:
     """
-    Return an URL for each address of its host name.
+    Return a URL at each address of its host name.
 
     Raises:
         OSError: the name cannot be resolved now.
@@ -118,17 +136,18 @@ async def _addresses(url: str) -> list[str]:
     """
     parsed = URL(url)
     addresses = await resolve(parsed.host or "", parsed.port or 80)
-    return [str(parsed.with_host(address)) for address in addresses]
+    return [ResolvedUrl.at(parsed, address) for address in addresses]
 
 
-async def _status(address: str, kind: type[Status], since: Since | None) -> Status | str:
+async def _status(address: ResolvedUrl, kind: type[Status], since: Since | None) -> Status | str:
     """Return the status of the ingress at an address, or why there is none."""
     query = f"?since={since.at:{SINCE_FORMAT}}" if since else ""
     try:
-        content = await get_json(f"{address}/status{query}", timeout_s=STATUS_TIMEOUT_S)
+        content = await get_json(
+            f"{address.text}/status{query}", timeout_s=STATUS_TIMEOUT_S, resolved=address
+        )
         return status_of(content, kind)
     except msgspec.ValidationError as error:
         return f"{NOT_ADMIN}, or that ingress is of another release ({error})"
     except NoJsonAnswer as error:
-        # The answers of the public port to a GET of /status.
-        return f"{NOT_ADMIN}: {error}" if error.status in (403, 404, 405) else str(error)
+        return f"{NOT_ADMIN}: {error}" if error.status in NOT_ADMIN_STATUSES else str(error)

@@ -1,6 +1,7 @@
 """The processes that have one name: which of them are asked."""
 
 from consumers.stats.addresses import ADDRESSES_MAX, MISSED_S, Addresses, RecentAddresses
+from consumers.stats.resolved_url import ResolvedUrl
 
 
 def test_a_process_that_has_left_the_name_is_missed_for_some_time() -> None:
@@ -38,6 +39,7 @@ async def test_an_address_is_the_name_of_one_process() -> None:
     """It needs no name server."""
     addresses = Addresses("http://127.0.0.1:8081")
     try:
-        assert await addresses.find(10.0) == ["http://127.0.0.1:8081"]
+        found = await addresses.find(10.0)
+        assert found == [ResolvedUrl("http://127.0.0.1:8081", "127.0.0.1:8081", "127.0.0.1")]
     finally:
         await addresses.close()
