@@ -166,7 +166,7 @@ class _Audit:
         # Without a first sequence, nothing of the origin was taken from what was read.
         if completed_ends.first_sequences != ends.first_sequences:
             raise ReadAgain("the first sequences of more origins are known than before")
-        self.tally.origins.note_later_ends(completed_ends, later_ends)
+        self.tally.origins.replace_ends(completed_ends, later_ends)
         self._waits_for = ""
         # It reads temporary files if there are millions of callbacks.
         return await asyncio.to_thread(self.tally.report, self._logs)

@@ -33,7 +33,11 @@ class BlockSums:
         self._open: dict[Partition, _OpenBlock] = {}
 
     def add_record(self, partition: Partition, offset: int, entry_hash: int) -> None:
-        """Add a record of the topic; `entry_hash` is of everything that is compared."""
+        """
+        Add a callback of the topic, or one that only the archive has.
+
+        `entry_hash` is of everything that is compared.
+        """
         sums, block = self._sums[partition], offset // BLOCK_OFFSETS
         sums[block] = sums.get(block, 0) + entry_hash & _64_BITS
 

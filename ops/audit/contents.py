@@ -141,7 +141,8 @@ class Contents:
 
     def groups(self) -> Iterator[Group]:
         """
-        Yield each id that several sequences have, or an entry that equals no callback.
+        Yield a group for each id that several sequences share, and for each id with an entry that
+        equals no callback.
 
         An equal entry has the same id, origin, sequence and body.
         """

@@ -1,4 +1,4 @@
-"""The sequences of an origin by the source that has them, and the end up to which each must be."""
+"""The sequences of an origin by the source that has them, and the range that each must have."""
 
 from collections import defaultdict
 from dataclasses import dataclass, field
@@ -55,7 +55,9 @@ class Evidence:
     # offsets the archive is the evidence.
     below_log_start: BitMap64 = field(default_factory=BitMap64)
     # By partition, the ranges in which sequences have expired from the archive as well.
-    expired_ranges: dict[int, list[SequenceRange]] = field(default_factory=dict)
+    expired_ranges: dict[int, list[SequenceRange]] = field(
+        default_factory=lambda: defaultdict(list)
+    )
     # The ranges of sequences that `hookline sync expire` has deleted from PostgreSQL.
     expired_from_postgres: list[SequenceRange] = field(default_factory=list)
     # By partition, the sequences in the order of offsets: first those that only the archive has,

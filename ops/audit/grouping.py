@@ -24,7 +24,11 @@ ROWS_OF_ID_MAX = 1 << 16
 
 @dataclass(slots=True)
 class _Entries:
-    """The entries of one id. All but the callbacks equal none of them."""
+    """
+    The entries of one id.
+
+    Copies, receipts and deliveries are only those that equal none of the callbacks.
+    """
 
     callbacks: list[Entry] = field(default_factory=list)
     copies: list[Entry] = field(default_factory=list)
@@ -51,7 +55,8 @@ class Grouping:
     """
     Reads all entries once and groups them by their id.
 
-    `has_callback(origin, sequence)`: a callback was added with this sequence, beside dead letters.
+    `has_callback(origin, sequence)`: a callback was added with this sequence; dead letters do not
+    count.
     """
 
     def __init__(
@@ -68,7 +73,8 @@ class Grouping:
 
     def groups(self) -> Iterator[Group]:
         """
-        Yield each id that several sequences have, or an entry that equals no callback.
+        Yield a group for each id that several sequences share, and for each id with an entry that
+        equals no callback.
 
         An equal entry has the same id, origin, sequence and body.
         """

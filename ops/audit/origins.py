@@ -47,11 +47,11 @@ class Origins:
         """Return N of an origin, None if it is not known."""
         return self._last_sequences.get(origin)
 
-    def fix_required_range(self, origin: str) -> RequiredRange:
+    def pinned_required_range(self, origin: str) -> RequiredRange:
         """
         Return the sequences that must be everywhere.
 
-        If N is not known, the first call fixes the end at the highest sequence in Kafka, so that
+        If N is not known, the first call pins the end to the highest sequence in Kafka, so that
         later reports expect no callback that came after the first one.
         """
         last = self._last_sequences.get(origin)
@@ -101,9 +101,9 @@ class Origins:
             return False
         return sequence <= (self._last_sequences.get(origin) or 0) + ABOVE_END_MAX
 
-    def note_later_ends(self, completed_ends: SpoolEnds, later_ends: SpoolEnds) -> None:
+    def replace_ends(self, completed_ends: SpoolEnds, later_ends: SpoolEnds) -> None:
         """
-        Note the ends that were asked for after everything was read.
+        Replace the ends by those that were asked for after everything was read.
 
         `later_ends`: the second answer alone, the bound that no sequence may exceed.
         `completed_ends`: the first answer with its gaps filled by the second, so N; unchanged where
@@ -123,7 +123,7 @@ class Origins:
             for origin, rows in self._ends.quarantined.items()
             if (
                 later := tuple(
-                    row for row in rows if row >= self.fix_required_range(origin).first_sequence
+                    row for row in rows if row >= self.pinned_required_range(origin).first_sequence
                 )
             )
         }

@@ -2,9 +2,10 @@
 Decide for one origin whether every sequence 1..N is exactly once in Kafka and in each sink.
 
 N is the origin's end (spool_ends.py). With --since, the first sequence since then takes the place
-of 1; no earlier one is in the evidence. Sequences that retention and `hookline archive expire` have
-deleted everywhere are `expired_everywhere`; the audit does not look for them. The rest is decided
-by sets, for each sink:
+of 1; no earlier one is in the evidence. `expired_everywhere` are the sequences that neither Kafka
+nor the archive has, and that are in a range of which `hookline archive expire` has deleted
+segments. The audit does not look for them. If one of them was lost before, it counts as expired,
+too. The rest is decided by sets, for each sink:
 
     required      = 1..N - expired everywhere - dead letters of the ingress (no sink gets these)
     missing       = required - in the sink - dead letters of the sink's consumer - expired from it
@@ -28,7 +29,8 @@ ingress. Sequences that retention has deleted from the topic may be in the archi
 have no sequences, only their number and sum by partition (count_faults.py). If sequences of a
 partition have expired, the counts include an unknown part of them. Then the sum is not compared,
 and it is a fault only if the count is less than the sequences left, or more than these plus the
-expired ones: other wrong counts are not noticed.
+expired ones. Number and sum may still show that a sequence above N was counted (reporting.py).
+Other wrong counts are not noticed.
 """
 
 from collections.abc import Mapping
@@ -69,16 +71,20 @@ class OriginProof:
             - evidence.topic.distinct
             - evidence.resent
         )
-        self._ingress_dead_letters = evidence.ingress_dead_letters.distinct - evidence.resent
-        self._ingress_dead_letters |= self._dropped_and_gone
-        self._in_kafka = evidence.topic.distinct | self._ingress_dead_letters
+        self._final_ingress_dead_letters = evidence.ingress_dead_letters.distinct - evidence.resent
+        self._final_ingress_dead_letters |= self._dropped_and_gone
+        self._accounted_for_by_kafka = evidence.topic.distinct | self._final_ingress_dead_letters
         may_be_expired = self._in_ranges(*evidence.expired_ranges)
-        self.expired_everywhere = may_be_expired - self._in_kafka - evidence.archive.distinct
+        self.expired_everywhere = (
+            may_be_expired - self._accounted_for_by_kafka - evidence.archive.distinct
+        )
         self.expired_after_end = self._expired_after_end(*evidence.expired_ranges)
         self.expired_from_postgres = self._up_to_end & union(
             evidence.expired_from_postgres, last=required_range.last_sequence
         )
-        self._required = self._up_to_end - self.expired_everywhere - self._ingress_dead_letters
+        self._required = (
+            self._up_to_end - self.expired_everywhere - self._final_ingress_dead_letters
+        )
         if not required_range.is_known:
             self._required &= evidence.topic.distinct | evidence.archive.distinct
 
@@ -102,16 +108,16 @@ class OriginProof:
         return (
             self._up_to_end
             - self.expired_everywhere
-            - self._in_kafka
+            - self._accounted_for_by_kafka
             - self._evidence.below_log_start
         )
 
     def kafka(self) -> SinkReport:
         """Compare the main topic and the dead letters of the ingress, together, with 1..N."""
         topic, dead_letters = self._evidence.topic, self._evidence.ingress_dead_letters
-        refused = self._evidence.refused_by_kafka.distinct & self._ingress_dead_letters
+        refused = self._evidence.refused_by_kafka.distinct & self._final_ingress_dead_letters
         dropped = self._evidence.dropped[INGRESS_DEAD_LETTERS]
-        in_both = topic.distinct & self._ingress_dead_letters
+        in_both = topic.distinct & self._final_ingress_dead_letters
         return _sink_report(
             len(topic.distinct),
             missing=self._missing_in_kafka,
@@ -122,7 +128,7 @@ class OriginProof:
 
     def ingress_dead_letters(self) -> SinkReport:
         """Return the number of the ingress's dead letters that were not sent again."""
-        return SinkReport(sequences=len(self._ingress_dead_letters))
+        return SinkReport(sequences=len(self._final_ingress_dead_letters))
 
     def postgres(self) -> SinkReport:
         """Compare what PostgreSQL holds with what it must hold; it need not hold what expired."""

@@ -49,7 +49,7 @@ class _Reporting:
         self._collected = collected
         origins = collected.origins
         self._proofs = {
-            origin: OriginProof(origins.evidence(origin), origins.fix_required_range(origin))
+            origin: OriginProof(origins.evidence(origin), origins.pinned_required_range(origin))
             for origin in origins.names()
         }
         # The counts and webhooks had callbacks above N, too, if the spool is an older copy now.
@@ -119,7 +119,7 @@ class _Reporting:
     def _count_doubts(self) -> dict[str, str]:
         """Return the origins of which the counts have a higher sequence than the spool."""
         doubts = {}
-        for origin, counted in self._collected.statistics.applied.items():
+        for origin, counted in self._collected.statistics.counted.items():
             end = self._collected.origins.highest_end(origin)
             # In other partitions, any wrong number or sum is a fault.
             expired_ranges = self._collected.origins.evidence(origin).expired_ranges
@@ -176,14 +176,14 @@ class _Reporting:
         if self._collected.audits_postgres:
             sinks[POSTGRES] = proof.postgres()
         if self._collected.audits_counts:
-            sinks[COUNTS] = proof.counts(self._collected.statistics.applied.get(origin, {}))
+            sinks[COUNTS] = proof.counts(self._collected.statistics.counted.get(origin, {}))
         sinks |= {name: by_origin[origin] for name, by_origin in webhook_sinks.items()}
         return OriginReport(
             origin=origin,
             last_sequence=self._collected.origins.last_sequence(origin),
             sinks=sinks,
             expired=len(proof.expired_everywhere),
-            first_sequence=self._collected.origins.fix_required_range(origin).first_sequence,
+            first_sequence=self._collected.origins.pinned_required_range(origin).first_sequence,
         )
 
 

@@ -15,4 +15,4 @@ class Statistics:
     messages: int
     people: int | None
     # By origin and partition, the number of counted sequences and their sum modulo SUM_MODULUS.
-    applied: Mapping[str, Mapping[int, tuple[int, int]]]
+    counted: Mapping[str, Mapping[int, tuple[int, int]]]

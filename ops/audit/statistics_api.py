@@ -109,10 +109,10 @@ async def read_statistics(api: StatisticsApi) -> Statistics:
     return Statistics(
         messages=totals.one_to_one_messages + totals.group_messages,
         people=None if totals.people_error else totals.people,
-        applied={
+        counted={
             origin: {
-                int(partition.rpartition("/")[2]): (counted.applied, counted.sequence_sum)
-                for partition, counted in partitions.items()
+                int(partition.rpartition("/")[2]): (applied.applied, applied.sequence_sum)
+                for partition, applied in partitions.items()
                 if partition.startswith(f"{CALLBACKS.name}/")
             }
             for origin, partitions in totals.origins.items()

@@ -111,7 +111,7 @@ class Tally:
         location = _location(callback, CALLBACKS.name, partition, offset)
         self._collector.add_record(callback, location)
         for check in self.webhooks.values():
-            check.add_callback(callback, partition, offset, in_topic=True)
+            check.add_callback(callback, partition, offset, is_from_log_start=True)
         self._ledger.match(callback, KAFKA)
 
     def add_dead_letter(
@@ -163,9 +163,9 @@ class Tally:
         """Add a line of the archive, in the order of its partition."""
         self.lines += 1
         headers = [(name, (header or "").encode()) for name, header in line.headers.items()]
-        was_in_topic = line.offset >= self._first_log_starts.get(line.partition, 0)
+        is_from_log_start = line.offset >= self._first_log_starts.get(line.partition, 0)
         callback = self._collector.parse_and_admit(
-            line.value, headers, counts_if_foreign=not was_in_topic
+            line.value, headers, counts_if_foreign=not is_from_log_start
         )
         if callback is None:
             return
@@ -173,12 +173,14 @@ class Tally:
         evidence.archive.add(callback.sequence)
         if line.offset < self._log_starts.get(line.partition, 0):
             evidence.below_log_start.add(callback.sequence)
-        if self._collected.audits_counts and not was_in_topic:
+        if self._collected.audits_counts and not is_from_log_start:
             evidence.order_only_archived[line.partition].append(callback.sequence)
         location = _location(callback, line.topic, line.partition, line.offset)
         self._collector.add_archived(callback, location)
         for check in self.webhooks.values():
-            check.add_callback(callback, line.partition, line.offset, in_topic=was_in_topic)
+            check.add_callback(
+                callback, line.partition, line.offset, is_from_log_start=is_from_log_start
+            )
         self._ledger.match(callback, ARCHIVE)
 
     def note_expired(
@@ -191,12 +193,11 @@ class Tally:
         """
         if origins:
             self._collected.message_counts.days.note_expired(last_timestamp_ms)
-        for origin, (first, last) in origins.items():
-            self.origins.add_seen(origin, last)
+        for origin, expired in origins.items():
+            self.origins.add_seen(origin, expired[1])
             # With --since, the ranges have only earlier sequences (archive_reader.py).
-            if last > 0 and self.origins.since is None:
-                ranges = self.origins.evidence(origin).expired_ranges
-                ranges.setdefault(partition, []).append((first, last))
+            if expired[1] > 0 and self.origins.since is None:
+                self.origins.evidence(origin).expired_ranges[partition].append(expired)
 
     def forget_receipts(self) -> None:
         """Forget all receipts of the database, before they are read again."""
@@ -232,7 +233,7 @@ class Tally:
     def note_statistics(self, statistics: Statistics) -> None:
         """Note the statistics. They must be read before the records of the same round."""
         self._collected.statistics = statistics
-        for origin in statistics.applied:
+        for origin in statistics.counted:
             self.origins.add_origin(origin)
 
     def note_days(self, shown_days: Mapping[str, ShownDays]) -> None:

@@ -167,7 +167,7 @@ async def test_a_place_above_the_end_of_the_spool_is_noticed(
         )
         tally = Tally(ends, [], audits_postgres=True, audits_counts=False)
         await read_receipts(filled, tally)
-        tally.origins.note_later_ends(ends, later_ends)
+        tally.origins.replace_ends(ends, later_ends)
         return tally.report().doubts
 
     assert await doubts(end) == {}

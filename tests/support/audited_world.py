@@ -73,7 +73,7 @@ class AuditedWorld:
         )
         if audits_counts:
             tally.note_statistics(
-                Statistics(messages=self.messages, people=None, applied=self.counts)
+                Statistics(messages=self.messages, people=None, counted=self.counts)
             )
         tally.note_log_starts({P0.number: self.log_start})
         for record in self.topic:
@@ -92,7 +92,7 @@ class AuditedWorld:
         later = SpoolEnds(
             by_spool={ORIGIN: {ORIGIN: self.stored if self.later is None else self.later}}
         )
-        tally.origins.note_later_ends(ends, later)
+        tally.origins.replace_ends(ends, later)
         return tally.report()
 
 

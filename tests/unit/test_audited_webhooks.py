@@ -107,7 +107,7 @@ class Audited:
         for record in self.archive:
             add_line(tally, record)
         await log.read(check.add_delivery)
-        tally.origins.note_later_ends(ends, ends)
+        tally.origins.replace_ends(ends, ends)
         return tally.report({"crm": log})
 
 

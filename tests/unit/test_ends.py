@@ -73,7 +73,7 @@ def audited(*asked: SpoolEnds, stored: int = N, spools: str = REPLICAS) -> Repor
         )
         tally.add_record(P0.number, record.offset, record.headers, record.value)
         tally.origins.evidence(spool_of(replica)).archive.add(sequence)
-    tally.origins.note_later_ends(completed, asked[-1])
+    tally.origins.replace_ends(completed, asked[-1])
     return tally.report()
 
 

@@ -153,8 +153,8 @@ def test_a_dead_letter_is_only_a_dead_letter_if_the_counts_do_not_have_it(
     """Counters that are killed after they sent dead letters may count the later ones of them."""
     for skipped in range(len(dead) + 1):
         counted = [n for n in (1, 2, 3) if n not in dead[:skipped]][:count]
-        applied = {ORIGIN: {P0.number: (len(counted), sum(counted))}}
-        world = AuditedWorld(counts=applied, messages=3)
+        counts = {ORIGIN: {P0.number: (len(counted), sum(counted))}}
+        world = AuditedWorld(counts=counts, messages=3)
         world.dead = [(a_callback(n), {GROUP: b"counters"}) for n in dead]
         counts_report = world.audited().origins[0].sinks[COUNTS]
         only_dead = [n for n in dead if n not in counted]

@@ -215,7 +215,7 @@ def test_a_webhook_names_a_higher_sequence(since: Since | None, change: Change |
         else:
             state.apply(P0.number, change)
         tally.webhooks["crm"].note_state(state)
-        tally.origins.note_later_ends(ends(3, since=since, first=4), ends(later))
+        tally.origins.replace_ends(ends(3, since=since, first=4), ends(later))
         report = tally.report({"crm": LogReader([])})
         assert ("restored from an older copy" in report.doubts.get(ORIGIN, "")) is is_above
 

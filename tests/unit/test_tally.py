@@ -81,8 +81,8 @@ def audited(
         audits_counts=counts is not None,
     )
     if counts is not None:
-        applied = {ORIGIN: {P0.number: counts}}
-        tally.note_statistics(Statistics(messages=counts[0], people=2, applied=applied))
+        counted = {ORIGIN: {P0.number: counts}}
+        tally.note_statistics(Statistics(messages=counts[0], people=2, counted=counted))
     tally.note_log_starts({P0.number: log_start})
     for sequence in topic:
         see(tally, stored(sequence), archived=False)
@@ -92,7 +92,7 @@ def audited(
         add_line(tally, stored(sequence))
     tally.add_receipts(a_receipt(stored(sequence)) for sequence in database or [])
     if later is not None and end is not None:
-        tally.origins.note_later_ends(ends({ORIGIN: end}), ends({ORIGIN: later}))
+        tally.origins.replace_ends(ends({ORIGIN: end}), ends({ORIGIN: later}))
     return tally.report()
 
 
@@ -241,7 +241,7 @@ def test_counts_below_the_topics_first_offset_are_compared_with_the_archive() ->
 def test_records_that_no_ingress_wrote_count_once_and_are_not_faults() -> None:
     """Missing headers, or sequences that are not numbers; the end of a new origin is not known."""
     tally = Tally(ends({ORIGIN: 1}), [], audits_postgres=True, audits_counts=True)
-    statistics = Statistics(messages=1, people=2, applied={ORIGIN: {P0.number: (1, 1)}})
+    statistics = Statistics(messages=1, people=2, counted={ORIGIN: {P0.number: (1, 1)}})
     tally.note_statistics(statistics)
     see(tally, stored(1))
     tally.add_receipts([a_receipt(stored(1))])
@@ -270,8 +270,8 @@ def test_the_statistics_must_show_the_messages_and_people_of_the_records() -> No
 
     def shown(messages: int, people: int | None) -> Report:
         tally = Tally(ends({ORIGIN: 3}), [], audits_postgres=False, audits_counts=True)
-        applied = {ORIGIN: {P0.number: (3, 6)}}
-        tally.note_statistics(Statistics(messages=messages, people=people, applied=applied))
+        counted = {ORIGIN: {P0.number: (3, 6)}}
+        tally.note_statistics(Statistics(messages=messages, people=people, counted=counted))
         for record in (stored(1), stored(2, To_Account="third"), stored(3, MsgKey="key-1")):
             see(tally, record)
         return tally.report()
@@ -285,8 +285,8 @@ def test_the_statistics_must_show_the_messages_and_people_of_the_records() -> No
 def test_online_only_messages_robots_and_the_app_are_not_counted() -> None:
     """The audit counts by the rules of the counters; else it would report false faults."""
     tally = Tally(ends({ORIGIN: 4}), [], audits_postgres=False, audits_counts=True)
-    applied = {ORIGIN: {P0.number: (4, 10)}}
-    tally.note_statistics(Statistics(messages=3, people=2, applied=applied))
+    counted = {ORIGIN: {P0.number: (4, 10)}}
+    tally.note_statistics(Statistics(messages=3, people=2, counted=counted))
     see(tally, stored(1, From_Account="@RBT#1"))
     see(tally, stored(2, From_Account="administrator", To_Account="b"))
     see(tally, stored(3, From_Account="c", OnlineOnlyFlag=1))
