@@ -118,6 +118,13 @@ def secured_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured
 
 
 @pytest.fixture
+def own_secured_broker(tmp_path: Path) -> Iterator[SecuredBroker]:
+    """Yield a broker of the test's own with TLS, SASL and ACLs, without topics."""
+    with child.running(SecuredBroker(tmp_path / "kafka")) as broker:
+        yield broker
+
+
+@pytest.fixture
 def pipe(kafka: str, tmp_path: Path) -> Iterator[Pipe]:
     """Yield a spool and a forwarder to the topics."""
     with contextlib.closing(Pipe(kafka, tmp_path / "spool")) as made:

@@ -1,25 +1,15 @@
 """The ACLs of two pipelines on one cluster do not reach into each other."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
 from support.acls.clients import listed
 from support.acls.principals import hookline
 from support.kafka.secured import SecuredBroker
 
 from ops.acls.entry import Operation
 from ops.acls.rights import INTERNAL_TOPICS
-from ops.demo.embedded import child
 from ops.failure import ExitCode
 from schemas.topics import CALLBACKS
-
-
-@pytest.fixture
-def broker(tmp_path: Path) -> Iterator[SecuredBroker]:
-    """Yield a broker that checks ACLs, without topics."""
-    with child.running(SecuredBroker(tmp_path / "kafka")) as broker:
-        yield broker
 
 
 async def topics(
@@ -42,21 +32,23 @@ async def internal(broker: SecuredBroker, principal: str) -> set[str]:
 
 
 async def test_one_pipeline_does_not_remove_the_right_of_the_others_ingress(
-    broker: SecuredBroker, tmp_path: Path
+    own_secured_broker: SecuredBroker, tmp_path: Path
 ) -> None:
     """Both name one principal; the first one has noted the ACLs on Kafka's own topics as made."""
     file, later = tmp_path / "acls.toml", tmp_path / "later.toml"
     file.write_text('[services]\ningress = ["User:shared"]\n')
     later.write_text('[services]\narchive = ["User:archive"]\n')
     for prefix in ("", "prod."):
-        await topics(broker, prefix, "apply", "--acls", str(file))
+        await topics(own_secured_broker, prefix, "apply", "--acls", str(file))
     for command in ("plan", "apply"):
         options = () if command == "plan" else ("--allow-delete",)
-        output = await topics(broker, "", command, "--acls", str(later), *options)
+        output = await topics(own_secured_broker, "", command, "--acls", str(later), *options)
         assert "2 kept for other pipelines" in output
-    assert await internal(broker, "User:shared") == set(INTERNAL_TOPICS)
+    assert await internal(own_secured_broker, "User:shared") == set(INTERNAL_TOPICS)
     # All others of the first pipeline are gone, and those of the second one are there.
-    names = {entry.name for entry in await listed(broker) if entry.principal == "User:shared"}
+    names = {
+        entry.name for entry in await listed(own_secured_broker) if entry.principal == "User:shared"
+    }
     assert {name for name in names if name not in INTERNAL_TOPICS} == {
         name for name in names if name.startswith("prod.")
     }
@@ -64,17 +56,19 @@ async def test_one_pipeline_does_not_remove_the_right_of_the_others_ingress(
 
 
 async def test_a_subscriber_with_names_of_another_pipeline_is_refused(
-    broker: SecuredBroker, tmp_path: Path
+    own_secured_broker: SecuredBroker, tmp_path: Path
 ) -> None:
     """Before anything is created, also by `plan`."""
-    await topics(broker, "prod.", "apply")
+    await topics(own_secured_broker, "prod.", "apply")
     file = tmp_path / "acls.toml"
     file.write_text(
         f'[[subscribers]]\nprincipal = "User:crm"\ntopics = ["{CALLBACKS.name}"]\n'
         'group_prefix = "prod.arch"\ndead_letters = "crm-dead"\n'
     )
     for command in ("plan", "apply"):
-        output = await topics(broker, "", command, "--acls", str(file), code=ExitCode.UNREADABLE)
+        output = await topics(
+            own_secured_broker, "", command, "--acls", str(file), code=ExitCode.UNREADABLE
+        )
         assert "subscribers[0].group_prefix: prod.arch also selects groups" in output
         assert "created" not in output
-    assert not await listed(broker)
+    assert not await listed(own_secured_broker)

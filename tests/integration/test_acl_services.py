@@ -2,7 +2,6 @@
 
 import asyncio
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -23,7 +22,6 @@ from consumers.stats.kafka_facts import KafkaFacts, ask_kafka
 from ops.acls.apply import apply_acls
 from ops.acls.rights import CONSUMER_GROUPS
 from ops.acls.table import read_table
-from ops.demo.embedded import child
 from ops.failure import ExitCode
 from schemas.topics import CALLBACKS
 
@@ -33,14 +31,14 @@ REFUSED, PARKED = "user-3", "user-4"
 
 
 @pytest.fixture
-def broker(tmp_path: Path) -> Iterator[SecuredBroker]:
-    """Yield a broker without topics and with the ACLs of the docs."""
+def broker(own_secured_broker: SecuredBroker, tmp_path: Path) -> SecuredBroker:
+    """Return a broker without topics and with the ACLs of the docs."""
     file = tmp_path / "acls.toml"
     file.write_text(the_block("acls.toml", "toml"))
-    with child.running(SecuredBroker(tmp_path / "kafka")) as broker:
-        entries = read_table(file, plaintext("")).entries(plaintext(""))
-        asyncio.run(apply_acls(access_of(broker), entries, allows_deletion=False, replicas=1))
-        yield broker
+    entries = read_table(file, plaintext("")).entries(plaintext(""))
+    kafka = access_of(own_secured_broker)
+    asyncio.run(apply_acls(kafka, entries, allows_deletion=False, replicas=1))
+    return own_secured_broker
 
 
 async def once_each(arrival: Arrival) -> int:

@@ -7,6 +7,7 @@ import msgspec
 import pytest
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
+from support.kafka.admin import admin_client
 from support.kafka.parts import Pipe, delete_before, in_topic, many, run_until
 
 from consumers.archive.consumer import ArchiveHandler
@@ -170,25 +171,23 @@ async def test_offsets_are_committed_after_the_effect(
     await pipe.store(many(200, people=100))
     await pipe.forward()
     archive = an_archive(tmp_path / "archive")
-    admin = AIOKafkaAdminClient(bootstrap_servers=pipe.bootstrap_servers)
-    await admin.start()
     committed: dict[int, int] = {}
 
-    async def watch() -> None:
+    async def watch(admin: AIOKafkaAdminClient) -> None:
         while len(committed) < CALLBACKS.partitions:
             await asyncio.sleep(0.1)
             offsets = await admin.list_consumer_group_offsets(group)
             committed.update({tp.partition: o.offset for tp, o in offsets.items() if o.offset > 0})
 
-    watching = asyncio.create_task(watch())
-    await run_until(
-        archive,
-        watching.done,
-        bootstrap_servers=pipe.bootstrap_servers,
-        group=group,
-        limits=LIMITS,
-    )
-    await admin.close()
+    async with admin_client(pipe.bootstrap_servers) as admin:
+        watching = asyncio.create_task(watch(admin))
+        await run_until(
+            archive,
+            watching.done,
+            bootstrap_servers=pipe.bootstrap_servers,
+            group=group,
+            limits=LIMITS,
+        )
     for number, offset in committed.items():
         # Never ahead of the sink; the archive may have gone on since.
         position = await archive.position(Partition(CALLBACKS.name, number))

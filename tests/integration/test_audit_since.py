@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 from aiokafka import AIOKafkaProducer
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin import NewTopic
 from support.builders import a_wire_record
 from support.kafka.access import plaintext
+from support.kafka.admin import admin_client
 from support.processes.ingress import Ingress, until
 from support.seeded_faults import Seeded
 
@@ -88,15 +89,11 @@ async def make_topics(kafka: str) -> None:
     These settings are Kafka's own, and the times are of today: a broker that has just created a
     topic of the same name again may not use other settings yet, and delete old records.
     """
-    admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
-    await admin.start()
-    try:
+    async with admin_client(kafka) as admin:
         by_sender = {"message.timestamp.type": "CreateTime"}
         await admin.create_topics(
             [NewTopic(topic.name, PARTITIONS, 1, topic_configs=by_sender) for topic in TOPICS]
         )
-    finally:
-        await admin.close()
 
 
 async def write(address: str, seed: Seeded, since: Since, sequences: range) -> None:

@@ -10,9 +10,9 @@ import psycopg
 import pytest
 from aiohttp import web
 from aiokafka import AIOKafkaProducer
-from aiokafka.admin import AIOKafkaAdminClient
 from support.archive.s3_server import BUCKET, S3Server
 from support.kafka.access import plaintext
+from support.kafka.admin import admin_client
 from support.kafka.tcp_proxy import Network, TcpProxy, tcp_proxy
 from support.processes.ingress import until
 from support.statistics import statistics_api
@@ -147,15 +147,13 @@ async def test_missing_and_recreated_topics_are_noticed(
     await reader.read(tally)
     await reader.read(tally)
     assert tally.records == 1
-    admin = AIOKafkaAdminClient(bootstrap_servers=empty_kafka.address)
-    await admin.start()
-    await admin.delete_topics([CALLBACKS.name])
+    async with admin_client(empty_kafka.address) as admin:
+        await admin.delete_topics([CALLBACKS.name])
     with pytest.raises(AuditFailed, match="hookline topics apply"):
         await world.audited(0, [])
     await apply_topics(plaintext(empty_kafka.address), body_bytes_max=1 << 20, replicas=1)
     with pytest.raises(ReadAgain, match="was read up to offset 1"):
         await reader.read(tally)
-    await admin.close()
 
 
 @pytest.mark.timeout(600)

@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaProducer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
+from aiokafka.admin import RecordsToDelete
 from support.archive import reader
+from support.kafka.admin import admin_client
 from support.processes.blackbox import ANSWER_S_MAX, HOOKLINE, hookline
 from support.processes.consumer import Consumer
 from support.processes.ingress import APP, Ingress, until
@@ -140,13 +141,9 @@ async def world(
 
 async def delete_records(kafka: str) -> None:
     """Delete all records of the topic, as retention does."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
-    await admin.start()
-    try:
+    async with admin_client(kafka) as admin:
         partitions = (TopicPartition(CALLBACKS.name, n) for n in range(CALLBACKS.partitions))
         await admin.delete_records({tp: RecordsToDelete(before_offset=-1) for tp in partitions})
-    finally:
-        await admin.close()
 
 
 @pytest.mark.timeout(600)

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from support.archive.reader import archived_records
 from support.kafka.access import plaintext
 from support.kafka.parts import Pipe, delete_before, ends_of, many, run_until
 
 from consumers.archive.consumer import ArchiveHandler
-from consumers.archive.segment import read_summary
 from consumers.archive.store import open_store
 from consumers.runtime.batch import Limits
 from ops.audit import topic_reader
@@ -59,15 +59,9 @@ async def delete_most(bootstrap_servers: str) -> None:
 
 async def archive(pipe: Pipe, directory: Path, group: str) -> None:
     """Archive all callbacks."""
-
-    def archives_all() -> bool:
-        paths = directory.glob("*/*/*.jsonl.zst")
-        records = sum(read_summary(path.read_bytes()).records for path in paths)
-        return records >= CALLBACKS_EACH * TIMES
-
     await run_until(
         ArchiveHandler(open_store(str(directory), create_directory=True)),
-        archives_all,
+        lambda: archived_records(directory) >= CALLBACKS_EACH * TIMES,
         bootstrap_servers=pipe.bootstrap_servers,
         group=group,
         limits=LIMITS,

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from aiokafka import TopicPartition
 from msgspec.structs import replace as of_id
+from support.archive.reader import archived_records
 from support.kafka.access import plaintext
 from support.kafka.parts import Pipe, delete_before, many, run_until
 
 from consumers.archive.consumer import ArchiveHandler
-from consumers.archive.segment import read_summary
 from consumers.archive.store import SegmentStore, open_store
 from consumers.runtime.batch import Limits, Partition, Position
 from ops.archive import expire
@@ -43,14 +43,7 @@ class Reached:
 
     def __call__(self) -> bool:
         """Count the records again."""
-        return archived(self._directory) >= self._count
-
-
-def archived(directory: Path) -> int:
-    """Return the number of archived lines."""
-    return sum(
-        read_summary(path.read_bytes()).records for path in directory.glob("*/*/*.jsonl.zst")
-    )
+        return archived_records(self._directory) >= self._count
 
 
 async def positions(store: SegmentStore) -> dict[Partition, Position | None]:
@@ -141,7 +134,7 @@ async def what_goes(empty_kafka: EmbeddedKafka, pipe: Pipe, directory: Path, gro
 
     gone = await expire_all(store, empty_kafka.address)
     assert 50 < gone < 200
-    assert archived(directory) == 400 - gone
+    assert archived_records(directory) == 400 - gone
     assert await positions(store) == before
     origin_report = await audited(pipe, directory)
     assert (origin_report.missing, origin_report.doubled, origin_report.expired) == (0, 0, gone)

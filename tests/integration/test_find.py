@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.archive.reader import archived_records
 from support.builders import a_body
 from support.kafka.access import plaintext
 from support.processes.blackbox import hookline
@@ -18,7 +19,6 @@ from support.processes.ingress import Connection, Ingress, post, until
 from support.sync_tables import receipts
 from valkey import Valkey
 
-from consumers.archive.segment import read_summary
 from ops.demo.embedded.kafka import EmbeddedKafka
 from ops.find.question import Question, kind_of, question_of
 from ops.find.ranges import FindRequest
@@ -80,11 +80,10 @@ class Pipeline:
 
     def has_all(self, count: int) -> bool:
         """Return whether the sinks have so many callbacks."""
-        segments = self.archive.rglob("*.zst")
-        archived = sum(read_summary(path.read_bytes()).records for path in segments)
         with Valkey.from_url(self.env["COUNTERS_VALKEY"]) as valkey:
             applied: Any = valkey.hvals("hookline:1:applied")
         stored = receipts(self.env["SYNC_POSTGRES"])
+        archived = archived_records(self.archive)
         return [archived, sum(map(int, applied)), stored] == [count] * 3
 
 

@@ -9,11 +9,11 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.protocol.admin import CreateAclsRequest, DeleteAclsRequest
 from support.builders import a_wire_record
 from support.kafka.access import plaintext
+from support.kafka.admin import admin_client
 from support.kafka.parts import Pipe, in_topic, many, sequences
 
 from ingress.forward import cursor, forwarder
@@ -35,11 +35,9 @@ def a_big_record(number: int) -> OutgoingRecord:
 
 async def limit(address: str, topic: str, record_bytes_max: int) -> None:
     """Let the broker refuse larger batches for `topic`."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=address)
-    await admin.start()
     configs = {"max.message.bytes": str(record_bytes_max)}
-    await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, configs)])
-    await admin.close()
+    async with admin_client(address) as admin:
+        await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, configs)])
 
 
 async def until(pipe: Pipe, fault: str, seconds: float = 180) -> None:
@@ -176,13 +174,11 @@ async def test_a_frozen_broker_leaves_no_task_behind(
 async def denied(address: str) -> AsyncIterator[None]:
     """Deny all writes to the main topic for a while."""
     topic, literal, write, deny = 2, 3, 4, 2
-    admin = AIOKafkaAdminClient(bootstrap_servers=address)
-    await admin.start()
     place = (topic, CALLBACKS.name, literal, "User:ANONYMOUS", "*", write, deny)
-    await admin._send_request(CreateAclsRequest(*place))  # noqa: SLF001 - it has no call
-    yield
-    await admin._send_request(DeleteAclsRequest(*place))  # noqa: SLF001
-    await admin.close()
+    async with admin_client(address) as admin:
+        await admin._send_request(CreateAclsRequest(*place))  # noqa: SLF001 - it has no call
+        yield
+        await admin._send_request(DeleteAclsRequest(*place))  # noqa: SLF001
 
 
 async def test_an_authorization_that_is_taken_and_given_back_costs_nothing(tmp_path: Path) -> None:

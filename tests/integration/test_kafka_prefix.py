@@ -3,13 +3,12 @@
 import asyncio
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
-from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import (
     GroupAuthorizationFailedError,
     TopicAuthorizationFailedError,
@@ -19,6 +18,7 @@ from support.acls.clients import commit, receive, refused, send
 from support.acls.principals import access_of, hookline
 from support.acls.services import TARGET, Services, messages
 from support.docs_blocks import the_block
+from support.kafka.admin import admin_client
 from support.kafka.secured import SecuredBroker
 from support.processes.consumer import Consumer
 from support.processes.ingress import Ingress, until
@@ -34,13 +34,6 @@ PREFIX = "staging."
 TEAMS = {"hookline": "", "staging": PREFIX}
 # The number of the first message of the second pipeline.
 FIRST = 1000
-
-
-@pytest.fixture
-def broker(tmp_path: Path) -> Iterator[SecuredBroker]:
-    """Yield a broker that checks ACLs, without topics."""
-    with child.running(SecuredBroker(tmp_path / "kafka")) as broker:
-        yield broker
 
 
 def variables(broker: SecuredBroker, prefix: str) -> dict[str, str]:
@@ -87,31 +80,35 @@ async def check_audit(services: Services) -> None:
 
 @pytest.mark.timeout(900)
 async def test_two_pipelines_share_a_cluster(
-    broker: SecuredBroker, conninfo: str, valkey_url: str, tmp_path: Path
+    own_secured_broker: SecuredBroker, conninfo: str, valkey_url: str, tmp_path: Path
 ) -> None:
     """Both run at once, each proven; then neither's principals nor its stores can be mistaken."""
-    outputs = [await apply(broker, tmp_path, team) for team in TEAMS]
+    outputs = [await apply(own_secured_broker, tmp_path, team) for team in TEAMS]
     assert (
         f"\nACL User:staging-archive may read topic staging.{CALLBACKS.name}: created"
         in (outputs[1])
     )
     # The other's ACLs are neither removed nor counted as its own.
-    assert "ACLs: 0 new" in (output := await apply(broker, tmp_path, "hookline"))
+    assert "ACLs: 0 new" in (output := await apply(own_secured_broker, tmp_path, "hookline"))
     assert "0 not wanted any more" in output
     async with receiving() as one, receiving() as other:
         with child.running(EmbeddedValkey(tmp_path / "valkey")) as valkey:
             first = made(
-                broker, tmp_path, "hookline", one, {"conninfo": conninfo, "valkey_url": valkey_url}
+                own_secured_broker,
+                tmp_path,
+                "hookline",
+                one,
+                {"conninfo": conninfo, "valkey_url": valkey_url},
             )
             urls = {"conninfo": another_database(conninfo), "valkey_url": valkey.url}
-            second = made(broker, tmp_path, "staging", other, urls)
+            second = made(own_secured_broker, tmp_path, "staging", other, urls)
             with first.running(), second.running():
                 await asyncio.gather(store(first, first=1), store(second, first=FIRST))
                 for receiver in (one, other):
                     await receiver.has(COUNT)
                 assert await second.send(b"malformed") == [400]
                 await asyncio.gather(*map(check_audit, (first, second)))
-                await check_names(broker)
+                await check_names(own_secured_broker)
                 await operate(second)
                 assert "AuthorizationFailed" not in first.logs() + second.logs()
                 # Texts name partitions as the cluster knows them.
@@ -119,8 +116,8 @@ async def test_two_pipelines_share_a_cluster(
                 assert not re.findall(r".*(?<!staging\.)\btim\.callbacks\.\S*/.*", second.logs())
             people = [{int(each.person.split("-")[1]) for each in r.arrivals} for r in (one, other)]
             assert max(people[0]) < min(people[1])
-            await check_rights(broker)
-            await check_other_prefix(broker, tmp_path, second, valkey.url)
+            await check_rights(own_secured_broker)
+            await check_other_prefix(own_secured_broker, tmp_path, second, valkey.url)
 
 
 async def operate(services: Services) -> None:
@@ -166,13 +163,9 @@ def made(
 
 async def check_names(broker: SecuredBroker) -> None:
     """Check that the names of one pipeline are those of the other with the prefix."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=broker.address)
-    await admin.start()
-    try:
+    async with admin_client(broker.address) as admin:
         topics = {name for name in await admin.list_topics() if not name.startswith("__")}
         groups = {group for group, _ in await admin.list_consumer_groups()}
-    finally:
-        await admin.close()
     for names in (topics, groups):
         bare = {name for name in names if not name.startswith("staging.")}
         with_prefix = {name.removeprefix("staging.") for name in names - bare}

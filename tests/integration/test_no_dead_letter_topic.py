@@ -6,7 +6,8 @@ from pathlib import Path
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from support.processes.consumer import Consumer, admin_client
+from support.kafka.admin import admin_client
+from support.processes.consumer import Consumer
 from support.processes.ingress import get, until
 
 from consumers.runtime.dead_letters import SEND_TIMEOUT_S

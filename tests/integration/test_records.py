@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 from aiokafka import AIOKafkaProducer
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin import NewTopic
 from support.kafka.access import plaintext
+from support.kafka.admin import admin_client
 from support.kafka.parts import Pipe, in_topic, many
 
 from ops.demo.embedded.kafka import EmbeddedKafka
@@ -25,14 +26,10 @@ JITTER_S = 140
 
 async def fill(kafka: str, topic: str, chance: random.Random) -> dict[tuple[int, int], datetime]:
     """Write ten hours of records; return the time of each by partition and offset."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
-    await admin.start()
-    try:
+    async with admin_client(kafka) as admin:
         # The test sets the times, as LogAppendTime would by the clocks of several brokers.
         by_sender = {"message.timestamp.type": "CreateTime", "retention.ms": "-1"}
         await admin.create_topics([NewTopic(topic, PARTITIONS, 1, topic_configs=by_sender)])
-    finally:
-        await admin.close()
     # Not transactional: its markers would have the present time, and so would not be in order.
     producer = AIOKafkaProducer(bootstrap_servers=kafka)
     await producer.start()

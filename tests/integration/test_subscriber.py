@@ -17,9 +17,9 @@ from typing import Any
 import aiohttp
 import pytest
 from aiokafka import AIOKafkaProducer
-from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.structs import ConsumerRecord, RecordMetadata
 from support.builders import a_body, a_callback
+from support.kafka.admin import admin_client
 from support.kafka.parts import Pipe, in_topic
 from support.processes.example import Example
 
@@ -198,13 +198,9 @@ async def said(url: str) -> str:
 
 async def members(bootstrap_servers: str) -> int:
     """Return how many members the example's group has."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers)
-    await admin.start()
-    try:
+    async with admin_client(bootstrap_servers) as admin:
         described: Any = (await admin.describe_consumer_groups(["subscriber"]))[0]
         return len(described.groups[0][5])
-    finally:
-        await admin.close()
 
 
 async def produce_a_bad_record(bootstrap_servers: str) -> RecordMetadata:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 from aiokafka import AIOKafkaConsumer
-from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from support.kafka.access import plaintext
+from support.kafka.admin import admin_client
 from support.processes.ingress import until
 
 from ops.demo.embedded import child
@@ -31,13 +31,9 @@ async def test_topics_are_created_then_kept(empty_kafka: EmbeddedKafka) -> None:
 
 async def settings_of(kafka: EmbeddedKafka, name: str) -> dict[str, str]:
     """Return partitions and configuration of a topic."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=kafka.address)
-    await admin.start()
-    try:
+    async with admin_client(kafka.address) as admin:
         (topic,) = await admin.describe_topics([name])
         (response,) = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, name)])
-    finally:
-        await admin.close()
     (resource,) = response.to_object()["resources"]
     configs = {entry["config_names"]: entry["config_value"] for entry in resource["config_entries"]}
     return configs | {"partitions": str(len(topic["partitions"]))}
@@ -109,12 +105,10 @@ async def until_settings(kafka: EmbeddedKafka, name: str, expected: dict[str, st
     await until(are_set, f"the broker shows {expected}")
 
 
-async def test_a_missing_topic_is_created_with_what_is_told(empty_kafka: EmbeddedKafka) -> None:
+async def test_a_missing_topic_is_created_as_the_options_say(empty_kafka: EmbeddedKafka) -> None:
     """--create-only creates, and --dry-run does not."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=empty_kafka.address)
-    await admin.start()
-    await admin.delete_topics([DEAD_LETTERS.name])
-    await admin.close()
+    async with admin_client(empty_kafka.address) as admin:
+        await admin.delete_topics([DEAD_LETTERS.name])
     options = ("--dead-letters-partitions", "2", "--dead-letters-retention-days", "90")
     _, lines = await hookline(empty_kafka, "--dry-run", *options)
     assert f"{DEAD_LETTERS.name}: would be created with 2 partitions" in lines
@@ -146,21 +140,19 @@ async def test_a_topic_that_the_broker_created_by_itself_gets_its_partitions(
 
 async def test_the_operators_own_configuration_of_a_topic_stays(empty_kafka: EmbeddedKafka) -> None:
     """For example flush.messages on a single broker."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=empty_kafka.address)
-    await admin.start()
     topic = ConfigResource(ConfigResourceType.TOPIC, CALLBACKS.name, {"flush.messages": "1"})
+    async with admin_client(empty_kafka.address) as admin:
 
-    async def is_set() -> bool:
-        (response,) = await admin.describe_configs([topic])
-        (resource,) = response.to_object()["resources"]
-        return [entry["config_value"] for entry in resource["config_entries"]] == ["1"]
+        async def is_set() -> bool:
+            (response,) = await admin.describe_configs([topic])
+            (resource,) = response.to_object()["resources"]
+            return [entry["config_value"] for entry in resource["config_entries"]] == ["1"]
 
-    await admin.alter_configs([topic])
-    # The broker answers before it shows the new value.
-    await until(is_set, "the broker shows the operator's setting")
-    await apply_topics(plaintext(empty_kafka.address), body_bytes_max=1 << 20, replicas=1)
-    assert await is_set()
-    await admin.close()
+        await admin.alter_configs([topic])
+        # The broker answers before it shows the new value.
+        await until(is_set, "the broker shows the operator's setting")
+        await apply_topics(plaintext(empty_kafka.address), body_bytes_max=1 << 20, replicas=1)
+        assert await is_set()
 
 
 async def test_the_error_has_the_clusters_reason(empty_kafka: EmbeddedKafka) -> None:

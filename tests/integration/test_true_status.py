@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 from aiokafka import AIOKafkaProducer
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin import NewTopic
 from support.kafka.access import plaintext
+from support.kafka.admin import admin_client
 from support.kafka.broker import Broker, running_broker
 from support.kafka.topic_changes import produce
 from support.processes.consumer import Consumer
@@ -255,10 +256,8 @@ class Member:
 async def test_a_member_without_partitions_notices_that_kafka_is_gone(tmp_path: Path) -> None:
     """It has no offset to ask for, and an answer of long ago says nothing about now."""
     with running_broker(tmp_path / "kafka") as broker:
-        admin = AIOKafkaAdminClient(bootstrap_servers=broker.address)
-        await admin.start()
-        await admin.create_topics([NewTopic("one", 1, 1)])
-        await admin.close()
+        async with admin_client(broker.address) as admin:
+            await admin.create_topics([NewTopic("one", 1, 1)])
         logs = [KafkaAvailability("a"), KafkaAvailability("b")]
         members = [Member(), Member()]
         async with AsyncExitStack() as opened:

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 from aiohttp import web
-from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.structs import ConsumerRecord
 from support.builders import a_stored_record
 from support.kafka.access import plaintext
+from support.kafka.admin import admin_client
 from support.kafka.parts import in_topic
 from support.webhook.receiver import Answer, Arrival
 from support.webhook.world import World, a_world
@@ -26,7 +26,6 @@ from consumers.webhook.retry_partition import OwnershipLost, RetryPartition
 from consumers.webhook.retry_record import ParkedCallback, conversation
 from consumers.webhook.retry_topic import RetryTopic
 from ops.demo.embedded.kafka import EmbeddedKafka
-from schemas.clients import started
 from schemas.topics import DEAD_LETTERS, record_bytes_max
 
 
@@ -245,5 +244,5 @@ async def test_a_callback_that_the_retry_topic_refuses_stops_the_target(
 
 async def set_configs(kafka: str, topic: str, configs: dict[str, str]) -> None:
     """Replace the configs of a topic."""
-    async with started(AIOKafkaAdminClient(bootstrap_servers=kafka), 180) as admin:
+    async with admin_client(kafka) as admin:
         await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, configs)])

@@ -41,10 +41,7 @@ class Segment(NamedTuple):
 
 def read(name: str, content: bytes) -> Segment:
     """Return a segment; fail if the file is not whole."""
-    assert len(content) > 8, f"{name} has {len(content)} bytes"
-    magic, size = struct.unpack_from("<II", content)
-    assert magic == SKIPPABLE_MAGIC, name
-    summary, frames = json.loads(content[8 : 8 + size]), content[8 + size :]
+    summary, frames = _summary_and_frames(name, content)
     assert hashlib.sha256(frames).hexdigest() == summary["sha256"], name
     reader = zstandard.ZstdDecompressor().stream_reader(frames, read_across_frames=True)
     lines = [json.loads(line) for line in io.BufferedReader(reader)]
@@ -55,6 +52,13 @@ def read(name: str, content: bytes) -> Segment:
             summary["last_offset"],
         ), name
     return Segment(name, summary, lines)
+
+
+def _summary_and_frames(name: str, content: bytes) -> tuple[dict[str, Any], bytes]:
+    assert len(content) > 8, f"{name} has {len(content)} bytes"
+    magic, size = struct.unpack_from("<II", content)
+    assert magic == SKIPPABLE_MAGIC, name
+    return json.loads(content[8 : 8 + size]), content[8 + size :]
 
 
 def files(directory: Path) -> dict[str, bytes]:
@@ -68,6 +72,12 @@ def files(directory: Path) -> dict[str, bytes]:
 def count(directory: Path) -> Counter[int]:
     """Return how many segments each partition of a local archive has now."""
     return Counter(int(path.parent.name) for path in directory.rglob(f"*{SUFFIX}"))
+
+
+def archived_records(directory: Path) -> int:
+    """Return the number of records in a local archive, by the summaries of its segments."""
+    contents = files(directory).items()
+    return sum(_summary_and_frames(name, content)[0]["records"] for name, content in contents)
 
 
 def reached(names: Iterable[str], content: Callable[[str], bytes]) -> dict[int, int]:

@@ -7,11 +7,12 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
+from aiokafka.admin import RecordsToDelete
 from aiokafka.structs import ConsumerRecord
 from support.builders import a_body, a_callback, store
 from support.fakes import MemoryDeadLetters
 from support.kafka.access import plaintext
+from support.kafka.admin import admin_client
 from support.runner_bench import BY_DEFAULT
 
 from consumers.runtime.batch import Limits
@@ -158,10 +159,8 @@ async def ends_of(kafka: str) -> dict[TopicPartition, int]:
 
 async def delete_before(bootstrap_servers: str, offsets: Mapping[TopicPartition, int]) -> None:
     """Delete the records before these offsets, as retention does."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers)
-    await admin.start()
-    await admin.delete_records({tp: RecordsToDelete(offset) for tp, offset in offsets.items()})
-    await admin.close()
+    async with admin_client(bootstrap_servers) as admin:
+        await admin.delete_records({tp: RecordsToDelete(offset) for tp, offset in offsets.items()})
 
 
 def sequences(records: Iterable[ConsumerRecord[bytes, bytes]]) -> list[int]:

@@ -12,10 +12,11 @@ from pathlib import Path
 
 import psycopg
 from aiokafka import AIOKafkaProducer
-from aiokafka.admin import AIOKafkaAdminClient, NewPartitions
+from aiokafka.admin import NewPartitions
 from support.archive.reader import SUFFIX, read
 from support.builders import a_body, a_callback
 from support.kafka.access import plaintext
+from support.kafka.admin import admin_client
 from support.processes.consumer import Consumer
 from support.processes.ingress import until
 from valkey import Valkey
@@ -50,12 +51,8 @@ async def produce(kafka: str, origin: str, count: int, *, first: int = 1) -> Non
 
 async def recreate_topic(kafka: str) -> None:
     """Delete the topic and create it again immediately."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
-    await admin.start()
-    try:
+    async with admin_client(kafka) as admin:
         await admin.delete_topics([CALLBACKS.name])
-    finally:
-        await admin.close()
     done = await apply_topics(plaintext(kafka), body_bytes_max=1 << 20, replicas=1)
     assert f"{CALLBACKS.name}: created with {CALLBACKS.partitions} partitions" in done
 
@@ -70,12 +67,8 @@ def restore(kafka: EmbeddedKafka, copy: Path) -> None:
 
 async def add_partitions(kafka: str, count: int) -> None:
     """Increase the number of partitions of the topic to `count`."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
-    await admin.start()
-    try:
+    async with admin_client(kafka) as admin:
         await admin.create_partitions({CALLBACKS.name: NewPartitions(count)})
-    finally:
-        await admin.close()
 
 
 def origins_in(archive: Path) -> Counter[str]:

@@ -11,11 +11,11 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import GroupIdNotFound
 from aiokafka.protocol.admin import DeleteGroupsRequest
 from aiokafka.protocol.group import LeaveGroupRequest
+from support.kafka.admin import admin_client
 from support.processes.ingress import Answer, get
 
 from ops.demo.embedded import child
@@ -150,17 +150,6 @@ async def remove_topics_and_groups(kafka: str) -> None:
         deleted = await client.send(client.get_random_node(), DeleteGroupsRequest([*groups]))
     # A group is gone already if its last position was in a topic that was deleted.
     assert {error for _, error in deleted.results} <= {0, GroupIdNotFound.errno}, deleted
-
-
-@contextlib.asynccontextmanager
-async def admin_client(kafka: str) -> AsyncIterator[AIOKafkaAdminClient]:
-    """Yield a client for requests about topics and groups."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
-    await admin.start()
-    try:
-        yield admin
-    finally:
-        await admin.close()
 
 
 @contextlib.asynccontextmanager

@@ -3,7 +3,7 @@
 from typing import Any
 
 from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment
-from support.processes.consumer import admin_client
+from support.kafka.admin import admin_client
 
 from schemas.topics import CALLBACKS
 

@@ -2,16 +2,14 @@
 
 import hashlib
 import json
-from pathlib import Path
 
+from support.archive.reader import archived_records
 from support.kafka.access import plaintext
 from support.kafka.parts import run_until
 from support.webhook.receiver import Arrival
 from support.webhook.world import World
 
 from consumers.archive.consumer import ArchiveHandler
-from consumers.archive.segment import read_summary
-from consumers.archive.segment_name import SUFFIX
 from consumers.archive.store import open_store
 from consumers.runtime.batch import Limits
 from consumers.webhook.callback_filter import CallbackFilter
@@ -41,7 +39,7 @@ async def audited(world: World, *, wait_s: float = AUDIT_WAIT_S) -> Report:
     log.write_text("".join(f"{log_line(each)}\n" for each in world.receiver.accepted))
     await run_until(
         ArchiveHandler(open_store(str(archive), create_directory=True)),
-        lambda: _archived(archive) >= len(world.sent),
+        lambda: archived_records(archive) >= len(world.sent),
         bootstrap_servers=world.kafka,
         group=f"archive-{world.name}",
         limits=ARCHIVE_LIMITS,
@@ -66,7 +64,3 @@ async def prove(world: World) -> None:
     report = await audited(world)
     assert report.proven, report
     assert report.webhooks[world.name].repeats == world.receiver.repeats()
-
-
-def _archived(directory: Path) -> int:
-    return sum(read_summary(path.read_bytes()).records for path in directory.rglob(f"*{SUFFIX}"))
