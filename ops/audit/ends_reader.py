@@ -3,7 +3,7 @@
 import asyncio
 import socket
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import TypeVar
 
@@ -77,7 +77,8 @@ async def ask_ingresses(
     """
     Ask every address of the ingresses at `urls` for its `/status`, all concurrently.
 
-    Return by address the answer, or why there is none; and by URL why it has no address.
+    Return by address the answer, or why there is none; and by URL why it has no address. The texts
+    of addresses and URLs have no secrets.
     """
     addresses: dict[ResolvedUrl, None] = {}
     unresolved: dict[str, str] = {}
@@ -85,22 +86,31 @@ async def ask_ingresses(
         try:
             addresses |= dict.fromkeys(await _addresses(url))
         except OSError as error:
-            unresolved[url] = (
+            unresolved[public_url(url)] = (
                 f"{public_url(url)}: the name cannot be resolved ({error.strerror});"
                 " correct --ingress"
             )
         except ValueError:
-            unresolved[url] = f"{public_url(url)}: this is not an address; correct --ingress"
+            unresolved[public_url(url)] = (
+                f"{public_url(url)}: this is not an address; correct --ingress"
+            )
     answers = await asyncio.gather(*(_status(address, kind, since) for address in addresses))
-    return dict(zip(_unique_texts(addresses), answers, strict=True)), unresolved
+    return dict(zip(_public_texts(addresses), answers, strict=True)), unresolved
 
 
-def _unique_texts(addresses: Collection[ResolvedUrl]) -> Iterator[str]:
-    """Yield a text for each address, with the name if several names have the address."""
-    numbers = Counter(address.text for address in addresses)
-    for address in addresses:
-        is_unique = numbers[address.text] == 1
-        yield address.text if is_unique else f"{address.text} ({address.host_header})"
+def _public_texts(addresses: Collection[ResolvedUrl]) -> list[str]:
+    """Return a text for each address, without secrets; no two are equal."""
+    texts = [public_url(address.text) for address in addresses]
+    named = [f"{text} ({each.host_header})" for text, each in zip(texts, addresses, strict=True)]
+    texts = _replaced_if_repeated(texts, named)
+    # Only their user or password differs.
+    return _replaced_if_repeated(texts, [f"{text} ({n})" for n, text in enumerate(texts, 1)])
+
+
+def _replaced_if_repeated(texts: list[str], replacements: list[str]) -> list[str]:
+    numbers = Counter(texts)
+    pairs = zip(texts, replacements, strict=True)
+    return [text if numbers[text] == 1 else replacement for text, replacement in pairs]
 
 
 def _spools(directory: Path, since: Since | None) -> list[SpoolSummary]:

@@ -193,6 +193,18 @@ async def test_a_proxy_finds_each_ingress_by_its_name(monkeypatch: pytest.Monkey
         assert list(ends.doubts) == [f"http://127.0.0.1:{port} (a.example:{port})"]
 
 
+async def test_the_address_of_an_ingress_is_named_without_its_password(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """In `unknown_ends` and `doubts` of --json; URLs that differ in the password are both asked."""
+    async with served(["127.0.0.1"], []) as port:
+        urls = [f"http://user:{password}@{NAME}:{port}" for password in ("secret1", "secret2")]
+        ends = await ends_of([*urls, "http://user:secret3@[::1"], monkeypatch, "127.0.0.1")
+    address = f"http://***@127.0.0.1:{port} ({NAME}:{port})"
+    assert set(ends.doubts) == {f"{address} (1)", f"{address} (2)", "http://***@[::1"}
+    assert "secret" not in str(ends)
+
+
 async def test_a_redirect_leads_to_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     """Another ingress may be at its end, and this one would never be asked."""
     async with served(["127.0.0.1"], [NAME]) as port:

@@ -17,6 +17,7 @@ from ops.audit.report import Report
 from ops.audit.spool_ends import ReportedSpools, SpoolEnds, combine
 from ops.audit.tally import Tally
 from schemas.ingress_status import SpoolSummary
+from schemas.url_text import public_url
 
 N = 3
 UP, STOPPED, DEAD, UNREACHABLE = "up", "stopped", "dead", "unreachable"
@@ -232,4 +233,4 @@ async def test_an_address_that_fails_is_named(url: str) -> None:
     with pytest.raises(NoJsonAnswer):
         await get_json(f"{url}/status", timeout_s=3)
     ends = await read_ends([url], None)
-    assert (list(ends.doubts), ends.last_sequences) == ([url], {})
+    assert (list(ends.doubts), ends.last_sequences) == ([public_url(url)], {})
