@@ -82,10 +82,10 @@ class Ingress:
             pending_rows_max=settings.pending_rows_max,
             pending_bytes_max=settings.pending_bytes_max,
         )
-        failure_log = FailureLog(SenderAddresses(settings.gateway_networks))
+        self._failure_log = FailureLog(SenderAddresses(settings.gateway_networks))
         self._server = PublicServer(
             Receiver(self._spool, authenticator, path=settings.path),
-            failure_log,
+            self._failure_log,
             settings,
             body_bytes_max=shared.body_bytes_max,
         )
@@ -108,12 +108,13 @@ class Ingress:
             adopter,
             authenticator,
             self._server,
-            failure_log.senders,
+            self._failure_log.senders,
             settings,
         )
         self._admin = web.AppRunner(admin_application(health), access_log=None)
         self._background = (
             self._server.close_late_connections,
+            self._failure_log.watch,
             forwarder.run,
             adopter.run,
             *([authenticator.file.watch] if authenticator.file else []),
@@ -182,6 +183,7 @@ class Ingress:
     async def close(self) -> None:
         """Close the ports, end all tasks, and release the spool as the last thing."""
         self._server.close()
+        self._failure_log.log_rest()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

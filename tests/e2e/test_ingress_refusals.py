@@ -3,13 +3,14 @@
 import asyncio
 import hashlib
 import json
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from support.processes.ingress import Answer, Connection, Ingress
+from support.processes.ingress import Answer, Connection, Ingress, until
 from support.processes.senders import body
 
 # No broker is there: requests are answered without it.
@@ -73,6 +74,33 @@ async def test_refused_senders_are_named_by_the_gateways_header_alone(
     assert "the last one from 203.0.113.9 to /?SdkAppid=9" in log
     assert "this is a TLS handshake" in log
     assert "203.0.113.9" not in direct.log.read_text()
+
+
+def logged_counts(ingress: Ingress, answer: str) -> list[int]:
+    """Return the numbers in the log's lines about an answer."""
+    lines = (json.loads(line)["message"] for line in ingress.log.read_text().splitlines())
+    found = (re.match(rf"{answer} \((\d+) since the last line\)", line) for line in lines)
+    return [int(match[1]) for match in found if match]
+
+
+async def test_the_log_counts_each_refused_request_also_the_last_ones(
+    tmp_path: Path, new_ingress: Callable[..., Ingress]
+) -> None:
+    """Without another request: after LOG_INTERVAL_S, and when the process stops."""
+    ingress = new_ingress(tmp_path / "a", NO_KAFKA)
+    await ingress.start()
+    for _ in range(3):
+        assert (await send(ingress, "SdkAppid=9")).status == 403
+
+    async def all_are_logged() -> bool:
+        return sum(logged_counts(ingress, "not_ours")) == 3
+
+    await until(all_are_logged, "the log has all refused requests")
+    for _ in range(4):
+        assert (await send_bytes(ingress, b"\x16\x03\x01\x02\0\x01\0\r\n\r\n")).status == 400
+    ingress.process.terminate()
+    await until(lambda: ingress.process.poll() is not None, "the ingress has stopped")
+    assert sum(logged_counts(ingress, "not_http")) == 4
 
 
 async def test_bytes_that_are_not_http_are_refused_with_the_reason(

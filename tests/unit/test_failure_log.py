@@ -23,6 +23,49 @@ def test_a_flood_of_refusals_is_one_line_an_interval(caplog: pytest.LogCaptureFi
     assert "not_ours (1000 since" in lines[2]
 
 
+def test_the_last_refusals_are_logged_without_another_one(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The number of an answer is logged once it is due, and once: 1 + 5 of 6 wrong signs."""
+    clock = ManualClock()
+    failure_log = FailureLog(clock=clock)
+    for number in range(6):
+        failure_log.note(answers.WRONG_SIGN, "", (f"10.0.0.{number}", 1), f"/?n={number}")
+    clock.now = LOG_INTERVAL_S - 0.1
+    failure_log.log_due()
+    assert len(caplog.records) == 1
+    clock.now = LOG_INTERVAL_S
+    failure_log.log_due()
+    failure_log.log_due()
+    failure_log.log_rest()
+    lines = [record.getMessage() for record in caplog.records]
+    assert len(lines) == 2
+    assert "wrong_sign (1 since" in lines[0]
+    assert "wrong_sign (5 since" in lines[1]
+    assert lines[1].endswith("; the last one from 10.0.0.5 to /?n=5")
+
+
+def test_a_line_that_was_logged_by_the_timer_begins_an_interval(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """There is one line for each interval, also after a line that no request caused."""
+    clock = ManualClock()
+    failure_log = FailureLog(clock=clock)
+    for clock.now in (0.0, 1.0, LOG_INTERVAL_S, LOG_INTERVAL_S + 1.0):
+        failure_log.log_due()
+        failure_log.note(answers.WRONG_SIGN, "", "10.0.0.1")
+    assert len(caplog.records) == 2
+
+
+def test_the_end_of_the_process_logs_what_is_not_due(caplog: pytest.LogCaptureFixture) -> None:
+    """Each refused request is in a line, however the process stops."""
+    failure_log = FailureLog(clock=ManualClock())
+    for _ in range(3):
+        failure_log.note(answers.NOT_POST, "", "10.0.0.1")
+    failure_log.log_rest()
+    assert "not_post (2 since" in caplog.records[-1].getMessage()
+
+
 def test_a_line_ends_with_the_target_if_it_is_known(caplog: pytest.LogCaptureFixture) -> None:
     """Bytes that are not HTTP have none."""
     failure_log = FailureLog(clock=ManualClock())
