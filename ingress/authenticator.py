@@ -47,6 +47,8 @@ class Authenticator:
             if tokens_file
             else None
         )
+        if self.file is None:
+            self._warn_of_apps_without_token({})
 
     @property
     def fault(self) -> str:
@@ -93,6 +95,12 @@ class Authenticator:
         )
         return list(itertools.islice(rows, TOKENS_SHOWN_MAX))
 
+    @property
+    def apps_without_token(self) -> list[str]:
+        """The apps whose callbacks are accepted without a Sign, at most TOKENS_SHOWN_MAX."""
+        apps = sorted(app for app, tokens in self._tokens.items() if not tokens)
+        return apps[:TOKENS_SHOWN_MAX]
+
     def _use(self, content: bytes) -> str:
         parsed = parse(content, self._name)
         self._check_no_app_is_lost(parsed)
@@ -102,6 +110,7 @@ class Authenticator:
             for app, texts in parsed.items()
         }
         self._tokens = self._of_all_apps(in_file)
+        self._warn_of_apps_without_token(in_file)
         return f"; apps: {', '.join(sorted(self._tokens))}"
 
     def _check_no_app_is_lost(self, in_file: Mapping[str, object]) -> None:
@@ -116,6 +125,18 @@ class Authenticator:
                 raise UnusableFile(
                     f"{self._name}: app {sdkappid} had tokens and is no longer in the file; if its "
                     f"callbacks need no Sign, write {sdkappid} = []"
+                )
+
+    def _warn_of_apps_without_token(self, in_file: Mapping[str, object]) -> None:
+        """Warn of the configured apps that are not in the file; `= []` in it states the intent."""
+        for sdkappid in self._sdkappids:
+            if sdkappid not in in_file:
+                log.warning(
+                    "app %s has no token: its callbacks are accepted from anyone; write its token "
+                    "into the tokens file (INGRESS_TOKENS_FILE), or %s = [] if no Sign is to be "
+                    "asked for",
+                    sdkappid,
+                    sdkappid,
                 )
 
     def _of_all_apps(self, in_file: Tokens) -> Tokens:

@@ -41,6 +41,7 @@ class IngressStatus(msgspec.Struct, frozen=True, kw_only=True):
     forwarded_per_s: float | None = None
     forward_failures: int | None = None
     tokens: tuple[TokenUse, ...] = ()
+    apps_without_token: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

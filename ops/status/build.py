@@ -81,6 +81,7 @@ def _ingress(address: str, status: IngressStatus | SilentProcess) -> IngressRepo
         forward_failures=status.forward_failures,
         tokens_fault=status.tokens_fault,
         token_last_used_ago_s=_rounded(min(uses, default=None)),
+        apps_without_token=status.apps_without_token,
     )
 
 

@@ -1,7 +1,7 @@
 """Describe each part in words, for the screen: beside its state and its numbers."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from consumers.runtime.phase import Phase
 from consumers.stats.health_answers import Stage
@@ -11,6 +11,8 @@ from ops.status.texts import duration, size
 
 # Of the text of a process, so many characters are on the screen; JSON has all.
 TEXT_CHARACTERS_MAX = 160
+# Of the apps without a token, so many are on the screen.
+APPS_SHOWN_MAX = 3
 WAITING = (Phase.WAITING_FOR_KAFKA.value, Phase.WAITING_FOR_SINK.value)
 # A time without retention is not shown as a number of days.
 FOR_EVER_S = 10 * 365 * 86400.0
@@ -106,7 +108,14 @@ def replica_details(replica: IngressReport) -> str:
         parts.append(f"tokens: {replica.tokens_fault[:TEXT_CHARACTERS_MAX]}")
     elif replica.token_last_used_ago_s is not None:
         parts.append(f"token used {duration(replica.token_last_used_ago_s)} ago")
+    if replica.apps_without_token:
+        parts.append(f"no token: app {_apps(replica.apps_without_token)}")
     return "; ".join(parts)
+
+
+def _apps(sdkappids: Sequence[str]) -> str:
+    more = len(sdkappids) - APPS_SHOWN_MAX
+    return ", ".join(sdkappids[:APPS_SHOWN_MAX]) + (f" and {more} more" if more > 0 else "")
 
 
 def process_details(process: ProcessReport) -> str:

@@ -32,6 +32,7 @@ class IngressReport(Struct, frozen=True, kw_only=True):
     forward_failures: int | None = None
     tokens_fault: str = ""
     token_last_used_ago_s: float | None = None
+    apps_without_token: tuple[str, ...] = ()
 
 
 class TopicReport(Struct, frozen=True, kw_only=True):

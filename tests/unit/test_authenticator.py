@@ -112,20 +112,20 @@ async def test_a_file_that_becomes_unusable_changes_nothing(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The tokens read before stay valid; the fault is logged once and shows no token."""
-    authenticator, file = an_authenticator(tmp_path, '1 = ["tok"]')
-    for content in ('1 = ["tok", "hidden', "1 = 5"):
+    authenticator, file = an_authenticator(tmp_path, '1 = ["sesame"]')
+    for content in ('1 = ["sesame", "hidden', "1 = 5"):
         file.write_text(content)
         for _ in range(3):
             await reread(authenticator)
         assert authenticator.fault
-        assert authenticator.check_and_count_use(query("tok"), NOW_S) is None
+        assert authenticator.check_and_count_use(query("sesame"), NOW_S) is None
     file.unlink()
     await reread(authenticator)
     assert "cannot be read" in authenticator.fault
     assert len([r for r in caplog.records if r.levelname == "ERROR"]) == 3
-    assert "tok" not in caplog.text.replace("tokens", "")
+    assert "sesame" not in caplog.text
     assert "hidden" not in caplog.text
-    file.write_text('1 = ["tok"]')
+    file.write_text('1 = ["sesame"]')
     await reread(authenticator)
     await reread(authenticator)
     assert authenticator.fault == ""
@@ -150,6 +150,39 @@ async def test_a_file_without_an_apps_former_tokens_does_not_let_everybody_in(
         "",
         None,
     )
+
+
+async def test_an_app_without_a_token_is_named_by_a_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """At the start and when the file changes, unless the file states the intent by `= []`."""
+    file = tmp_path / "tokens.toml"
+    file.write_text('1 = ["a"]\n3 = []')
+    authenticator = Authenticator(("1", "2", "3"), file, sign_window_s=60)
+    assert authenticator.check_and_count_use(query("any", sdkappid="2"), NOW_S) is None
+    warned = "app 2 has no token: its callbacks are accepted from anyone; "
+    assert [message.startswith(warned) for message in caplog.messages] == [True]
+    assert authenticator.apps_without_token == ["2", "3"]
+    for content, count in (('1 = ["a", "b"]', 2), ('1 = ["b"]\n2 = ["c"]\n3 = ["d"]', 0)):
+        caplog.clear()
+        file.write_text(content)
+        for _ in range(4):
+            await reread(authenticator)
+        warnings = [one.getMessage() for one in caplog.records if one.levelname == "WARNING"]
+        assert len([one for one in warnings if "has no token" in one]) == count
+    assert authenticator.apps_without_token == []
+
+
+def test_without_a_tokens_file_all_apps_are_named_by_warnings(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Docker compose begins so."""
+    authenticator = Authenticator(("1", "2"), None, sign_window_s=60)
+    assert [message[:22] for message in caplog.messages] == [
+        "app 1 has no token: it",
+        "app 2 has no token: it",
+    ]
+    assert authenticator.apps_without_token == ["1", "2"]
 
 
 async def test_the_file_is_watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

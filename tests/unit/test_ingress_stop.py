@@ -42,6 +42,7 @@ async def test_an_ingress_that_stops_names_a_wait_only_if_it_waits(
         authenticator,
         hold_any(tmp_path, bytes_max=1 << 20),
     )
+    caplog.clear()
     caplog.set_level(logging.INFO, "ingress")
     try:
         await ingress.stop_receiving(immediately=immediately)

@@ -217,6 +217,15 @@ def test_a_replica_reports_its_spool_its_disk_its_tokens_and_kafka() -> None:
     assert "3 rows, 12 %; full in 2 h; 5.0 GiB free; Kafka ok; token used 41 s ago" in line
 
 
+def test_a_replica_names_the_apps_without_a_token() -> None:
+    """The first three: their callbacks are accepted from anyone."""
+    replica = an_ingress(apps_without_token=("1", "2", "3", "4", "5"))
+    report = report_of(measured([replica]))
+    assert report.ingress[0].apps_without_token == ("1", "2", "3", "4", "5")
+    line = next(line for line in shown(report, width=200) if "10.0.0.0:8081" in line)
+    assert "Kafka ok; no token: app 1, 2, 3 and 2 more" in line
+
+
 def test_a_replica_says_why_its_tokens_file_and_kafka_cannot_be_used() -> None:
     """In the words of the process."""
     replica = an_ingress(tokens_fault="line 3 is not TOML", forward_fault="no such topic")
