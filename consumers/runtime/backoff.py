@@ -42,7 +42,7 @@ class Backoff:
             self.failure = OngoingFailure(error, self._rounds.clock())
 
     async def wait(self, error: Exception) -> None:
-        """Note `error`, and wait longer than the last time."""
+        """Note `error`, and wait: longer each time, up to WAIT_S_MAX."""
         self.note(error)
         CONSUMER_RETRIES.inc()
         self.is_paused = True

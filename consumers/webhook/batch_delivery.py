@@ -144,7 +144,7 @@ class BatchDelivery:
         remembered.forget_failures()
         if self._circuit.is_open:
             failed = [each.outcome for each in undelivered if each.outcome]
-            self._circuit.probe_failed(
+            self._circuit.note_failed_probe(
                 failed[0].reason if failed else self._circuit.reason,
                 retry_after_s=max((each.retry_after_s for each in failed), default=0.0),
             )
@@ -201,11 +201,11 @@ class BatchDelivery:
         if outcome.kind is OutcomeKind.DELIVERED:
             self._rejections.note_delivered(record)
         if outcome.kind is OutcomeKind.FAILED:
-            self._circuit.failed(
+            self._circuit.note_failure(
                 conversation(record), outcome.reason, retry_after_s=outcome.retry_after_s
             )
         elif outcome.is_sent:
-            self._circuit.answered(conversation(record))
+            self._circuit.note_answer(conversation(record))
 
     async def _reject(
         self, record: Record, reason: str, remembered: RememberedOutcomes, deadline: float

@@ -69,13 +69,13 @@ class Circuit:
             self._open("no connection can be made", outcome.reason)
             self._opened_by_connections = True
 
-    def answered(self, conversation: bytes) -> None:
+    def note_answer(self, conversation: bytes) -> None:
         """Note an answer that is not about the target's health: a success, or a refused record."""
         if self.is_open:
             self._close("answers")
         self._note(conversation, failed=False)
 
-    def failed(self, conversation: bytes, reason: str, *, retry_after_s: float = 0.0) -> None:
+    def note_failure(self, conversation: bytes, reason: str, *, retry_after_s: float = 0.0) -> None:
         """Note a failure of the first attempt to deliver a callback."""
         self._note(conversation, failed=True)
         if self.opened_at is not None:
@@ -118,7 +118,7 @@ class Circuit:
         self._probe_at = now + PROBING_S_MAX
         return True
 
-    def probe_failed(self, reason: str, *, retry_after_s: float = 0.0) -> None:
+    def note_failed_probe(self, reason: str, *, retry_after_s: float = 0.0) -> None:
         """Note that a probe got no answer; the next one waits twice as long."""
         self.reason = reason
         self._wait_s = min(2 * self._wait_s, PROBE_S_MAX)

@@ -148,7 +148,7 @@ class Retries:
             names.append(name)
         await asyncio.gather(*(self._turn(retry_partition, name, 1) for name in names))
         if self.circuit.is_open:
-            self.circuit.probe_failed(self.circuit.reason)
+            self.circuit.note_failed_probe(self.circuit.reason)
 
     async def _turn(self, retry_partition: RetryPartition, name: bytes, records_max: int) -> None:
         """Deliver the next callbacks of a conversation, and state in the retry topic which."""
@@ -159,9 +159,9 @@ class Retries:
             clock = asyncio.get_running_loop().time
             until = clock() + TURN_S_MAX
             for parked in retry_partition.state.waiting(name)[:records_max]:
-                done = await self._try(retry_partition, parked)
-                changes.append(done)
-                if not isinstance(done, FinishedCallback) or clock() > until:
+                change = await self._try(retry_partition, parked)
+                changes.append(change)
+                if not isinstance(change, FinishedCallback) or clock() > until:
                     break
             await retry_partition.write(changes)
         except Unavailable as error:
@@ -183,7 +183,7 @@ class Retries:
         if outcome.kind is OutcomeKind.GONE:
             raise target_is_gone(outcome)
         if outcome.is_sent and outcome.kind is not OutcomeKind.FAILED and self.circuit.is_open:
-            self.circuit.answered(b"")
+            self.circuit.note_answer(b"")
         if outcome.kind is OutcomeKind.REFUSED and not await self._reject(
             retry_partition, parked, outcome
         ):

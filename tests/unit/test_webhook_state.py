@@ -132,15 +132,15 @@ def test_the_circuit_opens_when_most_conversations_fail() -> None:
     clock = ManualClock()
     circuit = Circuit("crm", clock)
     for _ in range(100):
-        circuit.failed(b"one", "500")
+        circuit.note_failure(b"one", "500")
     assert not circuit.is_open
     for number in range(FAILING_MIN + 1):
-        circuit.answered(b"good-%d" % number)
+        circuit.note_answer(b"good-%d" % number)
     for number in range(FAILING_MIN):
-        circuit.failed(b"bad-%d" % number, "500")
+        circuit.note_failure(b"bad-%d" % number, "500")
     assert not circuit.is_open
     for number in range(FAILING_MIN):
-        circuit.failed(b"worse-%d" % number, "500")
+        circuit.note_failure(b"worse-%d" % number, "500")
     assert circuit.is_open
 
 
@@ -158,7 +158,7 @@ def test_the_circuit_opens_when_no_connection_can_be_made() -> None:
     assert not circuit.is_open
     circuit.note_connection(REFUSED_CONNECTION)
     assert (circuit.is_open, circuit.is_unreachable, circuit.reason) == (True, True, "refused")
-    circuit.probe_failed("refused")
+    circuit.note_failed_probe("refused")
     # The target can be reached, but fails: the conversations decide.
     circuit.note_connection(Outcome(OutcomeKind.FAILED, "500"))
     assert (circuit.is_open, circuit.is_unreachable) == (False, False)
@@ -168,7 +168,7 @@ def test_a_circuit_that_conversations_opened_is_not_closed_by_a_connection() -> 
     """Only an answer shows that the target works."""
     circuit = Circuit("crm", ManualClock())
     for number in range(FAILING_MIN):
-        circuit.failed(b"%d" % number, "500")
+        circuit.note_failure(b"%d" % number, "500")
     circuit.note_connection(Outcome(OutcomeKind.FAILED, "500"))
     assert (circuit.is_open, circuit.is_unreachable) == (True, False)
 
@@ -179,7 +179,7 @@ def test_failures_of_long_ago_do_not_open_the_circuit() -> None:
     circuit = Circuit("crm", clock)
     for number in range(20):
         clock.now += 3600
-        circuit.failed(b"%d" % number, "500")
+        circuit.note_failure(b"%d" % number, "500")
     assert not circuit.is_open
 
 
@@ -188,24 +188,24 @@ def test_one_probe_at_a_time_and_each_waits_longer_until_one_is_answered() -> No
     clock = ManualClock()
     circuit = Circuit("crm", clock)
     for number in range(FAILING_MIN):
-        circuit.failed(b"%d" % number, "500")
+        circuit.note_failure(b"%d" % number, "500")
     assert not circuit.begin_probe()
     clock.now += 1
     assert circuit.begin_probe()
     assert not circuit.begin_probe()
-    circuit.probe_failed("500")
+    circuit.note_failed_probe("500")
     clock.now += 1.9
     assert not circuit.begin_probe()
     clock.now += 0.2
     assert circuit.begin_probe()
-    circuit.probe_failed("503", retry_after_s=600)
+    circuit.note_failed_probe("503", retry_after_s=600)
     clock.now += 599
     assert not circuit.begin_probe()
     clock.now += 1
     assert circuit.begin_probe()
-    circuit.answered(b"1")
+    circuit.note_answer(b"1")
     assert not circuit.is_open
-    circuit.failed(b"1", "500")
+    circuit.note_failure(b"1", "500")
     assert not circuit.is_open
 
 
