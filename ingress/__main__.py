@@ -24,7 +24,7 @@ from ingress.settings import IngressSettings
 from ingress.spool.async_spool import AsyncSpool
 from ingress.spool.directory import hold_any
 from ingress.spool.disk import Corrupt, DiskFailed, LimitReached
-from ingress.spool.prefix_note import OtherPipeline, check_prefix
+from ingress.spool.prefix_note import OtherPipeline, check_or_note_prefix
 from ingress.spool.spool import Spool
 from schemas.kafka_access import KafkaAccess
 from schemas.os_errors import listening, with_path
@@ -230,7 +230,7 @@ def start(
         raise SettingsFaults(f"INGRESS_TOKENS_FILE: {unusable}") from unusable
     settings = replace(settings, connections_max=_raise_open_files_limit(settings.connections_max))
     try:
-        check_prefix(settings.spool_dir, kafka.prefix)
+        check_or_note_prefix(settings.spool_dir, kafka.prefix)
         spool = hold_any(settings.spool_dir, bytes_max=settings.spool_bytes_max)
     except OSError as error:
         raise SettingsFaults(f"INGRESS_SPOOL_DIR: {with_path(error)}") from error

@@ -65,6 +65,8 @@ class CountersHandler:
         """
         Return the position that is stored for `partition`, None if there is none.
 
+        Also store what is kept and for how long, if this process has other settings.
+
         Raises:
             Unavailable: Valkey does not answer, or names no generation.
             Stopped: an earlier call of the script ended half-way, or Valkey would lose counts.

@@ -51,11 +51,11 @@ async def ensure_topic(kafka: KafkaAccess, name: str) -> int:
             created: Any = await admin.create_topics(
                 [NewTopic(topic, len(main), replicas, topic_configs=_CONFIGS)]
             )
-            _check(created.to_object()["topic_errors"], topic, main_topic)
+            _check_created(created.to_object()["topic_errors"], topic, main_topic)
             partitions = await _partitions_of_new(admin, topic)
             if len(partitions) < len(main):
-                grown: Any = await admin.create_partitions({topic: NewPartitions(len(main))})
-                _check(grown.to_object()["topic_errors"], topic, main_topic)
+                # Of this call, aiokafka raises the errors in the answer by itself.
+                await admin.create_partitions({topic: NewPartitions(len(main))})
             policy = await _cleanup_policy(admin, topic)
     if policy != "compact":
         raise Stopped(
@@ -97,7 +97,7 @@ async def _cleanup_policy(admin: AIOKafkaAdminClient, topic: KafkaName) -> str:
     raise KafkaError(f"Kafka does not report the cleanup.policy of the topic {topic}")
 
 
-def _check(errors: list[Any], topic: KafkaName, main_topic: KafkaName) -> None:
+def _check_created(errors: list[Any], topic: KafkaName, main_topic: KafkaName) -> None:
     for each in errors:
         code = each["error_code"]
         check_denial(code, topic)

@@ -26,7 +26,7 @@ REFUSALS = (MessageSizeTooLargeError, RecordListTooLargeError)
 def transactional_producer(
     kafka: KafkaAccess, transactional_id: str, *, record_bytes_max: int, start_s: float
 ) -> AbstractAsyncContextManager[AIOKafkaProducer]:
-    """Return a context that starts a producer, which fences those with the same id, and ends it."""
+    """Return a context that starts a producer, which fences others with its id, and closes it."""
     producer = AIOKafkaProducer(
         **kafka.options(),
         transactional_id=kafka.transactional_id(transactional_id),

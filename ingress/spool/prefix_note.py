@@ -20,11 +20,12 @@ class OtherPipeline(Exception):
     """The spools are, or may be, of a pipeline with another prefix; the text says what to do."""
 
 
-def check_prefix(directory: Path, prefix: str) -> None:
+def check_or_note_prefix(directory: Path, prefix: str) -> None:
     """
-    Return if the spools in `directory` are of the pipeline with this prefix, or there are none.
+    Return if the spools in `directory` are of the pipeline with this prefix.
 
-    Releases before 0.2.0 wrote no note, so spools without a note may be used without a prefix.
+    In a directory without spools and without a note, the prefix is noted. Releases before 0.2.0
+    wrote no note, so spools without a note may be used without a prefix.
 
     Raises:
         OtherPipeline: they are of another one, or that is not known.
