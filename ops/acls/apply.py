@@ -156,6 +156,6 @@ async def _until_listed(
             return
         if time.monotonic() > deadline:
             # Another command may have undone the change.
-            await record.check()
+            await record.claim_again()
             raise TimeoutError(f"not all brokers list the change within {VISIBLE_S_MAX:g} s")
         await asyncio.sleep(VISIBLE_INTERVAL_S)

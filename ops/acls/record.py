@@ -13,7 +13,7 @@ import contextlib
 import secrets
 from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import ProducerFenced
@@ -40,8 +40,6 @@ _CLUSTER = b"cluster "
 # A command writes a claim before it reads, and removes it at its end. Its transaction ends what an
 # earlier one left open, and a reader who has seen the claim has seen all earlier records.
 _CLAIM, _BEGUN = b"claim ", b"begun"
-
-Key = TypeVar("Key")
 
 
 class TakenOver(Failure):
@@ -104,9 +102,9 @@ class AclRecord:
         """The entries of which it is not known whether a command made them."""
         return frozenset(self._notes.uncertain)
 
-    async def check(self) -> None:
+    async def claim_again(self) -> None:
         """
-        Return if no other command has begun.
+        Write the claim of this command again; return if no other command has begun.
 
         Raises:
             TakenOver: another command has begun.
@@ -170,17 +168,20 @@ async def recording(kafka: KafkaAccess, cluster: str) -> AsyncIterator[AclRecord
     Raises:
         KafkaError, TimeoutError: Kafka does not answer, or the topic does not exist.
         NotARecord: the topic has records that the command did not write for this cluster.
+        TakenOver: another command has begun, and so has removed the claim.
     """
+    transactional_id = kafka.transactional_id(TRANSACTIONAL_ID)
     producer = AIOKafkaProducer(
-        **kafka.options(),
-        transactional_id=kafka.transactional_id(TRANSACTIONAL_ID),
-        request_timeout_ms=5000,
+        **kafka.options(), transactional_id=transactional_id, request_timeout_ms=5000
     )
     topic = kafka.topic(RECORD_TOPIC)
     claim = _CLAIM + secrets.token_hex(16).encode()
     async with started(producer, TIMEOUT_S, kafka):
         await _write(producer, topic, {claim: _BEGUN, _CLUSTER + cluster.encode(): b""})
-        notes = await read_notes(kafka)
+        async with asyncio.timeout(TIMEOUT_S):
+            # Kafka answers the end of a transaction before its records can be read.
+            while claim not in (notes := await read_notes(kafka)).claims:
+                await _write(producer, topic, {claim: _BEGUN})
         notes.check_cluster(cluster, topic)
         yield AclRecord(producer, topic, notes, claim)
 
@@ -214,7 +215,7 @@ def _apply(record: ConsumerRecord[bytes, bytes], notes: Notes) -> None:
         _apply_entry(key, record, notes)
 
 
-def _set(values: set[Key], key: Key, record: ConsumerRecord[bytes, bytes]) -> None:
+def _set(values: set[Any], key: object, record: ConsumerRecord[bytes, bytes]) -> None:
     (set.discard if record.value is None else set.add)(values, key)
 
 

@@ -24,10 +24,10 @@ from support.acls.principals import access_of
 from support.kafka.access import plaintext
 from support.kafka.secured import SecuredBroker
 
-from ops.acls import apply, requests
+from ops.acls import apply, record, requests
 from ops.acls.apply import apply_acls, planned_acls
 from ops.acls.entry import AclEntry, Operation, ResourceType
-from ops.acls.record import RECORD_TOPIC, TRANSACTIONAL_ID, NotARecord, TakenOver
+from ops.acls.record import RECORD_TOPIC, TRANSACTIONAL_ID, NotARecord, Notes, TakenOver
 from ops.acls.requests import AclsRefused, ChangesRefused, list_acls
 from ops.acls.table import AclTable
 from ops.demo.embedded import child
@@ -67,6 +67,31 @@ async def test_a_refused_creation_claims_nothing(
     plan = await apply_table(secured_broker, AclTable())
     assert ours <= set(plan.foreign)
     assert ours <= await listed(secured_broker)
+    await remove(secured_broker, ours)
+
+
+async def test_a_command_reads_until_it_has_seen_its_claim(
+    secured_broker: SecuredBroker, user: str, limited: KafkaAccess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise the claim would count as that of another command, which has not ended."""
+    ours = subscribing(f"{user}-x").entries(plaintext(""))
+    read_notes, reads = record.read_notes, 0
+
+    async def read_too_early(kafka: KafkaAccess) -> Notes:
+        nonlocal reads
+        reads += 1
+        notes = await read_notes(kafka)
+        if reads == 1:
+            notes.claims.clear()
+        return notes
+
+    with monkeypatch.context() as early:
+        early.setattr(record, "read_notes", read_too_early)
+        with pytest.raises(ChangesRefused):
+            await changed(limited, ours)
+    assert reads > 1
+    await add_foreign(secured_broker, ours)
+    assert ours <= set((await apply_table(secured_broker, AclTable())).foreign)
     await remove(secured_broker, ours)
 
 
