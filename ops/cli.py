@@ -48,7 +48,7 @@ class Commands(click.Group):
         return command
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
-        """Return the command, as Click does; one that does not exist is told with close names."""
+        """Return the command, as Click does; the error of an unknown name has close ones."""
         try:
             return super().resolve_command(ctx, args)
         except click.NoSuchCommand as error:

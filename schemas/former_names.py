@@ -1,4 +1,4 @@
-"""Read the `/status` of a process of this or an earlier release: an upgrade has both at once."""
+"""Read the `/status` of a process of this or an earlier release: an upgrade has both together."""
 
 from typing import Any, TypeVar
 

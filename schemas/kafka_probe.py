@@ -74,7 +74,7 @@ class _Probe:
         self._has_usable_address = False
 
     async def check(self, addresses: Iterable[Address]) -> set[Address]:
-        """Connect to `addresses`, all at once; return those that the brokers advertise."""
+        """Connect to `addresses` concurrently; return those that the brokers advertise."""
         checked = sorted(addresses)[:ADDRESSES_MAX]
         results = await asyncio.gather(*(self._check(host, port) for host, port in checked))
         advertised = set[Address]()

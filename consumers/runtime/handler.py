@@ -90,6 +90,7 @@ class Handler(Protocol):
 
         Raises:
             Unavailable: the sink cannot be written now.
+            Stopped: the sink refuses the position; a person decides.
         """
         ...
 

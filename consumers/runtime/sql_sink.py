@@ -71,7 +71,7 @@ class SqlSink:
 
         Raises:
             Unavailable: the database does not answer.
-            Stopped: the connection commits each statement.
+            Stopped: the connection commits each statement, or the tables are of another release.
         """
         position: Position | None = await self._in_thread(partition, self._position)
         return position
@@ -82,6 +82,7 @@ class SqlSink:
 
         Raises:
             Unavailable: the database does not answer.
+            Stopped: the database refuses the position.
         """
         await self._in_thread(partition, self._store_first, position)
 

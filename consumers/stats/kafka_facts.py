@@ -93,7 +93,7 @@ def _warn(denial: str) -> str:
 async def _clients(
     kafka: KafkaAccess,
 ) -> AsyncIterator[tuple[AIOKafkaConsumer, AIOKafkaAdminClient]]:
-    # Without a group, both close at once, also if Kafka does not answer.
+    # Without a group, both close concurrently, also if Kafka does not answer.
     reader = AIOKafkaConsumer(
         **kafka.options(),
         isolation_level="read_committed",

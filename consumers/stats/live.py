@@ -106,7 +106,7 @@ class Live:
         self._wake()
 
     def _add_health(self, now: datetime, health: Health) -> None:
-        """Add the state at once if a finding is new, and later if only its numbers are."""
+        """Add the state immediately if a finding is new, and later if only its numbers are."""
         findings = findings_in(health)
         if findings == self._shown_findings and now < self._health_at + NUMBERS_INTERVAL:
             return

@@ -59,6 +59,7 @@ class DatabaseHandler:
 
         Raises:
             Unavailable: the database does not answer.
+            Stopped: the tables are not those of this release.
         """
         try:
             async with self._connection(partition) as connection:
@@ -78,6 +79,7 @@ class DatabaseHandler:
 
         Raises:
             Unavailable: the database does not answer.
+            Stopped: the tables are not those of this release, or refuse the position.
         """
         try:
             async with self._connection(partition) as connection:

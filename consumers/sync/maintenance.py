@@ -111,7 +111,7 @@ async def maintain(conninfo: Secret) -> None:
     """
     Return once readers have their rights, all indexes exist and all rows have their columns.
 
-    If another process does this work now, return at once.
+    If another process does this work now, return immediately.
 
     Raises:
         Stopped, Unavailable, psycopg.Error: as `connect` does.

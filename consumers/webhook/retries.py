@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 
 RETRY_S = 1.0
 RETRY_S_MAX = 300.0
-# The part by which a wait is shorter or longer at random, so that not all come at once.
+# The part by which a wait is shorter or longer at random, so that not all come together.
 JITTER = 0.2
 # One turn of a conversation: after so many callbacks or so much time the others have theirs.
 TURN_RECORDS_MAX = 20

@@ -30,7 +30,7 @@ from schemas.kafka_access import KafkaAccess
 from schemas.settings import SettingsFaults, read_fields
 from schemas.topics import EXTENDED_RECORD_BYTES_LIMIT, RECORD_OVERHEAD_BYTES
 
-# A member that has work claims its partition again at once, perhaps before anything was written.
+# A member that has work claims its partition again soon, perhaps before anything was written.
 CLAIMS_MAX = 20
 # The reason of a parked callback that this command has parked, until its next failed attempt.
 SENT_AGAIN = "sent again by hookline dead-letters"

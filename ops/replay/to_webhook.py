@@ -94,7 +94,7 @@ class ToWebhook:
         found = {
             from_kafka(self._kafka, tp): Position(each.offset, None, each.metadata or None)
             for tp, each in stored.items()
-            # Kafka cannot forget a position at once: 0 stands for none.
+            # Kafka cannot forget a position immediately: 0 stands for none.
             if each.offset
         }
         self._at = {partition: each.next_offset for partition, each in found.items()}
