@@ -16,6 +16,7 @@ from consumers.archive.store import SegmentStore
 from ops.archive.segments import open_archive
 from ops.audit.archive_reader import ArchiveReader
 from ops.audit.days_reader import read_days
+from ops.audit.output import waited_for
 from ops.audit.receipts import read_receipts
 from ops.audit.report import Report
 from ops.audit.sources import AuditFailed, ReadAgain, Sources, SourceUnavailable
@@ -182,7 +183,7 @@ class _Audit:
     def _awaited(self, report: Report) -> str:
         """Return what the audit should wait for, "" if there is nothing to wait for."""
         if report.missing_at_least:
-            return f"missing copies, over all sinks: {report.missing_at_least}"
+            return waited_for(report)
         # PostgreSQL is read after Kafka. So its row of a new repeat, which has other bytes than the
         # ledger, seems changed until the next round reads the repeat in Kafka.
         if report.changed:

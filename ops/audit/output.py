@@ -1,5 +1,6 @@
 """The result of an audit as people read it: a table, remarks below it, and the verdict."""
 
+from collections import Counter
 from collections.abc import Iterator
 
 from rich.console import Group, RenderableType
@@ -183,6 +184,17 @@ def _ledger(ledger: LedgerReport) -> Iterator[str]:
     )
     if ledger.listed:
         yield "ledger, missing or changed: " + ", ".join(ledger.listed)
+
+
+def waited_for(audited: Report) -> str:
+    """Return which sinks an audit waits for, and how many callbacks they do not have yet."""
+    counts = Counter[str]()
+    for origin in audited.origins:
+        counts.update({name: sink.missing for name, sink in origin.sinks.items() if sink.missing})
+    if not counts:
+        return f"{audited.missing_at_least} callbacks that the statistics or the ledger lack"
+    sinks = ", ".join(f"{TITLES.get(name, name)} {count}" for name, count in counts.items())
+    return f"callbacks on their way: {sinks}"
 
 
 def verdict(audited: Report) -> RenderableType:

@@ -264,11 +264,18 @@ async def the_first_callback(shell: Shell, folder: Path) -> None:
     assert await shell.run(the_block("sha256sum")) == (
         '{"ActionStatus":"OK","ErrorInfo":"","ErrorCode":0}'
     )
-    for name in ("fullchain.pem", "privkey.pem"):
-        (folder / name).write_text(f"{name}\n")
+    (folder / "fullchain.pem").write_text("fullchain.pem\n")
     await shell.run(the_block("INGRESS_TOKENS_FILE=/secrets"))
-    await shell.run(the_block("fullchain.pem"))
     gateway_file = folder / "deploy" / "haproxy" / "files" / "gateway.pem"
+    # A terminal goes on after an error, unlike `shell`.
+    terminal = await asyncio.create_subprocess_exec(
+        "bash", cwd=folder, stdin=asyncio.subprocess.PIPE
+    )
+    await terminal.communicate(the_block("fullchain.pem").encode())
+    assert not gateway_file.exists()
+    assert "GATEWAY" not in (folder / ".env").read_text()
+    (folder / "privkey.pem").write_text("privkey.pem\n")
+    await shell.run(the_block("fullchain.pem"))
     assert gateway_file.read_text() == "fullchain.pem\nprivkey.pem\n"
     assert "INGRESS_SDKAPPIDS=1400000001" in (folder / ".env").read_text().splitlines()
     compose = (ROOT / "docker-compose.yml").read_text()

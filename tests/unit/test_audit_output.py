@@ -3,7 +3,7 @@
 from rich.console import Console
 from support.reports import report_with
 
-from ops.audit.output import render
+from ops.audit.output import render, waited_for
 from ops.audit.report import (
     ARCHIVE,
     COUNTS,
@@ -48,6 +48,18 @@ def test_an_audit_of_all_sinks_fits_into_80_columns() -> None:
     assert lines[5].split() == ["o" * 16, *["5503"] * 6, "0", "0"]
     assert (
         lines[-1] == "proven: every callback is exactly once in Kafka, archive, PostgreSQL, counts"
+    )
+
+
+def test_an_audit_names_the_sinks_that_it_waits_for() -> None:
+    """With the number of callbacks that are still on their way to each."""
+    late = a_report(
+        archive=SinkReport(sequences=0, missing=1000), counts=SinkReport(sequences=0, missing=2)
+    )
+    assert waited_for(late) == "callbacks on their way: archive 1000, counts 2"
+    lacks = {"messages": StatisticReport(shown=1, least=4, most=4)}
+    assert waited_for(a_report(statistics=lacks)) == (
+        "3 callbacks that the statistics or the ledger lack"
     )
 
 
