@@ -94,7 +94,10 @@ def _of_network(error: BaseException) -> str:
         case TokenUnavailable():
             return f"the client has no token: {error}"
         case socket.gaierror():
-            return f"the name cannot be resolved ({error.strerror}); check {_SERVERS} and the DNS"
+            return (
+                f"the name cannot be resolved ({error.strerror}); check {_SERVERS} and the DNS, "
+                "and with Docker that the container runs"
+            )
         case ConnectionRefusedError():
             return (
                 f"the connection is refused; check {_SERVERS}, and that the broker runs and no "

@@ -88,7 +88,7 @@ async def ask_ingresses(
         except OSError as error:
             unresolved[public_url(url)] = (
                 f"{public_url(url)}: the name cannot be resolved ({error.strerror});"
-                " correct --ingress"
+                " correct --ingress, or start its container if it is stopped"
             )
         except ValueError:
             unresolved[public_url(url)] = (

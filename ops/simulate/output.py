@@ -37,13 +37,10 @@ def rate(result: TrafficResult) -> RenderableType:
     planned = "recorded times" if result.planned_rate is None else f"{result.planned_rate:g}/s"
     line = f"rate: {planned} planned, {result.reached_rate:.1f}/s reached"
     if not result.kept_rate:
-        line += (
-            f"; not kept: callbacks were sent up to {result.late_s_max:.1f} s late, because "
-            + (
-                f"for {result.waited_s:.1f} s every connection waited for an answer"
-                if result.waited_s > 0.1
-                else "the simulator got too little CPU"
-            )
+        line += f"; some were sent up to {result.late_s_max:.1f} s late, because " + (
+            f"for {result.waited_s:.1f} s every connection waited for an answer"
+            if result.waited_s > 0.1
+            else "the simulator got too little CPU"
         )
     return text_line(line)
 

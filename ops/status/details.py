@@ -10,7 +10,7 @@ from ops.status.report import ConsumerReport, IngressReport, ProcessReport, Repo
 from ops.status.texts import duration, size
 
 # Of the text of a process, so many characters are on the screen; JSON has all.
-TEXT_CHARACTERS_MAX = 160
+TEXT_CHARACTERS_MAX = 300
 # Of the apps without a token, so many are on the screen.
 APPS_SHOWN_MAX = 3
 WAITING = (Phase.WAITING_FOR_KAFKA.value, Phase.WAITING_FOR_SINK.value)
@@ -34,6 +34,13 @@ def stage_details(stage: Stage, report: Report) -> str:
     return texts.get(stage.stage) or _first_clause(stage.what.en)
 
 
+def _shortened(text: str) -> str:
+    """Return a text with at most TEXT_CHARACTERS_MAX characters; "…" is in place of the rest."""
+    if len(text) <= TEXT_CHARACTERS_MAX:
+        return text
+    return text[: TEXT_CHARACTERS_MAX - 1] + "…"
+
+
 def _first_clause(text: str) -> str:
     """Return the beginning of a text, which is whole below the table if something is wrong."""
     return re.split(r"[,.;:]( |$)", text, maxsplit=1)[0]
@@ -54,7 +61,7 @@ def _spools(report: Report) -> str:
 def _topic(report: Report) -> str:
     topic = report.topic
     if topic is None or not topic.answers:
-        because = topic.not_known_because[:TEXT_CHARACTERS_MAX] if topic else ""
+        because = _shortened(topic.not_known_because) if topic else ""
         return f"this command gets no answer from Kafka{because and ': '}{because}"
     kept = topic.retention_s or 0.0
     text = f"{counted(topic.partitions or 0, 'partition')}, kept "
@@ -94,18 +101,18 @@ def replica_details(replica: IngressReport) -> str:
     if not replica.answers:
         return ""
     if replica.refuses_because:
-        return replica.refuses_because[:TEXT_CHARACTERS_MAX]
+        return _shortened(replica.refuses_because)
     used = 100 * (replica.spool_bytes or 0) // max(1, replica.spool_bytes_max or 1)
     parts = [f"{counted(replica.spool_rows or 0, 'row')}, {used} %"]
     if replica.spool_full_in_s is not None:
         parts.append(f"full in {duration(replica.spool_full_in_s)}")
     parts.append(f"{size(replica.disk_free_bytes)} free")
     if replica.forward_fault:
-        parts.append(f"to Kafka: {replica.forward_fault[:TEXT_CHARACTERS_MAX]}")
+        parts.append(f"to Kafka: {_shortened(replica.forward_fault)}")
     else:
         parts.append("Kafka ok")
     if replica.tokens_fault:
-        parts.append(f"tokens: {replica.tokens_fault[:TEXT_CHARACTERS_MAX]}")
+        parts.append(f"tokens: {_shortened(replica.tokens_fault)}")
     elif replica.token_last_used_ago_s is not None:
         parts.append(f"token used {duration(replica.token_last_used_ago_s)} ago")
     if replica.apps_without_token:
@@ -123,10 +130,10 @@ def process_details(process: ProcessReport) -> str:
     if not process.answers:
         return ""
     if process.stopped_because:
-        return process.stopped_because[:TEXT_CHARACTERS_MAX]
+        return _shortened(process.stopped_because)
     if process.phase in WAITING:
         # After the sentence that says when the process continues.
-        return process.phase_because.partition(". ")[2][:TEXT_CHARACTERS_MAX]
+        return _shortened(process.phase_because.partition(". ")[2])
     partitions = counted(process.partitions or 0, "partition")
     return f"{partitions}, {_retries(process.retries or 0)}"
 

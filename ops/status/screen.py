@@ -23,6 +23,8 @@ LABELS = {
     "statistics": "Statistics",
 }
 STYLES = {"ok": "green", "warning": "yellow", "wrong": "bold red", "unknown": "magenta"}
+# Docker compose publishes no admin port.
+NO_ANSWER = "No part answers. With Docker, ask from a container: docker compose run --rm ops status"
 VERDICTS = {
     "ok": "healthy",
     "warning": "works, but look at: {names}",
@@ -46,7 +48,19 @@ def screen(report: Report, *, is_short: bool = False) -> RenderableType:
         parts += [text_line(""), _stores(report)]
     for stage in problems(report):
         parts += [text_line(""), _problem(stage)]
+    if not _has_answer(report):
+        parts += [text_line(""), text_line(NO_ANSWER)]
     return Group(*parts)
+
+
+def _has_answer(report: Report) -> bool:
+    """Return whether a process of the pipeline, or Kafka, answers."""
+    processes = (process for one in report.consumers for process in one.processes)
+    return (
+        any(replica.answers for replica in report.ingress)
+        or any(process.answers for process in processes)
+        or (report.topic is not None and report.topic.answers)
+    )
 
 
 def problems(report: Report) -> list[Stage]:

@@ -78,6 +78,11 @@ def test_the_screen_of_nothing_does_not_say_that_it_works() -> None:
     first = flat(shown(report)[:2])
     assert "nothing is known of: Receiving, On disk, Kafka" in first
     assert "works" not in first
+    hint = "No part answers. With Docker, ask from a container: docker compose run --rm ops status"
+    assert flat(shown(report)).endswith(hint)
+    assert hint in flat(shown(report_of(ProcessStatuses(now=NOW, ingress=[SILENT]))))
+    for answers in (measured(), with_kafka(), measured([an_ingress(), SILENT])):
+        assert "No part answers" not in flat(shown(report_of(answers)))
 
 
 def test_the_screen_says_why_kafka_cannot_be_used() -> None:
@@ -233,6 +238,18 @@ def test_a_replica_says_why_its_tokens_file_and_kafka_cannot_be_used() -> None:
         line for line in shown(report_of(measured([replica])), width=200) if "10.0.0.0:8081" in line
     )
     assert "to Kafka: no such topic; tokens: line 3 is not TOML" in line
+
+
+def test_a_reason_is_whole_or_ends_with_an_ellipsis() -> None:
+    """The longest one of Kafka's causes is whole; the process writes texts of any length."""
+    cause = f"Kafka at kafka:9092 cannot be used: {'x' * 200} and the DNS"
+    for fault, end in ((cause, "and the DNS"), ("y" * 1000, "y…")):
+        (line,) = (
+            line
+            for line in shown(report_of(measured([an_ingress(forward_fault=fault)])), width=900)
+            if "10.0.0.0:8081" in line
+        )
+        assert line.endswith(end)
 
 
 def test_foreign_text_controls_no_terminal() -> None:

@@ -45,7 +45,8 @@ def wrong_addresses(broker: SecuredBroker) -> dict[str, Wrong]:
             SCRAM,
             {SERVERS: "kafka.invalid:9092"},
             "the name cannot be resolved (Name or service not known); check "
-            "HOOKLINE_BOOTSTRAP_SERVERS (of a command: --kafka) and the DNS",
+            "HOOKLINE_BOOTSTRAP_SERVERS (of a command: --kafka) and the DNS, and with "
+            "Docker that the container runs",
         ),
         "port": Wrong(
             SCRAM,
