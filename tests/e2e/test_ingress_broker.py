@@ -40,7 +40,7 @@ async def kill_repeatedly(broker: Broker, ingress: Ingress, kills: int) -> tuple
     topic = await Topic.from_now(broker.address)
     await ingress.start()
     while_down = 0
-    async with Senders(ingress.port, connections=8, pause_s=0.05) as senders:
+    async with Senders(ingress.port, connections=4, pause_s=0.05) as senders:
         for _ in range(kills):
             async with open_transaction(broker.address) as is_open:
                 await until(is_open, "the forwarder has a transaction open")
@@ -129,7 +129,7 @@ async def stand_still(broker: Broker, ingress: Ingress, say: Say) -> None:
     await ingress.start()
     async with (
         open_transaction(broker.address) as is_open,
-        Senders(ingress.port, connections=8, pause_s=0.05) as senders,
+        Senders(ingress.port, connections=4, pause_s=0.05) as senders,
     ):
         await senders.until_more_ok(200)
         await until(is_open, "the forwarder has a transaction open")

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from support.processes.blackbox import SINKS, Demo, secured_demo
 
-RATE = 100
+RATE = 60
 # Between two kills: the part that was killed starts again meanwhile.
 PAUSE_S = 3
 VICTIMS = (

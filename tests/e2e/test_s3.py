@@ -11,7 +11,7 @@ from support.processes.consumer import bury
 from support.processes.load import dead_letters
 
 SEED = 20_240_229
-RATE = 200
+RATE = 100
 # Six partitions of two batches, and what was being fetched.
 HELD_BYTES_MAX = 8e6
 GROWN_BYTES_MAX = 32e6

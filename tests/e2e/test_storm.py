@@ -19,7 +19,7 @@ from support.processes.load import Load, committed_offsets, dead_letters
 from valkey import Valkey
 
 SEED = int(os.environ.get("STORM_SEED", "20240229"))
-RATE = 600
+RATE = 300
 PARTITIONS = 6
 SETTINGS: dict[str, Any] = {"segment_bytes_max": 64 << 10, "segment_age_s": 0.5}
 

@@ -151,10 +151,10 @@ async def test_a_rebuild_gives_the_same_counts_and_removes_the_old_ones(
     world: World, scaled: Callable[..., int]
 ) -> None:
     """Every key has the same content in the new generation; a preview changes nothing."""
-    world.simulate(scaled(700, at_most=1500))
+    world.simulate(scaled(300, at_most=1500))
     await world.ingress.until_forwarded()
     await world.send_malformed()
-    world.simulate(scaled(700, at_most=1500), seed=3)
+    world.simulate(scaled(300, at_most=1500), seed=3)
     everything = await world.until_counted(rejected=1)
     before = world.content()
     assert "to be counted" in world.rebuild().lower()
@@ -163,7 +163,7 @@ async def test_a_rebuild_gives_the_same_counts_and_removes_the_old_ones(
     assert (world.served(), world.generations()) == (2, {"2"})
     assert world.content() == before
     assert world.applied() == everything
-    world.simulate(500, seed=2)
+    world.simulate(200, seed=2)
     await world.until_counted(rejected=1)
     tomorrow = datetime.now(UTC) + timedelta(days=1)
     world.rebuild("--yes", "--since", f"{tomorrow:%Y-%m-%d}")
@@ -178,7 +178,7 @@ async def test_a_rebuild_that_is_killed_continues_where_it_was(
     world: World, scaled: Callable[..., int]
 ) -> None:
     """What it has counted is not counted again."""
-    everything = scaled(3000, at_most=12_000)
+    everything = scaled(1500, at_most=12_000)
     world.simulate(everything)
     await world.until_counted()
     before = world.content()
@@ -200,7 +200,7 @@ async def test_live_counting_goes_on_during_a_rebuild_and_its_change(
 ) -> None:
     """Members are killed meanwhile. In the end, counted = sent."""
     world.counters[1].launch()
-    stored = scaled(2500, at_most=8000)
+    stored = scaled(1200, at_most=8000)
     world.simulate(stored)
     async with Senders(world.ingress.port, connections=4, pause_s=0.01) as senders:
         with world.rebuilding(records_per_s=stored // 2) as running:
@@ -221,19 +221,19 @@ async def test_live_counting_goes_on_during_a_rebuild_and_its_change(
 async def test_records_that_kafka_has_deleted_are_counted_from_the_archive(world: World) -> None:
     """Without the archive, the command refuses to count less than before."""
     world.archiver.launch()
-    world.simulate(2000)
+    world.simulate(800)
     await world.until_counted()
     topic = await committed_offsets(world.kafka)
     await reader.until_archived(lambda: reader.local(world.archive), topic)
     await delete_records(world.kafka)
-    world.simulate(500, seed=2)
+    world.simulate(200, seed=2)
     await world.ingress.until_forwarded()
-    await until(lambda: world.applied() == 2500, "all are counted")
+    await until(lambda: world.applied() == 1000, "all are counted")
     before = world.content()
     assert world.served() == 1
     world.rebuild("--yes", expect=2)
     world.rebuild("--yes", "--archive", str(world.archive))
-    assert (world.served(), world.applied()) == (2, 2500)
+    assert (world.served(), world.applied()) == (2, 1000)
     assert world.content() == before
 
 
@@ -242,7 +242,7 @@ async def test_a_second_rebuild_is_refused_and_starting_over_forgets_a_cut_one(
     world: World, scaled: Callable[..., int]
 ) -> None:
     """The first one goes on meanwhile. What it has counted is removed by --start-over."""
-    world.simulate(scaled(3000, at_most=6000))
+    world.simulate(scaled(1500, at_most=6000))
     await world.until_counted()
     before = world.content()
     # Slow: this takes longer than the second one waits for the lock.
@@ -267,7 +267,7 @@ async def test_valkey_is_killed_in_the_middle_of_a_rebuild(
     world: World, valkey_server: EmbeddedValkey, scaled: Callable[..., int]
 ) -> None:
     """Valkey loses its last second; the rebuild, or the next one, continues at the position."""
-    everything = scaled(3000, at_most=6000)
+    everything = scaled(1500, at_most=6000)
     world.simulate(everything)
     await world.until_counted()
     before = world.content()

@@ -72,8 +72,8 @@ class World:
     @contextlib.asynccontextmanager
     async def traffic(self) -> AsyncIterator[Senders]:
         """Send callbacks for the time of the block."""
-        async with Senders(self.ingress.port, connections=4, pause_s=0.05) as senders:
-            await senders.until_more_ok(200)
+        async with Senders(self.ingress.port, connections=4, pause_s=0.1) as senders:
+            await senders.until_more_ok(100)
             yield senders
         self._ok += senders.ok
         assert (senders.refused, senders.unanswered) == ([], [])
@@ -82,7 +82,7 @@ class World:
         """Send callbacks to a second ingress and kill it, while Kafka is away."""
         await self.dying.start()
         async with Senders(self.dying.port, connections=4) as senders:
-            await senders.until_more_ok(300)
+            await senders.until_more_ok(100)
             self.dying.kill()
         self._ok += senders.ok
 
