@@ -2,14 +2,14 @@
 
 import asyncio
 import json
-import subprocess
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support.kafka.broker import Broker
-from support.processes.blackbox import HOOKLINE
+from support.processes.command import run_hookline
 from support.processes.ingress import Connection, Ingress, post, until
 
 # A port of the system that nothing listens at.
@@ -22,14 +22,9 @@ async def hookline_audit(
 ) -> tuple[int, dict[str, Any]]:
     """Return the exit code and the report."""
     addresses = [part for address in ingresses for part in ("--ingress", address)]
-    process = await asyncio.create_subprocess_exec(
-        *(HOOKLINE, "audit", "--json", "--kafka", kafka, "--archive", str(archive), *addresses),
-        *("--wait", str(wait_s)),
-        stdout=subprocess.PIPE,
-    )
-    stdout, _ = await process.communicate()
-    assert process.returncode is not None
-    return process.returncode, json.loads(stdout)
+    options = ("--json", "--kafka", kafka, "--archive", str(archive), "--wait", str(wait_s))
+    run = await asyncio.to_thread(run_hookline, "audit", *options, *addresses, env=os.environ)
+    return run.returncode, json.loads(run.stdout)
 
 
 @pytest.mark.timeout(600)

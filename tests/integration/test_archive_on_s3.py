@@ -2,7 +2,6 @@
 
 import json
 import os
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +11,7 @@ import pytest
 from support.archive.archives import FIRST_MS, HOUR_MS, WrittenArchive, numbered
 from support.archive.s3_server import BUCKET, S3Server
 from support.builders import P1
+from support.processes.command import run_hookline
 
 from ops.demo.embedded import child
 
@@ -29,14 +29,8 @@ def s3(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Server]:
 
 def hookline(*arguments: object, expect: int = 0) -> str:
     """Run the command as a process with the environment of the S3 server."""
-    done = subprocess.run(
-        [HOOKLINE, *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        check=False,
-        env=os.environ | {"ARCHIVE_URL": f"s3://{BUCKET}/some/archive"},
-        timeout=180,
-    )
+    env = os.environ | {"ARCHIVE_URL": f"s3://{BUCKET}/some/archive"}
+    done = run_hookline(*map(str, arguments), env=env)
     assert done.returncode == expect, done.stdout + done.stderr
     return done.stdout
 

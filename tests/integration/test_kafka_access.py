@@ -3,7 +3,6 @@
 import contextlib
 import os
 import shlex
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +12,7 @@ from aiokafka.client import AIOKafkaClient
 from aiokafka.conn import CloseReason
 from support.kafka import secured
 from support.kafka.secured import ADMIN, PASSWORD, SecuredBroker
+from support.processes.command import run_hookline
 from support.processes.consumer import Consumer, members
 from support.processes.ingress import Connection, Ingress, post, until
 
@@ -124,15 +124,8 @@ def own_settings(env: dict[str, str]) -> dict[str, str]:
 
 def hookline(*arguments: str, env: dict[str, str]) -> tuple[int, str]:
     """Return the exit code and the output of a command."""
-    ran = subprocess.run(
-        [sys.executable, "-m", "ops.cli", *arguments],
-        env=os.environ | env,
-        capture_output=True,
-        text=True,
-        timeout=200,
-        check=False,
-    )
-    return ran.returncode, ran.stdout + ran.stderr
+    ran = run_hookline(*arguments, env=os.environ | env, is_merged=True)
+    return ran.returncode, ran.stdout
 
 
 def test_a_command_authenticates_as_the_services(secured_broker: SecuredBroker) -> None:

@@ -1,13 +1,12 @@
 """Commands end with the cause of an outage; services log it once, wait, and go on."""
 
 import os
-import subprocess
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
 from support.kafka.secured import ADMIN, PASSWORD, SCRAM, SecuredBroker
-from support.processes.blackbox import HOOKLINE
+from support.processes.command import run_hookline
 from support.processes.consumer import Consumer
 from support.processes.ingress import Connection, Ingress, post, until
 
@@ -28,14 +27,7 @@ def with_wrong_password(broker: SecuredBroker, directory: Path) -> dict[str, str
 
 def failed(env: Mapping[str, str], *arguments: str) -> str:
     """Return what a command that cannot use Kafka writes to stderr; its exit code must be 2."""
-    done = subprocess.run(
-        [HOOKLINE, *arguments],
-        env=os.environ | env,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
+    done = run_hookline(*arguments, env=os.environ | env)
     assert done.returncode == 2, done.stdout + done.stderr
     return done.stderr
 

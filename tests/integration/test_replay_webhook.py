@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from support.kafka.access import plaintext
 from support.kafka.parts import in_topic
+from support.processes.command import run_hookline
 from support.processes.ingress import until
 from support.webhook.receiver import Arrival, receiving
 from support.webhook.world import World, a_world, keys_by_person
@@ -34,12 +35,20 @@ async def world(empty_kafka: EmbeddedKafka, tmp_path: Path) -> AsyncIterator[Wor
         yield made
 
 
+def environment(world: World, url: str) -> dict[str, str]:
+    """Return the environment of a replay to the target at `url`."""
+    return os.environ | {
+        "HOOKLINE_BOOTSTRAP_SERVERS": world.kafka,
+        "COLUMNS": "200",
+        **world.env(url),
+    }
+
+
 async def start(world: World, url: str, *arguments: str) -> asyncio.subprocess.Process:
     """Start a replay to the target at `url`."""
-    env = {"HOOKLINE_BOOTSTRAP_SERVERS": world.kafka, "COLUMNS": "200"} | world.env(url)
     return await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "ops.cli", "replay", f"webhook-{world.name}", *arguments),
-        env=os.environ | env,
+        env=environment(world, url),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
@@ -48,10 +57,12 @@ async def start(world: World, url: str, *arguments: str) -> asyncio.subprocess.P
 
 async def replayed(world: World, url: str, *arguments: str, code: int = 0) -> str:
     """Run a replay, check its exit code, and return its output."""
-    run = await start(world, url, *arguments)
-    output = (await asyncio.wait_for(run.communicate(), 180))[0].decode()
-    assert run.returncode == code, output
-    return output
+    command = ("replay", f"webhook-{world.name}", *arguments)
+    run = await asyncio.to_thread(
+        run_hookline, *command, env=environment(world, url), is_merged=True
+    )
+    assert run.returncode == code, run.stdout
+    return run.stdout
 
 
 def summary(output: str) -> dict[str, Any]:

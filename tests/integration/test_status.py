@@ -21,6 +21,7 @@ from rich.console import Console
 from support.kafka.access import plaintext
 from support.kafka.broker import Broker, running_broker
 from support.processes.blackbox import HOOKLINE
+from support.processes.command import run_hookline
 from support.processes.ingress import Connection, Ingress, post, until
 from support.processes.pipeline_world import PipelineWorld
 
@@ -63,13 +64,7 @@ class Status:
     async def run(self, *options: str) -> subprocess.CompletedProcess[str]:
         """Return the output and the exit code of the command."""
         return await asyncio.to_thread(
-            subprocess.run,
-            [HOOKLINE, "status", *options],
-            env=os.environ | self.env,
-            capture_output=True,
-            text=True,
-            timeout=HANGS_S,
-            check=False,
+            run_hookline, "status", *options, env=os.environ | self.env, timeout_s=HANGS_S
         )
 
     async def until(self, exit_code: int, **states: str) -> Report:

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +9,7 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from support.kafka.access import plaintext
 from support.kafka.admin import admin_client
+from support.processes.command import run_hookline
 from support.processes.ingress import until
 
 from ops.demo.embedded import child
@@ -41,15 +41,9 @@ async def settings_of(kafka: EmbeddedKafka, name: str) -> dict[str, str]:
 
 async def hookline(kafka: EmbeddedKafka, *arguments: str, **env: str) -> tuple[int, list[str]]:
     """Run `hookline topics apply`; return its exit code and its lines."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "ops.cli", "topics", "apply", "--kafka", kafka.address, *arguments),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-        env=os.environ | env,
-    )
-    output, _ = await process.communicate()
-    assert process.returncode is not None
-    return process.returncode, output.decode().splitlines()
+    command = ("topics", "apply", "--kafka", kafka.address, *arguments)
+    run = await asyncio.to_thread(run_hookline, *command, env=os.environ | env, is_merged=True)
+    return run.returncode, run.stdout.splitlines()
 
 
 async def test_an_existing_topic_changes_only_as_it_is_told(own_kafka: EmbeddedKafka) -> None:

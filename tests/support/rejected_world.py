@@ -17,6 +17,7 @@ from aiokafka.structs import ConsumerRecord
 from support.builders import P0, a_body, a_callback, reached
 from support.kafka.access import plaintext
 from support.kafka.parts import Pipe, ends_of, in_topic, many, sequences
+from support.processes.command import run_hookline
 from support.sync_tables import select
 
 from consumers.archive.consumer import ArchiveHandler
@@ -75,10 +76,11 @@ class RejectedWorld:
 
     async def hookline(self, *arguments: str, code: int = 0) -> str:
         """Run the subcommand, check its exit code, and return its output."""
-        process = await self.start(*arguments)
-        output = (await asyncio.wait_for(process.communicate(), 180))[0].decode()
-        assert process.returncode == code, output
-        return output
+        run = await asyncio.to_thread(
+            run_hookline, self.subcommand, *arguments, env=self.env, is_merged=True
+        )
+        assert run.returncode == code, run.stdout
+        return run.stdout
 
     async def groups(self, *arguments: str) -> list[dict[str, Any]]:
         """Return the groups of `ls`."""

@@ -2,10 +2,10 @@
 
 import asyncio
 import os
-import sys
 from collections.abc import Mapping
 
 from support.kafka.secured import OAUTH, SecuredBroker
+from support.processes.command import run_hookline
 
 from schemas.kafka_access import KafkaAccess, kafka_access
 
@@ -25,13 +25,8 @@ def access_of(broker: SecuredBroker, user: str | None = None) -> KafkaAccess:
 
 async def hookline(env: Mapping[str, str], *arguments: str, code: int | None = 0) -> str:
     """Run a command of Hookline, check its exit code, and return its output."""
-    run = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "ops.cli", *arguments),
-        env={**os.environ, "COLUMNS": "200", **env},
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
+    run = await asyncio.to_thread(
+        run_hookline, *arguments, env={**os.environ, "COLUMNS": "200", **env}, is_merged=True
     )
-    output = (await asyncio.wait_for(run.communicate(), 300))[0].decode()
-    assert code is None or run.returncode == code, f"{arguments}: {run.returncode}\n{output}"
-    return output
+    assert code is None or run.returncode == code, f"{arguments}: {run.returncode}\n{run.stdout}"
+    return run.stdout

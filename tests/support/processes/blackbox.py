@@ -15,6 +15,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from support.processes.command import run_hookline
+
 # The places in which every callback answered OK must be, as `hookline audit --json` names them.
 SINKS = ("kafka", "archive", "postgres", "counts")
 # The kinds of messages that the statistics count separately.
@@ -128,13 +130,8 @@ class Demo:
 
     def verify(self) -> dict[str, Any]:
         """Return the report of `hookline archive verify`, which may miss malformed callbacks."""
-        done = subprocess.run(
-            [HOOKLINE, "archive", "verify", "--json", "--archive", self.addresses["archive"]],
-            capture_output=True,
-            text=True,
-            timeout=180,
-            check=False,
-        )
+        options = ("--json", "--archive", self.addresses["archive"])
+        done = run_hookline("archive", "verify", *options, env=os.environ)
         assert done.returncode in (0, 3), done.stdout + done.stderr
         return dict(json.loads(done.stdout))
 
@@ -159,14 +156,7 @@ def hookline(
     env: Mapping[str, str] = MappingProxyType({}),
 ) -> str:
     """Run the command and return its stdout; another exit code than `expect` is an error."""
-    done = subprocess.run(
-        [HOOKLINE, *arguments],
-        capture_output=True,
-        text=True,
-        timeout=timeout_s,
-        check=False,
-        env=os.environ | env,
-    )
+    done = run_hookline(*arguments, env=os.environ | env, timeout_s=timeout_s)
     assert done.returncode == expect, f"{arguments}: {done.returncode}\n{done.stdout}{done.stderr}"
     return done.stdout
 
