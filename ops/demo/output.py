@@ -19,7 +19,7 @@ def address_lines(addresses: StackAddresses) -> list[str]:
     """Return the addresses of all parts."""
     names = (
         *(
-            ("ingress", f"{url}?SdkAppid={addresses.sdkappid}, {admin}/status")
+            ("ingress", f"{url} (app {addresses.sdkappid}), {admin}/status")
             for url, admin in zip(addresses.ingresses, addresses.admins, strict=True)
         ),
         ("Kafka", addresses.kafka),

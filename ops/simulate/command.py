@@ -218,6 +218,12 @@ def _check(
     bounded("--users", users, 2, 10_000_000)
     if not all(url.startswith(("http://", "https://")) for url in urls):
         raise click.BadParameter("must begin with http:// or https://", param_hint="--url")
+    if any("?" in url or "#" in url for url in urls):
+        raise click.BadParameter(
+            "must have no query (?…): simulate adds the parameters, as the vendor does; name the"
+            " app by --sdkappid",
+            param_hint="--url",
+        )
     for app in apps:
         if not is_sdkappid(app):
             raise click.BadParameter(

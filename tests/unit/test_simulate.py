@@ -365,6 +365,8 @@ def test_the_former_variable_of_the_tokens_file_is_refused(
         (("--replay", "absent"), "does not exist"),
         (("--sdkappid", "1", "--token", "a", "--tokens-file", "FILE"), "not both"),
         (("--sdkappid", "1", "--seconds", "-1"), "--seconds"),
+        (("--sdkappid", "1", "--url", "http://127.0.0.1:9/?SdkAppid=1"), "must have no query (?…)"),
+        (("--sdkappid", "1", "--url", "127.0.0.1:9/"), "must begin with http://"),
     ],
 )
 def test_options_that_do_not_fit_are_refused(
