@@ -29,6 +29,8 @@ TITLES = {
     POSTGRES: "PostgreSQL",
     COUNTS: "counts",
 }
+# The ledger is compared with the rows in PostgreSQL, one for each `ce_id`, not with the receipts.
+LEDGER_TITLES = TITLES | {POSTGRES: "rows in PostgreSQL"}
 # The options that name the sinks which need not be audited.
 OPTIONS = {POSTGRES: "--postgres", COUNTS: "--stats"}
 
@@ -141,7 +143,7 @@ def _webhook(name: str, report: WebhookReport) -> Iterator[str]:
 def _statistics(audited: Report) -> Iterator[str]:
     if audited.statistics:
         shown = ", ".join(f"{count.shown} {name}" for name, count in audited.statistics.items())
-        yield f"the API reports {shown}"
+        yield f"the API reports {shown}; messages without online-only ones, like typing hints"
     for name, count in audited.statistics.items():
         if count.missing or count.doubled:
             allowed = _bounds(count)
@@ -153,7 +155,10 @@ def _bounds(count: StatisticReport) -> str:
 
 
 def _days(days: DaysReport) -> Iterator[str]:
-    yield f"{days.compared} days of the statistics were compared, {days.different} differ"
+    yield (
+        f"statistics: {counted(days.compared, 'day')} of apps compared, each app in its own time"
+        f" zone; {days.different} differ"
+    )
     for day in days.listed:
         yield from _day(day)
     if days.different > len(days.listed):
@@ -177,7 +182,7 @@ def _day(day: DayReport) -> Iterator[str]:
 
 
 def _ledger(ledger: LedgerReport) -> Iterator[str]:
-    missing = ", ".join(f"{TITLES[name]} {count}" for name, count in ledger.missing.items())
+    missing = ", ".join(f"{LEDGER_TITLES[name]} {count}" for name, count in ledger.missing.items())
     yield (
         f"ledger: {ledger.ok} answered OK (missing: {missing}), {ledger.changed} changed, "
         f"{ledger.unanswered} unanswered ({ledger.unanswered_but_stored} of them stored)"

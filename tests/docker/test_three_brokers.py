@@ -29,7 +29,7 @@ def test_a_drill_that_kills_each_broker_in_turn_loses_and_doubles_nothing(cluste
     said = cluster.run(the_block("drill.jsonl"))
     assert "proven: every callback is exactly once in Kafka, archive, PostgreSQL, counts" in said
     (answered,) = re.findall(
-        r"ledger: (\d+) answered OK \(missing: Kafka 0, archive 0, PostgreSQL 0\)", said
+        r"ledger: (\d+) answered OK \(missing: Kafka 0, archive 0, rows in PostgreSQL 0\)", said
     )
     assert int(answered) > 0
     print(f"answered OK {answered}, missing 0, doubled 0")  # noqa: T201

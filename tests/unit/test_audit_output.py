@@ -98,9 +98,12 @@ def test_a_statistic_outside_its_bounds_is_printed_as_a_mismatch() -> None:
                 "messages": StatisticReport(shown=3, least=4, most=6),
                 "people": StatisticReport(shown=3, least=2, most=2),
             }
-        )
+        ),
+        width=120,
     )
-    assert "the API reports 3 messages, 3 people" in lines
+    assert (
+        "the API reports 3 messages, 3 people; messages without online-only ones, like typing hints"
+    ) in lines
     assert "mismatch: the API reports 3 messages, the records allow 4 to 6" in lines
     assert "mismatch: the API reports 3 people, the records allow 2" in lines
 
@@ -120,7 +123,7 @@ def test_a_day_that_differs_is_printed_with_its_app_and_zone() -> None:
     )
     lines = printed(report_with(days=days), width=120)
     assert lines[-5:] == [
-        "31 days of the statistics were compared, 2 differ",
+        "statistics: 31 days of apps compared, each app in its own time zone; 2 differ",
         (
             "day 2026-11-28 of app 1400000001 (Asia/Shanghai): counted 99 messages,"
             " in the records 100 to 103"
@@ -139,13 +142,14 @@ def test_the_ledger_is_printed_in_one_sentence() -> None:
         refused=0,
         unanswered=3,
         unanswered_but_stored=1,
-        missing={KAFKA: 0, ARCHIVE: 2},
+        missing={KAFKA: 0, ARCHIVE: 2, POSTGRES: 0},
         changed=1,
         listed=["a", "b"],
     )
     lines = printed(a_report(ledger=ledger), width=120)
     assert (
-        "ledger: 5503 answered OK (missing: Kafka 0, archive 2), 1 changed, 3 unanswered"
+        "ledger: 5503 answered OK (missing: Kafka 0, archive 2, rows in PostgreSQL 0), 1 changed,"
+        " 3 unanswered"
         " (1 of them stored)"
     ) in lines
     assert "ledger, missing or changed: a, b" in lines
