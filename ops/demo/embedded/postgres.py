@@ -71,6 +71,8 @@ class EmbeddedPostgres:
             *("postgres", "-D", self.data, "-p", str(self.port)),
             *("-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories="),
             *("-c", "max_connections=50", "-c", "shared_buffers=64MB"),
+            # In the data directory: a killed server would leave files of 1 MB in /dev/shm.
+            *("-c", "dynamic_shared_memory_type=mmap"),
         )
         return self.process
 
