@@ -7,7 +7,7 @@ The tasks and connections of an aiokafka client, by its private names: it has no
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
@@ -139,43 +139,14 @@ async def leave_group(consumer: AIOKafkaConsumer, group: KafkaName, member: str)
         raise error(group)
 
 
-def expect_failed_transactions(producer: AIOKafkaProducer) -> None:
-    """
-    Keep asyncio from reporting, from now on, that a transaction or its offsets failed.
-
-    A caller that still waits for them gets the failure. But if the caller was cancelled, by its
-    time-out for example, `asyncio.shield` in aiokafka forgets that their failure is expected.
-    """
-    if (transactions := producer._txn_manager) is not None:  # noqa: SLF001
-        for name in ("error_transaction", "fatal_error"):
-            setattr(transactions, name, _marking(transactions, getattr(transactions, name)))
-
-
-def _marking(transactions: Any, fail: Callable[[Exception], None]) -> Callable[[Exception], None]:
-    """Return `fail`, which then marks what it failed as retrieved."""
-
-    def fail_and_mark(error: Exception) -> None:
-        offsets = [sent for *_, sent in transactions._pending_txn_offsets]  # noqa: SLF001
-        fail(error)
-        for future in (*offsets, transactions._transaction_waiter):  # noqa: SLF001
-            mark_retrieved(future)
-
-    return fail_and_mark
-
-
 def fail_waiting_batches(producer: AIOKafkaProducer) -> None:
-    """Fail the batches that will not be sent any more, without asyncio's warnings about them."""
+    """Fail the batches that will not be sent any more."""
     accumulator = producer._message_accumulator  # noqa: SLF001
     batches = [batch for queued in accumulator._batches.values() for batch in queued]  # noqa: SLF001
     batches += accumulator._pending_batches  # noqa: SLF001
     # A batch that fails is removed from the pending ones, so each must be among them.
     accumulator._pending_batches.update(batches)  # noqa: SLF001
     accumulator.fail_all(ProducerClosed())
-    for batch in batches:
-        for future in (batch.future, batch._drain_waiter):  # noqa: SLF001
-            mark_retrieved(future)
-    if (transactions := producer._txn_manager) is not None:  # noqa: SLF001
-        mark_retrieved(transactions._transaction_waiter)  # noqa: SLF001
 
 
 def mark_retrieved(future: "asyncio.Future[Any] | None") -> BaseException | None:

@@ -25,6 +25,7 @@ from schemas.kafka_access import KafkaAccess
 from schemas.kafka_denials import denial_of
 from schemas.kafka_outage import ExplainedFailure, KafkaUnreachable
 from schemas.kafka_probe import why_unreachable
+from schemas.unread_failures import expect_unread_failures
 
 log = logging.getLogger(__name__)
 
@@ -114,8 +115,10 @@ async def started(
         KafkaError: it could not start.
         TimeoutError: it did not start within `seconds`.
     """
+    loop = asyncio.get_running_loop()
+    expect_unread_failures(loop)
     inner = client_parts.inner_client(client)
-    clock = asyncio.get_running_loop().time
+    clock = loop.time
     started_at: float | None = None
     try:
         async with _running(client, seconds, kafka):
@@ -144,8 +147,6 @@ async def _running(
     # In a task of its own: if our cancellation reached the client, the client would leave a
     # connection open.
     inner: Any = client
-    if isinstance(client, AIOKafkaProducer):
-        client_parts.expect_failed_transactions(client)
     starting: asyncio.Task[Any] = asyncio.create_task(
         inner.bootstrap() if isinstance(client, AIOKafkaClient) else inner.start()
     )

@@ -10,8 +10,8 @@ from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError, ProducerFenced
 from aiokafka.structs import OffsetAndMetadata
 
-from schemas import client_parts
 from schemas.clients import BREAKAGES, check_cancellation, close_client, kafka_failures
+from schemas.unread_failures import expect_unread_failures
 
 
 async def test_a_cancellation_that_was_swallowed_is_raised() -> None:
@@ -111,8 +111,8 @@ async def test_a_transaction_that_fails_after_its_caller_has_left_is_not_reporte
     """
     reports: list[dict[str, Any]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, report: reports.append(report))
+    expect_unread_failures(asyncio.get_running_loop())
     producer = AIOKafkaProducer(transactional_id="x")
-    client_parts.expect_failed_transactions(producer)
     transactions = producer._txn_manager  # noqa: SLF001
     transactions.set_pid_and_epoch(1, 0)
     transactions.begin_transaction()
