@@ -11,13 +11,9 @@ from consumers.runtime.outage_cause import OutageCause
 from consumers.runtime.source import CALL_TIMEOUT_S
 from schemas.client_parts import inner_client
 from schemas.clients import kafka_failures
-from schemas.kafka_outage import ExplainedFailure
+from schemas.missing_topics import check_missing
 
 MEASURE_INTERVAL_S = 5.0
-
-
-class TopicMissing(ExplainedFailure):
-    """Kafka answers, but a topic of the subscription does not exist."""
 
 
 class PartitionEnds:
@@ -55,37 +51,31 @@ class PartitionEnds:
         Ask Kafka, unless the client is not in its group; return whether it was asked.
 
         Raises:
-            KafkaError: Kafka does not answer, or the topic does not exist.
+            KafkaError, TimeoutError: Kafka does not answer, or the topic does not exist.
         """
         if assigned := list(self._client.assignment()):
             self._ends = await self._client.end_offsets(assigned)
             return True
-        if missing := self._missing_topics():
-            raise TopicMissing(missing)
+        await self._check_topics()
         # A member without partitions has no end to ask for, and would not notice an outage.
         if self.is_member and not await inner_client(self._client).force_metadata_update():
             raise KafkaError("Kafka does not answer")
         return self.is_member
 
-    def _missing_topics(self) -> str:
+    async def _check_topics(self) -> None:
         """
-        Return an error text for a topic that does not exist, "" if all topics exist.
-
-        If all topics exist, a member without partitions is idle: the other members have them all.
+        Return if all topics of a member without partitions exist: the other members have them all.
 
         Raises:
+            TopicMissing: a topic does not exist.
             TopicAuthorizationFailedError: the client may not see a topic.
+            KafkaError, TimeoutError: Kafka does not answer.
         """
         if not self.is_member:
-            return ""
-        cluster = inner_client(self._client).cluster
-        if denied := cluster.unauthorized_topics:
+            return
+        inner = inner_client(self._client)
+        if denied := inner.cluster.unauthorized_topics:
             raise TopicAuthorizationFailedError(denied)
-        missing = [
-            topic
-            for topic in self._client.subscription()
-            if not cluster.partitions_for_topic(topic)
-        ]
-        if not missing:
-            return ""
-        return f"topic {', '.join(missing)} does not exist; create it with: hookline topics apply"
+        subscribed = self._client.subscription()
+        if unknown := [each for each in subscribed if not inner.cluster.partitions_for_topic(each)]:
+            await check_missing(inner, unknown)

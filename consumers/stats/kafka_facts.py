@@ -115,7 +115,7 @@ async def _facts(
 ) -> KafkaFacts:
     committed = await asyncio.gather(*(_committed(admin, kafka.group(name)) for name in groups))
     topic = kafka.topic(CALLBACKS.name)
-    partitions = await _partitions(reader, topic)
+    partitions = await find_partitions(reader, topic)
     ends = await reader.end_offsets(partitions)
     day_ago_ms = int((datetime.now(UTC).timestamp() - 86400) * 1000)
     then = await reader.offsets_for_times(dict.fromkeys(partitions, day_ago_ms))
@@ -147,8 +147,8 @@ async def _dead_letters(
 ) -> DeadLetters | str:
     """Return the dead letters that wait, or why they cannot be counted."""
     topic, actions_topic = kafka.topic(DEAD_LETTERS.name), kafka.topic(ACTIONS.name)
-    actions = await _partitions(reader, actions_topic)
-    dead = await _partitions(reader, topic)
+    actions = await find_partitions(reader, actions_topic)
+    dead = await find_partitions(reader, topic)
     if not dead:
         return f"topic {topic} does not exist; create it with: hookline topics apply"
     topic_id = await topic_id_of(reader, topic) or ""
@@ -186,12 +186,18 @@ async def _retention_s(admin: AIOKafkaAdminClient, topic: KafkaName) -> float:
     return FOR_EVER_S
 
 
-async def _partitions(reader: AIOKafkaConsumer, topic: KafkaName) -> list[TopicPartition]:
-    """Return the partitions of a topic, none if it does not exist."""
+async def find_partitions(reader: AIOKafkaConsumer, topic: KafkaName) -> list[TopicPartition]:
+    """
+    Return the partitions of a topic, none if it does not exist.
+
+    Raises:
+        KafkaError: Kafka does not answer, or lists no broker.
+    """
     # aiokafka asks Kafka for a topic's partitions when it is assigned one of them.
     reader.assign([TopicPartition(topic, 0)])
     client: Any = inner_client(reader)
-    await client.force_metadata_update()
+    if not await client.force_metadata_update():
+        raise KafkaError("no broker describes its topics now")
     if topic in client.cluster.unauthorized_topics:
         raise TopicAuthorizationFailedError(topic)
     numbers = reader.partitions_for_topic(topic) or ()

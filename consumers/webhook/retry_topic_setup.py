@@ -13,10 +13,12 @@ from aiokafka.errors import (
 )
 
 from consumers.runtime.handler import Stopped
+from schemas.client_parts import inner_client
 from schemas.clients import kafka_failures, started
 from schemas.kafka_access import KafkaAccess
 from schemas.kafka_denials import check_denial
 from schemas.kafka_names import KafkaName
+from schemas.missing_topics import unknown_topics_checked
 from schemas.topics import CALLBACKS, EXTENDED_RECORD_BYTES_LIMIT
 
 SETUP_TIMEOUT_S = 15.0
@@ -45,7 +47,8 @@ async def ensure_topic(kafka: KafkaAccess, name: str) -> int:
     admin = AIOKafkaAdminClient(**kafka.options())
     async with started(admin, SETUP_TIMEOUT_S, kafka), asyncio.timeout(SETUP_TIMEOUT_S):
         with kafka_failures():
-            main = await _partitions(admin, main_topic)
+            async with unknown_topics_checked(inner_client(admin), [main_topic]):
+                main = await _partitions(admin, main_topic)
             replicas = len(main[0]["replicas"])
             # Create before describing: a broker may create a described topic by itself.
             created: Any = await admin.create_topics(
@@ -78,9 +81,7 @@ async def _partitions(admin: AIOKafkaAdminClient, topic: KafkaName) -> list[Any]
     (described,) = await admin.describe_topics([topic])
     if described["error_code"]:
         check_denial(described["error_code"], topic)
-        raise for_code(described["error_code"])(
-            f"the topic {topic} cannot be described; hookline topics apply creates the main topic"
-        )
+        raise for_code(described["error_code"])(f"the topic {topic} cannot be described now")
     partitions: list[Any] = described["partitions"]
     return partitions
 

@@ -2,21 +2,17 @@
 
 import logging
 
-from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError
+from aiokafka.errors import KafkaError
 
 from ingress.spool.disk import DiskFailed, LimitReached
-from schemas.kafka_access import KafkaAccess
-from schemas.topics import CALLBACKS, DEAD_LETTERS
 
 log = logging.getLogger(__name__)
 
 
-def log_fault(
-    error: Exception, kafka: KafkaAccess, origin: str, sequence: int, *, before: str
-) -> str:
+def log_fault(error: Exception, origin: str, sequence: int, *, before: str) -> str:
     """Log why forwarding has stopped, unless that is the fault `before`; return the fault."""
     is_expected = isinstance(error, KafkaError | TimeoutError | OSError | LimitReached | DiskFailed)
-    fault = fault_text(error, kafka)
+    fault = fault_text(error)
     if fault != before or not is_expected:
         log.warning(
             "forwarding from origin %s stopped after sequence %d: %s; callbacks wait on disk",
@@ -28,11 +24,8 @@ def log_fault(
     return fault
 
 
-def fault_text(error: Exception, kafka: KafkaAccess) -> str:
-    """Return why rows cannot be sent, and what to do if a topic does not exist."""
-    if isinstance(error, UnknownTopicOrPartitionError):
-        topics = " or ".join(f'"{kafka.topic(topic.name)}"' for topic in (CALLBACKS, DEAD_LETTERS))
-        return f"topic {topics} does not exist; create it with: hookline topics apply"
+def fault_text(error: Exception) -> str:
+    """Return why rows cannot be sent."""
     if isinstance(error, TimeoutError):
         return "Kafka does not answer in time"
     return str(error) or type(error).__name__

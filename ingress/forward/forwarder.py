@@ -108,9 +108,7 @@ class Forwarder:
     def _note_failure(self, error: Exception) -> None:
         INGRESS_FORWARD_FAILURES.inc()
         origin = self._spool.state.origin
-        self.fault = log_fault(
-            error, self._kafka, origin, self.forwarded_sequence, before=self.fault
-        )
+        self.fault = log_fault(error, origin, self.forwarded_sequence, before=self.fault)
 
     async def _forward(self) -> None:
         """Forward until something fails, or until the spool has a new origin."""

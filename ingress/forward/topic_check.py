@@ -10,7 +10,7 @@ import logging
 import time
 
 from aiokafka import AIOKafkaProducer, TopicPartition
-from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError
+from aiokafka.errors import KafkaError
 
 from ingress.forward.cursor import Cursor
 from ingress.spool.hours import HOUR_S, hour_at
@@ -35,14 +35,15 @@ async def current_topic_id(producer: AIOKafkaProducer, topic: KafkaName) -> str 
     same name. Returns None if the brokers report no ids.
 
     Raises:
-        KafkaError: a broker does not answer, or they do not agree yet.
+        KafkaError: no partition has a leader, a broker does not answer, or they do not agree yet.
     """
     cluster = producer.client.cluster
     partitions = await producer.partitions_for(topic)
     leaders = {cluster.leader_for_partition(TopicPartition(topic, number)) for number in partitions}
     known_leaders = [leader for leader in leaders if leader is not None and leader >= 0]
     if not known_leaders:
-        raise UnknownTopicOrPartitionError(topic)
+        # Those of a broker that shuts down have none, and the topic exists.
+        raise KafkaError(f"topic {topic} has no leader now")
     answers = await asyncio.gather(
         *(describe_topic(producer.client, node, topic) for node in known_leaders)
     )

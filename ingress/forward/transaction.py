@@ -1,8 +1,8 @@
 """The parts of a transaction that carries rows: its producer, its records and its end."""
 
 import asyncio
-from collections.abc import Awaitable
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import asynccontextmanager
 
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError, RecordListTooLargeError
@@ -13,6 +13,8 @@ from schemas.client_parts import mark_retrieved
 from schemas.clients import known_connections, started
 from schemas.kafka_access import KafkaAccess
 from schemas.marker_check import MarkerCheck
+from schemas.missing_topics import unknown_topics_checked
+from schemas.topics import CALLBACKS, DEAD_LETTERS
 
 # The broker aborts a transaction that a dead forwarder left open after this time, and readers wait
 # for it until then. It must be longer than a forwarder's own limit, SEND_TIMEOUT_S.
@@ -23,10 +25,17 @@ METADATA_MAX_AGE_MS = 10_000
 REFUSALS = (MessageSizeTooLargeError, RecordListTooLargeError)
 
 
-def transactional_producer(
+@asynccontextmanager
+async def transactional_producer(
     kafka: KafkaAccess, transactional_id: str, *, record_bytes_max: int, start_s: float
-) -> AbstractAsyncContextManager[AIOKafkaProducer]:
-    """Return a context that starts a producer, which fences others with its id, and closes it."""
+) -> AsyncIterator[AIOKafkaProducer]:
+    """
+    Yield a producer for both topics, which fences others with its id; close it on exit.
+
+    Raises:
+        TopicMissing: one of the topics does not exist.
+        KafkaError, TimeoutError: see `started`.
+    """
     producer = AIOKafkaProducer(
         **kafka.options(),
         transactional_id=kafka.transactional_id(transactional_id),
@@ -37,7 +46,12 @@ def transactional_producer(
         max_batch_size=BATCH_BYTES_MAX,
         max_request_size=record_bytes_max,
     )
-    return started(producer, start_s, kafka)
+    topics = [kafka.topic(topic.name) for topic in (CALLBACKS, DEAD_LETTERS)]
+    async with (
+        started(producer, start_s, kafka),
+        unknown_topics_checked(producer.client, topics),
+    ):
+        yield producer
 
 
 async def send_batches(

@@ -26,6 +26,7 @@ from schemas.clients import kafka_failures
 from schemas.kafka_access import KafkaAccess
 from schemas.kafka_names import KafkaName
 from schemas.kafka_outage import outage_text
+from schemas.missing_topics import missing_topics
 from schemas.topic_ids import topic_id_of
 from schemas.topics import CALLBACKS
 
@@ -82,7 +83,7 @@ async def read_state(kafka: KafkaAccess, name: str) -> TargetState:
         with kafka_failures(cancellations_only=True):
             async with reader_of(kafka) as client:
                 # Check first: `find_partitions` would wait for a missing topic.
-                if topic not in await client.topics():
+                if await missing_topics(inner_client(client), [topic]):
                     raise AuditFailed(
                         f"Kafka at {kafka} has no topic {topic}, so no webhook with the"
                         f" name {name} has run; correct the name"

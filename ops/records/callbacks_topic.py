@@ -124,5 +124,5 @@ async def reading_topic(kafka: KafkaAccess) -> AsyncIterator[CallbacksTopic]:
         async with started(client, KAFKA_S_MAX, kafka):
             decode_as_records(client)
             await inner_client(client).set_topics([kafka.topic(CALLBACKS.name)])
-            check_topics(kafka, [CALLBACKS.name], await client.topics())
+            await check_topics(kafka, [CALLBACKS.name], client)
             yield CallbacksTopic(client, kafka)

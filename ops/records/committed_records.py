@@ -14,6 +14,7 @@ from schemas.clients import started
 from schemas.kafka_access import KafkaAccess
 from schemas.kafka_names import KafkaName
 from schemas.kafka_outage import ExplainedFailure
+from schemas.missing_topics import missing_topics
 
 # The time in which Kafka must connect, and in which it must send the next records.
 KAFKA_TIMEOUT_S = 30.0
@@ -121,19 +122,23 @@ async def reader_of_existing(kafka: KafkaAccess, *topics: str) -> AsyncIterator[
     """
     async with reader_of(kafka) as client:
         # Check first: `find_partitions` would wait for a missing topic.
-        check_topics(kafka, topics, await client.topics())
+        await check_topics(kafka, topics, client)
         await find_partitions(client, [kafka.topic(each) for each in topics])
         yield client
 
 
-def check_topics(kafka: KafkaAccess, topics: Collection[str], existing: Collection[str]) -> None:
+async def check_topics(
+    kafka: KafkaAccess, topics: Collection[str], client: AIOKafkaConsumer
+) -> None:
     """
-    Return if Kafka has all `topics`; `existing` are the cluster's, as a client returns them.
+    Return if Kafka has all `topics`.
 
     Raises:
         TopicMissing: Kafka lacks some of them.
+        KafkaError, TimeoutError: Kafka does not answer.
     """
-    if missing := sorted(set(map(kafka.topic, topics)) - set(existing)):
+    names = [kafka.topic(topic) for topic in topics]
+    if missing := await missing_topics(inner_client(client), names):
         raise TopicMissing(
             f"Kafka at {kafka} has no topic {' and no topic '.join(missing)}{_or_denied(kafka)};"
             " create it with: hookline topics apply"

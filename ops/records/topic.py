@@ -65,7 +65,7 @@ async def records_between(
             async with started(client, KAFKA_S_MAX, kafka):
                 decode_as_records(client)
                 await inner_client(client).set_topics([kafka.topic(topic)])
-                check_topics(kafka, [topic], await client.topics())
+                await check_topics(kafka, [topic], client)
                 ranges = await _offset_ranges(client, kafka.topic(topic), since, until)
                 async for part in _read(client, kafka, ranges):
                     yield part

@@ -1,4 +1,4 @@
-"""Kafka or the consumers are killed or frozen: no process ends, all continue by themselves."""
+"""Kafka is killed, frozen or shut down, or consumers are frozen: no process ends, all continue."""
 
 import asyncio
 import os
@@ -13,6 +13,7 @@ from support.processes.outage_world import World, running_world
 # Longer than the session time-out of a group's member, 10 s.
 SHORT_S = 12
 KILLED_LONG_S = int(os.environ.get("OUTAGE_S", "60"))
+SHUT_DOWN_LONG_S = 30
 # Longer than the time-outs of a transaction (10 s), of a request (40 s) and of metadata (60 s).
 FROZEN_LONG_S = (15, 35, 65)
 Say = Callable[[str], None]
@@ -22,9 +23,10 @@ Say = Callable[[str], None]
 async def test_short_outages_end_no_process(
     tmp_path: Path, conninfo: str, valkey_url: str, say: Say
 ) -> None:
-    """Kafka is killed under load with offsets not committed, then frozen; then consumers are."""
+    """Kafka is killed under load with offsets not committed, shut down, frozen; then consumers."""
     async with running_world(tmp_path, postgres=conninfo, valkey=valkey_url) as world:
         await kill_kafka(world, SHORT_S, say)
+        await shut_down_kafka(world, SHORT_S, say)
         await freeze_kafka(world, SHORT_S, say)
         await freeze_consumers(world, SHORT_S, say)
         await assert_complete(world, say)
@@ -50,8 +52,9 @@ async def test_long_outages_end_no_process(
 
 
 async def strike_kafka(world: World, say: Say) -> None:
-    """Kill Kafka for a while, then freeze it for several times."""
+    """Kill Kafka for a while, shut it down for a while, then freeze it for several times."""
     await kill_kafka(world, KILLED_LONG_S, say)
+    await shut_down_kafka(world, SHUT_DOWN_LONG_S, say)
     for seconds in FROZEN_LONG_S:
         await freeze_kafka(world, seconds, say)
     await assert_complete(world, say)
@@ -99,6 +102,18 @@ async def kill_kafka(world: World, seconds: float, say: Say) -> None:
         await world.broker.start_again()
         took_s = await world.until_all_continue()
     say(f"Kafka killed for {seconds:g} s: carried on after {took_s} s")
+
+
+async def shut_down_kafka(world: World, seconds: float, say: Say) -> None:
+    """Shut Kafka down by SIGTERM under load, and start it again after so many seconds."""
+    async with world.traffic():
+        await world.until_all_continue()
+        await world.broker.shut_down()
+        await asyncio.sleep(seconds)
+        world.assert_all_run()
+        await world.broker.start_again()
+        took_s = await world.until_all_continue()
+    say(f"Kafka shut down for {seconds:g} s: carried on after {took_s} s")
 
 
 async def assert_complete(world: World, say: Say) -> None:

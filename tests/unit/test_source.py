@@ -18,6 +18,7 @@ from consumers.runtime.group import _Listener
 from consumers.runtime.handler import Unavailable
 from consumers.runtime.kafka_source import KafkaSource
 from consumers.runtime.source import Source
+from schemas import missing_topics
 from schemas.topic_ids import TopicOnBroker
 
 
@@ -112,20 +113,29 @@ class OfMissingTopic(Nothing):
     """A client whose topic does not exist."""
 
     def __init__(self) -> None:
-        self._client = SimpleNamespace(cluster=ClusterMetadata())
+        self._client = SimpleNamespace(
+            cluster=ClusterMetadata(), fetch_all_metadata=self._fetch_all_metadata
+        )
+
+    async def _fetch_all_metadata(self) -> ClusterMetadata:
+        return ClusterMetadata()
 
     def subscription(self) -> set[str]:
         """Return the name of the topic."""
         return {"t"}
 
 
-async def test_a_member_whose_topic_is_missing_says_so(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_member_whose_topic_is_missing_says_so(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It has no partition, and waits until the topic is created."""
+    monkeypatch.setattr(missing_topics, "ANSWER_INTERVAL_S", 0)
     client: Any = OfMissingTopic()
     source = KafkaSource(client, plaintext(""))
     source.note_joined()
-    async with source.background_tasks():
-        await asyncio.sleep(0)
+    async with source.background_tasks(), asyncio.timeout(180):
+        while not caplog.messages:  # noqa: ASYNC110 - there is no event to wait for
+            await asyncio.sleep(0)
         await source.fetch([])
     (said,) = caplog.messages
     assert "topic t does not exist; create it with: hookline topics apply" in said

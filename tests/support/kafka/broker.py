@@ -1,4 +1,4 @@
-"""A broker that tests may freeze, kill and start again."""
+"""A broker that tests may freeze, kill, shut down and start again."""
 
 import contextlib
 import signal
@@ -72,6 +72,13 @@ class Broker:
     def kill(self) -> None:
         """Kill it as a crash would."""
         self._kafka.kill()
+
+    async def shut_down(self) -> None:
+        """Send SIGTERM to it, as an orchestrator does, and return when it has ended."""
+        assert self._kafka.process is not None
+        process = self._kafka.process
+        process.terminate()
+        await until(lambda: process.poll() is not None, "the broker has shut down")
 
     async def start_again(self) -> None:
         """Start the broker again on its data and return when it listens."""
