@@ -89,11 +89,7 @@ class Ingress:
             settings,
             body_bytes_max=shared.body_bytes_max,
         )
-        make_forwarder = partial(
-            Forwarder,
-            kafka=kafka,
-            body_bytes_max=shared.body_bytes_max,
-        )
+        make_forwarder = partial(Forwarder, kafka=kafka, body_bytes_max=shared.body_bytes_max)
         forwarder = make_forwarder(self._spool)
         adopter = Adopter(
             settings.spool_dir,

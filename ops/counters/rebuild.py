@@ -119,10 +119,9 @@ class Rebuild:
             if at >= kafka.start:
                 continue
             if self._store is None:
-                where = self._topic.name_in_kafka(partition)
                 raise RebuildImpossible(
-                    f"Kafka does not have offset {at} of {where} any more; run the command again"
-                    " with --archive URL"
+                    f"Kafka does not have offset {at} of {self._topic.name_in_kafka(partition)} any"
+                    " more; run the command again with --archive URL"
                 )
             async with contextlib.aclosing(
                 archived.records_from(self._store, partition, at)
