@@ -32,7 +32,9 @@ class IngressSettings:
     sdkappids: Annotated[
         tuple[SdkAppid, ...],
         "SdkAppids of the apps whose callbacks are accepted, in addition to those in the tokens "
-        "file; any other SdkAppid is answered 403. May be empty if there is a tokens file.",
+        "file; any other SdkAppid is answered 403. Callbacks of an app that the tokens file does "
+        "not name are accepted from anyone, and a warning says so. May be empty if there is a "
+        "tokens file.",
     ] = ()
     tokens_file: Annotated[
         Path | None,

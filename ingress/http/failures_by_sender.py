@@ -38,7 +38,9 @@ class FailuresBySender:
         senders[address] = failures
         failures.count += 1
         failures.last_at_s = now_s
-        failures.reason = reason[:REASON_CHARACTERS_MAX]
+        if len(reason) > REASON_CHARACTERS_MAX:
+            reason = reason[: REASON_CHARACTERS_MAX - 1] + "…"
+        failures.reason = reason
 
     def table(self, now_s: float) -> list[dict[str, Any]]:
         """Return a row for each answer and sender, the one that was given it last first."""

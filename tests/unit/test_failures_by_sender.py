@@ -88,3 +88,4 @@ def test_a_reason_shows_no_complete_sign_and_is_short() -> None:
         assert "0123456789" not in row["reason"]
         assert row["reason"].isprintable()
         assert (len(row["reason"]) < 250, row["count"]) == (True, count)
+    assert failure_log.senders.table(0.0)[0]["reason"].endswith("x…")
