@@ -22,7 +22,7 @@ from aiokafka.structs import ConsumerRecord
 from ops.acls.entry import AclEntry, decoded, encoded
 from ops.failure import Failure
 from ops.records.committed_records import partitions_of, reader_of
-from ops.records.up_to_ends import records_up_to
+from ops.records.up_to_ends import fetches_up_to
 from schemas.clients import started
 from schemas.kafka_access import KafkaAccess
 from schemas.kafka_names import KafkaName
@@ -198,7 +198,7 @@ async def read_notes(kafka: KafkaAccess) -> Notes:
     async with reader_of(kafka, RECORD_TOPIC) as client:
         ends = await client.end_offsets(partitions_of(client, [kafka.topic(RECORD_TOPIC)]))
         positions = await client.beginning_offsets(list(ends))
-        async with contextlib.aclosing(records_up_to(client, positions, ends)) as fetches:
+        async with contextlib.aclosing(fetches_up_to(client, positions, ends)) as fetches:
             async for _, records in fetches:
                 for record in records:
                     _apply(record, notes)

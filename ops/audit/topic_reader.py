@@ -16,7 +16,7 @@ from ops.records.committed_records import (
     reader_of_existing,
 )
 from ops.records.topic import offsets_at
-from ops.records.up_to_ends import records_up_to
+from ops.records.up_to_ends import fetches_up_to
 from schemas.clients import kafka_failures
 from schemas.dead_letter_actions import decoded
 from schemas.kafka_access import KafkaAccess
@@ -73,7 +73,7 @@ class TopicReader:
         tally.note_log_starts(
             {tp.partition: at for tp, at in log_starts.items() if tp.topic == main_topic}
         )
-        async with contextlib.aclosing(records_up_to(client, self._next_offsets, ends)) as fetches:
+        async with contextlib.aclosing(fetches_up_to(client, self._next_offsets, ends)) as fetches:
             async for tp, records in fetches:
                 for record in records:
                     self._add(tp, record, tally)

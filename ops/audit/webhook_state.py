@@ -19,7 +19,7 @@ from consumers.webhook.retry_record import (
 from consumers.webhook.retry_topic import retry_topic
 from ops.audit.sources import AuditFailed, SourceUnavailable
 from ops.records.committed_records import find_partitions, partitions_of, reader_of
-from ops.records.up_to_ends import records_up_to
+from ops.records.up_to_ends import fetches_up_to
 from schemas.callback_record import place
 from schemas.client_parts import inner_client
 from schemas.clients import kafka_failures
@@ -104,7 +104,7 @@ async def _read(client: AIOKafkaConsumer, topic: KafkaName) -> TargetState:
     state = TargetState()
     ends = await client.end_offsets(partitions_of(client, [topic]))
     positions = await client.beginning_offsets(list(ends))
-    async with contextlib.aclosing(records_up_to(client, positions, ends)) as fetches:
+    async with contextlib.aclosing(fetches_up_to(client, positions, ends)) as fetches:
         async for tp, records in fetches:
             for record in records:
                 state.apply(tp.partition, change(record.key, record.value, record.headers))

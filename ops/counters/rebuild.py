@@ -107,10 +107,8 @@ class Rebuild:
         await self._counts.position(partition)
 
     def _remaining(self, ranges: Mapping[Partition, OffsetRange]) -> int:
-        return sum(
-            max(0, kafka.end - self._positions[partition].next_offset)
-            for partition, kafka in ranges.items()
-        )
+        at = self._positions
+        return sum(max(0, kafka.end - at[p].next_offset) for p, kafka in ranges.items())
 
     async def _read_archive(self, ranges: Mapping[Partition, OffsetRange]) -> None:
         """Count the records that only the archive has."""
@@ -174,6 +172,9 @@ class Rebuild:
                 if next_offset > self._positions[partition].next_offset:
                     await self._count(partition, records, next_offset)
                     moved_at = time.monotonic()
+                if next_offset >= ranges[partition].end:
+                    # Else its later records look like progress, though another one has no leader.
+                    self._topic.stop_reading(partition)
             if time.monotonic() > moved_at + KAFKA_S_MAX:
                 raise KafkaUnreadable(f"no record came from Kafka for {KAFKA_S_MAX:g} s")
         return True
@@ -186,9 +187,8 @@ class Rebuild:
             is_last = first + BATCH_RECORDS >= len(records)
             before = self._positions[partition]
             last = (chunk[-1].offset, *place(chunk[-1].headers)) if chunk else before.last
-            reached = Position(
-                next_offset if is_last else chunk[-1].offset + 1, last, self._topic_id
-            )
+            ends_at = next_offset if is_last else chunk[-1].offset + 1
+            reached = Position(ends_at, last, self._topic_id)
             batch = Batch(
                 partition=partition, begins_at=before.next_offset, reached=reached, records=chunk
             )

@@ -1,4 +1,4 @@
-"""Read the records of some partitions up to given offsets, each record once."""
+"""Fetch the records of some partitions until given offsets are reached, each record once."""
 
 import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
@@ -11,7 +11,7 @@ from ops.records.committed_records import KAFKA_TIMEOUT_S, fetch, read_from
 POLL_MS = 500
 
 
-async def records_up_to(
+async def fetches_up_to(
     client: AIOKafkaConsumer,
     positions: dict[TopicPartition, int],
     ends: Mapping[TopicPartition, int],
@@ -19,8 +19,9 @@ async def records_up_to(
     """
     Yield the records of each fetch until `positions` have reached `ends`, and move `positions`.
 
-    `positions` are the offsets at which reading begins; `client` is assigned their partitions. A
-    position moves when the caller has handled the records before it, and asks for the next ones.
+    The last fetch of a partition may have records after its end. `positions` are the offsets at
+    which reading begins; `client` is assigned their partitions. A position moves when the caller
+    has handled the records before it, and asks for the next ones.
 
     Raises:
         RecordsDeleted: Kafka has deleted the next records meanwhile.
@@ -38,6 +39,9 @@ async def records_up_to(
         for tp in ends:
             # The last offsets of a partition may be transaction markers.
             positions[tp] = max(positions[tp], await client.position(tp))
+            if positions[tp] >= ends[tp]:
+                # Later records would look like progress while another partition has no leader.
+                client.pause(tp)
         if sum(positions.values()) > before:
             moved_at = time.monotonic()
         elif time.monotonic() > moved_at + KAFKA_TIMEOUT_S:

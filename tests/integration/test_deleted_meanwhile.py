@@ -30,7 +30,7 @@ from ops.records.committed_records import (
     reader_of,
 )
 from ops.records.kafka_answers import KafkaUnreadable
-from ops.records.up_to_ends import records_up_to
+from ops.records.up_to_ends import fetches_up_to
 from schemas.dead_letter_actions import RecordId
 from schemas.topics import CALLBACKS, DEAD_LETTERS
 
@@ -85,10 +85,10 @@ async def test_what_expires_while_an_audit_reads_is_not_missing(
         reads += 1
         if reads == 1:
             await delete_most(pipe.bootstrap_servers)
-        async for each in records_up_to(client, positions, ends):
+        async for each in fetches_up_to(client, positions, ends):
             yield each
 
-    monkeypatch.setattr(topic_reader, "records_up_to", delete_and_read)
+    monkeypatch.setattr(topic_reader, "fetches_up_to", delete_and_read)
     report = await pipe.audit(directory)
     assert (report.missing_at_least, report.proven) == (0, True)
     assert reads == 2
@@ -124,11 +124,11 @@ async def test_records_that_were_deleted_before_they_were_read_are_named(pipe: P
         ends = await client.end_offsets(partitions)
         await delete_most(pipe.bootstrap_servers)
         with pytest.raises(RecordsDeleted, match=f"does not have offset 0 of {CALLBACKS.name}/"):
-            async for _ in records_up_to(client, positions, ends):
+            async for _ in fetches_up_to(client, positions, ends):
                 pass
         positions = dict(await client.beginning_offsets(partitions))
         starts = dict(positions)
-        async for tp, records in records_up_to(client, positions, ends):
+        async for tp, records in fetches_up_to(client, positions, ends):
             assert all(starts[tp] <= each.offset < ends[tp] for each in records)
         assert positions == ends
 
