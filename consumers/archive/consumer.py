@@ -2,9 +2,10 @@
 Archive callbacks: per partition one chain of segments, without overlap and without gap.
 
 The rules of the chain (docs/decisions/0006-archive-chain.md): one batch is one segment; its name is
-made of its first record; it is created only if its name is free; the next batch begins only after
-that; a writer that finds the name taken drops its batch and continues after that segment. Each rule
-guards against writers that believe they still own the partition.
+made of its first record, or of the end of the chain if it has only markers; it is created only if
+its name is free; the next batch begins only after that; a writer that finds the name taken drops
+its batch and continues after that segment. Each rule guards against writers that believe they still
+own the partition.
 """
 
 import asyncio
@@ -107,7 +108,7 @@ class ArchiveHandler:
 
     async def handle(self, batch: Batch) -> None:
         """
-        Write the batch as a segment, whose name is that of its first record.
+        Write the batch as a segment; see segment_name.py for its name.
 
         Raises:
             PositionDiffers: the chain does not end where the batch begins, or is of another topic,

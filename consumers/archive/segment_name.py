@@ -1,6 +1,7 @@
 """
 The name of a segment: topic/partition/offset-hour, from the segment's first record.
 
+A segment of markers alone has the offset at which the chain ended, and the hour of its last record.
 Two writers that begin at the same record therefore compete for one name, and only one of them can
 create it. The offset comes first, so names sort in the order of the chain, whatever the broker's
 clock does.
@@ -26,7 +27,7 @@ def of_record(partition: Partition, *, offset: int, timestamp_ms: int) -> str:
 
 
 def of_hour(partition: Partition, *, offset: int, hour: str) -> str:
-    """Return the name of the segment whose first record has this offset and is of `hour`."""
+    """Return the name of the segment that begins at this offset, in `hour`."""
     return f"{partition}/{prefix(offset)}-{hour}{SUFFIX}"
 
 

@@ -90,10 +90,10 @@ class Batch:
 
     A batch has no records if all were rejected, or if only transaction markers were fetched.
 
-    `begins_at` is the offset at which the previous batch ended. `reached` is the position of a sink
-    that has applied the batch, to be stored unchanged. Its `next_offset` is after the last record
-    and the transaction markers that follow, as far as they have been fetched; its `last` is the
-    last record, even if that was rejected; its `topic_id` is the topic of all records.
+    `begins_at` is the offset that the sink's position must have. `reached` is the position of a
+    sink that has applied the batch, to be stored unchanged. Its `next_offset` is after the last
+    record and the transaction markers that follow, as far as they have been fetched; its `last` is
+    the last record, even if that was rejected; its `topic_id` is the topic of all records.
 
     A `PackingHandler` gets the records in `packed`, in order, and none in `records`.
     """

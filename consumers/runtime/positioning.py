@@ -42,9 +42,9 @@ class LocatedPosition:
     """
     The sink's position, and the log in which it is.
 
-    `identity` and `log_start` are the topic's identity and first offset when the sink was asked.
-    The offset of a position that a refused write has reported is not checked here; the next fetch
-    shows whether Kafka has it.
+    `identity` and `log_start` are the topic's identity and first offset, as Kafka reported them
+    before the sink was last asked. The offset of a position that a refused write has reported is
+    not checked here; the next fetch shows whether Kafka has it.
     """
 
     position: Position

@@ -44,7 +44,7 @@ def cursor_group(origin: str) -> str:
     return f"hookline-spool-{origin}"
 
 
-def forwarder_transactional_id(kafka: KafkaAccess, origin: str) -> str:
+def bare_transactional_id(kafka: KafkaAccess, origin: str) -> str:
     """
     Return the transactional id of the forwarders of `origin`.
 

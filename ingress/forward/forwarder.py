@@ -1,8 +1,8 @@
 """
 Send a spool's rows to Kafka, each once: one transaction carries rows and the spool's cursor.
 
-After any failure the forwarder drops its producer, starts a new one, reads the cursor and continues
-from there.
+After any failure but a refused record or a damaged row, the forwarder starts a new producer,
+settles the last transaction, reads the cursor and continues after it.
 """
 
 import asyncio
@@ -16,8 +16,8 @@ from aiokafka.errors import KafkaError
 
 from ingress.forward.cursor import (
     Cursor,
+    bare_transactional_id,
     cursor_group,
-    forwarder_transactional_id,
     is_older_copy,
     read_cursor,
     report_older_copy,
@@ -133,7 +133,7 @@ class Forwarder:
         transactions is settled; only then does the cursor agree with the topic.
         """
         async with asyncio.timeout(START_TIMEOUT_S):
-            bare_id = forwarder_transactional_id(self._kafka, self._origin)
+            bare_id = bare_transactional_id(self._kafka, self._origin)
             await self._marker_check.begin(producer.client, self._kafka.transactional_id(bare_id))
             self._last_outcome.begin_settling()
             abort = self._last_outcome.must_abort
@@ -242,7 +242,7 @@ class Forwarder:
     def _open_producer(self) -> AbstractAsyncContextManager[AIOKafkaProducer]:
         return transactional_producer(
             self._kafka,
-            forwarder_transactional_id(self._kafka, self._origin),
+            bare_transactional_id(self._kafka, self._origin),
             record_bytes_max=self._record_bytes_max,
             start_s=START_TIMEOUT_S,
         )

@@ -27,7 +27,7 @@ REFUSALS = (MessageSizeTooLargeError, RecordListTooLargeError)
 
 @asynccontextmanager
 async def transactional_producer(
-    kafka: KafkaAccess, transactional_id: str, *, record_bytes_max: int, start_s: float
+    kafka: KafkaAccess, bare_transactional_id: str, *, record_bytes_max: int, start_s: float
 ) -> AsyncIterator[AIOKafkaProducer]:
     """
     Yield a producer for both topics, which fences others with its id; close it on exit.
@@ -38,7 +38,7 @@ async def transactional_producer(
     """
     producer = AIOKafkaProducer(
         **kafka.options(),
-        transactional_id=kafka.transactional_id(transactional_id),
+        transactional_id=kafka.transactional_id(bare_transactional_id),
         transaction_timeout_ms=TRANSACTION_TIMEOUT_MS,
         request_timeout_ms=5000,
         metadata_max_age_ms=METADATA_MAX_AGE_MS,

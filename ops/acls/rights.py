@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from consumers.webhook.retry_topic import retry_topic
-from ingress.forward.cursor import cursor_group, forwarder_transactional_id
+from ingress.forward.cursor import bare_transactional_id, cursor_group
 from ops.acls.entry import ANY_HOST, AclEntry, Operation, Pattern, Permission, ResourceType
 from ops.dead_letters.to_topic import TRANSACTIONAL_ID as DEAD_LETTERS_ID
 from schemas.kafka_access import KafkaAccess
@@ -121,8 +121,7 @@ def service_rights(name: str, kafka: KafkaAccess) -> tuple[Right, ...]:
         return SERVICES[name]
     beginnings = ("",) if kafka.prefix else _ORIGIN_DIGITS
     ids = (
-        _transactional_id(forwarder_transactional_id(kafka, each), is_prefix=True)
-        for each in beginnings
+        _transactional_id(bare_transactional_id(kafka, each), is_prefix=True) for each in beginnings
     )
     return (*SERVICES[name], *ids)
 

@@ -54,7 +54,7 @@ class Contents:
         key_number: int,
     ) -> None:
         """
-        Add a callback whose sequence has none yet.
+        Add a callback; none with its sequence was added before.
 
         All callbacks of one `ce_id` must have one `content_digest` (schemas/identity.py).
         `key_number` is that of its `CountKey`.

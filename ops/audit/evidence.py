@@ -51,8 +51,8 @@ class Evidence:
     dropped: defaultdict[str, BitMap64] = field(default_factory=lambda: defaultdict(BitMap64))
     # Dead letters of the ingress that were sent to the main topic again, so it must have them.
     resent: BitMap64 = field(default_factory=BitMap64)
-    # Archived from offsets below the topic's first one, which retention has raised: for these
-    # offsets the archive is the evidence.
+    # Archived from offsets that retention has deleted from the topic; for these, the archive is the
+    # evidence.
     below_log_start: BitMap64 = field(default_factory=BitMap64)
     # By partition, the ranges in which sequences have expired from the archive as well.
     expired_ranges: dict[int, list[SequenceRange]] = field(

@@ -138,7 +138,7 @@ class Origins:
         """With --since: by origin, the first sequence since then, where it is known."""
         return self._ends.first_sequences
 
-    def highest_end(self, origin: str) -> int:
+    def sequence_bound(self, origin: str) -> int:
         """Return the bound that no sequence of an origin may exceed; 0 if its end is not known."""
         last_sequences = (self._later_ends.last_sequences, self._last_sequences)
         return max(each.get(origin) or 0 for each in last_sequences)
@@ -164,7 +164,7 @@ class Origins:
                     " too long ago; name a later --since, or audit without it"
                 )
                 continue
-            end = self.highest_end(origin)
+            end = self.sequence_bound(origin)
             seen = self._highest_seen.get(origin, 0)
             if seen > end:
                 doubts[origin] = (

@@ -8,10 +8,12 @@ segments. The audit does not look for them. If one of them was lost before, it c
 too. The rest is decided by sets, for each sink:
 
     required      = 1..N - expired everywhere - dead letters of the ingress (no sink gets these)
-    missing       = required - in the sink - dead letters of the sink's consumer - expired from it
+    lacking       = required - in the sink - dead letters of the sink's consumer - expired from it
+    replaced      = dead letters of the sink's consumer - in the sink - expired from it
+    dropped       = those of `lacking` or `replaced` that a person has dropped
+    missing       = lacking - dropped
+    dead_lettered = replaced - dropped
     doubled       = in the sink more than once
-    dead_lettered = dead letters of the sink's consumer - in the sink
-    dropped       = those of `missing` or `dead_lettered` that a person has dropped
 
 If `hookline dead-letters resend` has sent a dead letter of the ingress to the main topic, Kafka and
 every sink must have the callback. A dead letter of a consumer that was sent again is judged by what
@@ -137,16 +139,16 @@ class OriginProof:
     def sink(self, name: str, in_sink: Sequences, expired_from_it: BitMap64 = _NONE) -> SinkReport:
         """Compare a sink with what it must hold. `expired_from_it`: other sinks may have these."""
         dead_letters, dropped = self._evidence.dead_letters_of[name], self._evidence.dropped[name]
-        missing = self._required - in_sink.distinct - dead_letters.distinct - expired_from_it
+        lacking = self._required - in_sink.distinct - dead_letters.distinct - expired_from_it
         # The sink may have a record with a dead letter: if the consumer is killed after it sent the
         # dead letter, the record is delivered again.
-        dead_lettered = dead_letters.distinct - in_sink.distinct - expired_from_it
+        replaced = dead_letters.distinct - in_sink.distinct - expired_from_it
         return _sink_report(
             len(in_sink.distinct),
-            missing=missing - dropped,
+            missing=lacking - dropped,
             doubled=in_sink.doubled,
-            dead_lettered=dead_lettered - dropped,
-            dropped=(missing | dead_lettered) & dropped,
+            dead_lettered=replaced - dropped,
+            dropped=(lacking | replaced) & dropped,
             expired=expired_from_it - in_sink.distinct,
             returned=expired_from_it & in_sink.distinct,
         )

@@ -120,7 +120,7 @@ class _Reporting:
         """Return the origins of which the counts have a higher sequence than the spool."""
         doubts = {}
         for origin, counted in self._collected.statistics.counted.items():
-            end = self._collected.origins.highest_end(origin)
+            end = self._collected.origins.sequence_bound(origin)
             # In other partitions, any wrong number or sum is a fault.
             expired_ranges = self._collected.origins.evidence(origin).expired_ranges
             beside_expired = (counted[each] for each in counted.keys() & expired_ranges.keys())

@@ -43,7 +43,8 @@ class SpoolEnds:
     why there is no answer. `answered`: the other addresses. `quarantined`: by origin, the rows in
     quarantine. `since`: the time since which callbacks are audited, None for all.
     `first_sequences`: by origin, the first sequence since then, where it is known.
-    `highest_reported`: by origin, the highest end in any of the answers, of which N is one.
+    `highest_reported`: by origin, the highest end that any answer reports. N is the end that the
+    holder of the spool reports, and may be lower.
     """
 
     by_spool: dict[str, dict[str, int]] = field(default_factory=dict)
