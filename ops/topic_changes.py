@@ -15,7 +15,7 @@ from ops.failure import Failure
 from ops.nouns import counted
 from ops.topic_answers import ClusterNotReady, ClusterRefused, already_there, check_answer
 from ops.topic_plan import ExistingTopic, WantedTopic
-from schemas.clients import started
+from schemas.clients import check_cancellation, started
 from schemas.kafka_access import KafkaAccess
 from schemas.kafka_denials import check_denial
 from schemas.kafka_names import KafkaName
@@ -79,6 +79,7 @@ async def apply_wanted(
     deadline = time.monotonic() + wait_s
     lines: list[str] = []
     while True:
+        check_cancellation()
         try:
             if check:
                 async with _admin(kafka) as admin:

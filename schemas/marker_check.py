@@ -20,7 +20,7 @@ from typing import Any
 from aiokafka.client import AIOKafkaClient, ConnectionGroup, CoordinationType
 from aiokafka.errors import KafkaError, LeaderNotAvailableError, for_code
 
-from schemas.clients import kafka_failures
+from schemas.clients import check_cancellation, kafka_failures
 from schemas.kafka_names import KafkaName
 from schemas.topic_metadata import TopicMetadata, topics_in
 from schemas.transaction_state import transaction_state
@@ -66,7 +66,8 @@ class MarkerCheck:
         """
         with kafka_failures():
             # The answer to the end of a transaction comes earlier than the markers.
-            while await self._is_ending(client):  # noqa: ASYNC110 - the coordinator says it
+            while await self._is_ending(client):
+                check_cancellation()
                 await asyncio.sleep(POLL_INTERVAL_S)
             now = await self._ask(client)
         if have_leaders_changed(self._known, now):

@@ -15,7 +15,7 @@ from consumers.runtime.kafka_source import KafkaSource
 from consumers.runtime.names import from_kafka
 from consumers.runtime.source import CALL_TIMEOUT_S, Source
 from schemas.client_parts import leave_group, member_id
-from schemas.clients import kafka_failures, started
+from schemas.clients import check_cancellation, kafka_failures, started
 from schemas.kafka_access import KafkaAccess
 from schemas.kafka_names import KafkaName
 
@@ -91,6 +91,7 @@ async def _remove_members(client: AIOKafkaConsumer, group: KafkaName, members: s
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(LEAVE_TIMEOUT_S):
             while members:
+                check_cancellation()
                 member = min(members)
                 try:
                     with kafka_failures():

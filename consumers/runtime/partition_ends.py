@@ -10,7 +10,7 @@ from consumers.runtime.kafka_availability import KafkaAvailability
 from consumers.runtime.outage_cause import OutageCause
 from consumers.runtime.source import CALL_TIMEOUT_S
 from schemas.client_parts import inner_client
-from schemas.clients import kafka_failures
+from schemas.clients import check_cancellation, kafka_failures
 from schemas.missing_topics import check_missing
 
 MEASURE_INTERVAL_S = 5.0
@@ -34,6 +34,7 @@ class PartitionEnds:
     async def run(self) -> None:
         """Ask until cancelled."""
         while True:
+            check_cancellation()
             try:
                 with kafka_failures():
                     async with asyncio.timeout(CALL_TIMEOUT_S):

@@ -3,6 +3,8 @@
 import asyncio
 from collections.abc import Callable
 
+from schemas.clients import check_cancellation
+
 
 class RoundSignal:
     """Lets a worker wait until the runner has fetched, which it does in each round of its loop."""
@@ -17,6 +19,8 @@ class RoundSignal:
 
     async def wait_for_next(self) -> None:
         """Wait for the next fetch, unless the runner has fetched since the last wait."""
+        # Each loop of a worker waits here. After a swallowed cancellation no fetch would follow.
+        check_cancellation()
         await self._has_fetched.wait()
         self._has_fetched.clear()
 

@@ -14,6 +14,7 @@ from consumers.stats.health_answers import Health
 from consumers.stats.process_statuses import ProcessStatuses
 from consumers.stats.processes import ANSWER_S_MAX, Processes, Watched
 from consumers.stats.store import DEFAULT_ZONE
+from schemas.clients import check_cancellation
 
 POLL_S = 2.0
 
@@ -48,6 +49,7 @@ class Pipeline:
     async def watch(self) -> None:
         """Measure until cancelled, so that it is known since when something is wrong."""
         while True:
+            check_cancellation()
             await self.measured()
             await asyncio.sleep(POLL_S)
 

@@ -22,6 +22,7 @@ from consumers.webhook.rejections import Rejections
 from consumers.webhook.retry_partition import RetryPartition
 from consumers.webhook.retry_record import Change, FinishedCallback, ParkedCallback
 from consumers.webhook.retry_state import fails_again
+from schemas.clients import check_cancellation
 from schemas.clock import now_ms
 from schemas.topics import CALLBACKS
 
@@ -89,6 +90,7 @@ class Retries:
         try:
             async with asyncio.TaskGroup() as group:
                 while not retry_partition.is_lost:
+                    check_cancellation()
                     retry_partition.changed.clear()
                     if self.circuit.is_open:
                         await self._probe(retry_partition)

@@ -23,7 +23,7 @@ from consumers.webhook.retry_record import (
     retry_record,
 )
 from consumers.webhook.retry_state import RetryState
-from schemas.clients import kafka_failures
+from schemas.clients import check_cancellation, kafka_failures
 from schemas.marker_check import MarkerCheck
 from schemas.topics import EXTENDED_RECORD_BYTES_LIMIT
 
@@ -160,6 +160,7 @@ class RetryPartition:
         await self._reader.seek_to_beginning(self._partition)
         report_at = time.monotonic() + PROGRESS_S
         while True:
+            check_cancellation()
             fetched = await self._reader.getmany(
                 self._partition, timeout_ms=POLL_MS, max_records=READ_RECORDS_MAX
             )

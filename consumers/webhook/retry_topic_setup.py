@@ -14,7 +14,7 @@ from aiokafka.errors import (
 
 from consumers.runtime.handler import Stopped
 from schemas.client_parts import inner_client
-from schemas.clients import kafka_failures, started
+from schemas.clients import check_cancellation, kafka_failures, started
 from schemas.kafka_access import KafkaAccess
 from schemas.kafka_denials import check_denial
 from schemas.kafka_names import KafkaName
@@ -71,6 +71,7 @@ async def ensure_topic(kafka: KafkaAccess, name: str) -> int:
 async def _partitions_of_new(admin: AIOKafkaAdminClient, topic: KafkaName) -> list[Any]:
     """Return the partitions; a broker may know a topic only some time after it was created."""
     while True:
+        check_cancellation()
         try:
             return await _partitions(admin, topic)
         except UnknownTopicOrPartitionError:

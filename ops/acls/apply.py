@@ -23,7 +23,7 @@ from ops.acls.requests import (
 )
 from ops.failure import Failure
 from ops.records.committed_records import reader_of
-from schemas.clients import kafka_failures, started
+from schemas.clients import check_cancellation, kafka_failures, started
 from schemas.kafka_access import KafkaAccess
 from schemas.kafka_outage import KafkaUnreachable, NotAuthorized, outage_text
 
@@ -151,6 +151,7 @@ async def _until_listed(
 ) -> None:
     deadline = time.monotonic() + VISIBLE_S_MAX
     while True:
+        check_cancellation()
         listed = await list_acls(client)
         if listed.by_all.issuperset(wanted) and listed.by_any.isdisjoint(without):
             return

@@ -28,6 +28,7 @@ from ops.audit.webhook_log import LogReader
 from ops.audit.webhook_state import read_state
 from ops.nouns import counted
 from ops.simulate.ledger import LedgerEntry
+from schemas.clients import check_cancellation
 
 # The pause between two rounds, and between two progress messages.
 POLL_INTERVAL_S = 0.5
@@ -129,6 +130,7 @@ class _Audit:
         """Read in rounds until there is nothing to wait for, or the time is over."""
         rereads = 0
         while True:
+            check_cancellation()
             is_last = time.monotonic() >= deadline
             try:
                 report = await self._round()

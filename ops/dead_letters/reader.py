@@ -18,6 +18,7 @@ from ops.records.committed_records import (
 )
 from ops.records.kafka_answers import kafka_answers
 from ops.terminal import measured_progress
+from schemas.clients import check_cancellation
 from schemas.dead_letter_actions import Actions, RecordId, decoded
 from schemas.kafka_access import KafkaAccess
 from schemas.kafka_names import KafkaName
@@ -120,6 +121,7 @@ async def _records(
     moved_at = time.monotonic()
     with measured_progress(title, total) as advance:
         while any(at[tp] < ends.get(tp.partition, 0) for tp in partitions):
+            check_cancellation()
             fetched = await fetch(client, timeout_ms=POLL_MS, records_max=RECORDS_PER_READ)
             for tp, records in fetched.items():
                 end = ends.get(tp.partition, 0)

@@ -10,7 +10,7 @@ from aiokafka.errors import OffsetOutOfRangeError, TopicAuthorizationFailedError
 from aiokafka.structs import ConsumerRecord
 
 from schemas.client_parts import inner_client
-from schemas.clients import started
+from schemas.clients import check_cancellation, started
 from schemas.kafka_access import KafkaAccess
 from schemas.kafka_names import KafkaName
 from schemas.kafka_outage import ExplainedFailure
@@ -70,6 +70,7 @@ async def find_partitions(client: AIOKafkaConsumer, topics: Collection[KafkaName
         while unknown := [each for each in topics if not client.partitions_for_topic(each)]:
             if denied := inner.cluster.unauthorized_topics.intersection(unknown):
                 raise TopicAuthorizationFailedError(denied.pop())
+            check_cancellation()
             await asyncio.sleep(METADATA_PAUSE_S)
             await inner.force_metadata_update()
 

@@ -7,6 +7,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.structs import ConsumerRecord
 
 from ops.records.committed_records import KAFKA_TIMEOUT_S, fetch, read_from
+from schemas.clients import check_cancellation
 
 POLL_MS = 500
 
@@ -31,6 +32,7 @@ async def fetches_up_to(
     read_from(client, {tp: positions[tp] for tp in ends})
     moved_at = time.monotonic()
     while any(positions[tp] < end for tp, end in ends.items()):
+        check_cancellation()
         before = sum(positions.values())
         for tp, records in (await fetch(client, timeout_ms=POLL_MS)).items():
             if records:

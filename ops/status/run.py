@@ -8,6 +8,7 @@ from ops.status.measure import Measurement, Parts, measuring
 from ops.status.report import Report
 from ops.status.screen import screen
 from ops.terminal import echo_json, reader_may_leave, refreshed, show
+from schemas.clients import check_cancellation
 
 INTERVAL_S = 2.0
 
@@ -28,10 +29,12 @@ async def _watch(measurement: Measurement, *, as_json: bool) -> None:
     """Show the state until cancelled, or until its reader has closed the pipe."""
     if as_json:
         while True:
+            check_cancellation()
             _print(await measurement.report(), as_json=True)
             await asyncio.sleep(INTERVAL_S)
     with refreshed() as update:
         while True:
+            check_cancellation()
             report = await measurement.report()
             update(screen(report), screen(report, is_short=True))
             await asyncio.sleep(INTERVAL_S)

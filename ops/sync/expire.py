@@ -20,6 +20,8 @@ from typing import Any, NamedTuple
 
 from psycopg import AsyncConnection, sql
 
+from schemas.clients import check_cancellation
+
 # The rows of one step, and the receipts and ids. A step takes less than a second on a busy machine,
 # and a callback that is repeated at this moment waits for it.
 ROWS_PER_STEP = 5_000
@@ -182,6 +184,7 @@ async def _wait_for_writers(connection: AsyncConnection) -> AsyncGenerator[Delet
         if is_first:
             yield DeletionStep(TRANSACTIONS, 0, 0)
         is_first = False
+        check_cancellation()
         await asyncio.sleep(POLL_S)
 
 
