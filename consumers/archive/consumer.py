@@ -167,7 +167,8 @@ class ArchiveHandler:
             return None  # its creation failed, or it has expired
         except DamagedSegment as damaged:
             raise Stopped(f"The segment {name} is damaged: {damaged}") from damaged
-        # Other segments may follow it. Then the name of this batch's segment exists already.
+        # Other segments may follow it. If one has the batch's records, the name of this batch's
+        # segment exists already; one of markers alone does no harm (segment.py, `begins_at`).
         return summary if summary.next_offset == batch.begins_at else None
 
     async def _last_segment(self, partition: Partition) -> SegmentSummary | None:

@@ -21,7 +21,11 @@ _NAME = re.compile(rf"[0-9]{{{OFFSET_DIGITS}}}-\d{{4}}-\d\d-\d\dT\d\d{re.escape(
 
 
 def of_record(partition: Partition, *, offset: int, timestamp_ms: int) -> str:
-    """Return the name of the segment whose first record has this offset and timestamp."""
+    """
+    Return the name of a segment by its first offset and the time that gives its hour.
+
+    That is the time of its first record, or, of markers alone, of the last record before.
+    """
     hour = datetime.fromtimestamp(timestamp_ms // 1000, UTC)
     return of_hour(partition, offset=offset, hour=f"{hour:%Y-%m-%dT%H}")
 

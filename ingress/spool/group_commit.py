@@ -25,8 +25,8 @@ from ingress.spool.writer_thread import (
 from schemas.outgoing_record import OutgoingRecord
 from schemas.telemetry import INGRESS_COMMIT_ROWS, INGRESS_COMMIT_S, INGRESS_STORE_S
 
-# TIM waits 2 s. Fail a callback whose commit takes longer than this while the HTTP client can
-# still read the answer.
+# TIM waits 2 s. Fail a callback whose commit takes longer than this, while the HTTP client can
+# still read the answer; one that has waited for the commit before may be answered later.
 DISK_TIMEOUT_S = 1.5
 # After a failed commit the disk is tried again at this interval, also without callbacks.
 DISK_PROBE_INTERVAL_S = 1.0

@@ -24,7 +24,7 @@ class CallbackCollector:
         self._contents = collected.contents
 
     def parse_and_admit(
-        self, value: bytes, headers: Iterable[tuple[str, bytes]], *, counts_if_foreign: bool
+        self, value: bytes, headers: Iterable[tuple[str, bytes]], *, adds_to_foreign_count: bool
     ) -> CallbackRecord | None:
         """
         Return a record as a callback, None if it is not one, or its sequence is not admitted.
@@ -32,7 +32,7 @@ class CallbackCollector:
         Count a record that is not one; add the callback's origin, and note a sequence that is too
         high (`Origins.admit`).
 
-        `counts_if_foreign`: False for a copy of a record that the audit also reads, so that a
+        `adds_to_foreign_count`: False for a copy of a record that the audit also reads, so that a
         foreign record counts once.
         """
         try:
@@ -40,7 +40,7 @@ class CallbackCollector:
         except NotACallback:
             callback = None
         if callback is None or callback.sequence < 1:
-            self._collected.foreign_count += counts_if_foreign
+            self._collected.foreign_count += adds_to_foreign_count
             return None
         return (
             callback if self._collected.origins.admit(callback.origin, callback.sequence) else None

@@ -33,20 +33,20 @@ class SequenceOrder:
 
     def __init__(self, sequences: Iterable[int] = ()) -> None:
         self._chunks: list[_Chunk] = []
-        self._last = array("q")
+        self._open_chunk = array("q")
         for sequence in sequences:
             self.append(sequence)
 
     def append(self, sequence: int) -> None:
         """Add a sequence after all others."""
-        self._last.append(sequence)
-        if len(self._last) >= CHUNK_SEQUENCES:
-            self._chunks.append(_chunk(self._last))
-            self._last = array("q")
+        self._open_chunk.append(sequence)
+        if len(self._open_chunk) >= CHUNK_SEQUENCES:
+            self._chunks.append(_chunk(self._open_chunk))
+            self._open_chunk = array("q")
 
     def __len__(self) -> int:
         """Return the number of sequences."""
-        return sum(chunk.length for chunk in self._chunks) + len(self._last)
+        return sum(chunk.length for chunk in self._chunks) + len(self._open_chunk)
 
     def __iter__(self) -> Iterator[int]:
         """Yield the sequences in order."""
@@ -55,9 +55,9 @@ class SequenceOrder:
     def __add__(self, later: "SequenceOrder") -> "SequenceOrder":
         """Return these sequences, and the later ones after them."""
         both = SequenceOrder()
-        both._chunks = [*self._chunks, *([_chunk(self._last)] if self._last else [])]
+        both._chunks = [*self._chunks, *([_chunk(self._open_chunk)] if self._open_chunk else [])]
         both._chunks += later._chunks
-        both._last = later._last[:]
+        both._open_chunk = later._open_chunk[:]
         return both
 
     def sum_of_first(self, number: int) -> int:
@@ -68,7 +68,7 @@ class SequenceOrder:
                 return total + sum(islice(chunk.sequences(), number))
             total += chunk.sum
             number -= chunk.length
-        return total + sum(self._last[:number])
+        return total + sum(self._open_chunk[:number])
 
     def after(self, number: int) -> Iterator[int]:
         """Yield the sequences after the first `number`, in order."""
@@ -76,7 +76,7 @@ class SequenceOrder:
             if number < chunk.length:
                 yield from islice(chunk.sequences(), number, None)
             number = max(0, number - chunk.length)
-        yield from self._last[number:]
+        yield from self._open_chunk[number:]
 
     def has_within_first(self, number: int, sequence: int) -> bool:
         """Return whether a sequence is one of the first `number`."""

@@ -101,7 +101,7 @@ class Tally:
     ) -> None:
         """Add a record of the main topic, in the order of its partition."""
         self.records += 1
-        callback = self._collector.parse_and_admit(value, headers, counts_if_foreign=True)
+        callback = self._collector.parse_and_admit(value, headers, adds_to_foreign_count=True)
         if callback is None:
             return
         evidence = self.origins.evidence(callback.origin)
@@ -122,7 +122,7 @@ class Tally:
         by_name = dict(headers)
         group = by_name.get(GROUP)
         callback = self._collector.parse_and_admit(
-            value, by_name.items(), counts_if_foreign=group is None
+            value, by_name.items(), adds_to_foreign_count=group is None
         )
         if callback is None:
             return
@@ -165,7 +165,7 @@ class Tally:
         headers = [(name, (header or "").encode()) for name, header in line.headers.items()]
         is_from_log_start = line.offset >= self._first_log_starts.get(line.partition, 0)
         callback = self._collector.parse_and_admit(
-            line.value, headers, counts_if_foreign=not is_from_log_start
+            line.value, headers, adds_to_foreign_count=not is_from_log_start
         )
         if callback is None:
             return
