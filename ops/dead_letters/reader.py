@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Sequence
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.structs import ConsumerRecord
@@ -17,8 +17,8 @@ from ops.records.committed_records import (
     reader_of_existing,
 )
 from ops.records.kafka_answers import kafka_answers
+from ops.records.up_to_ends import fetches_up_to
 from ops.terminal import measured_progress
-from schemas.clients import check_cancellation
 from schemas.dead_letter_actions import Actions, RecordId, decoded
 from schemas.kafka_access import KafkaAccess
 from schemas.kafka_names import KafkaName
@@ -116,34 +116,12 @@ async def _records(
         found = await client.end_offsets(partitions)
         ends.update({tp.partition: end for tp, end in found.items()})
     at = {tp: starts[tp] for tp in partitions}
-    read_from(client, at)
-    total = sum(max(0, ends.get(tp.partition, 0) - at[tp]) for tp in partitions)
-    moved_at = time.monotonic()
+    ends_of = {tp: ends.get(tp.partition, 0) for tp in partitions}
+    total = sum(max(0, ends_of[tp] - at[tp]) for tp in partitions)
+    fetching = fetches_up_to(client, at, ends_of, records_max=RECORDS_PER_READ)
     with measured_progress(title, total) as advance:
-        while any(at[tp] < ends.get(tp.partition, 0) for tp in partitions):
-            check_cancellation()
-            fetched = await fetch(client, timeout_ms=POLL_MS, records_max=RECORDS_PER_READ)
-            for tp, records in fetched.items():
-                end = ends.get(tp.partition, 0)
-                if wanted := [each for each in records if at[tp] <= each.offset < end]:
+        async with contextlib.aclosing(fetching) as fetches:
+            async for tp, records in fetches:
+                if wanted := [each for each in records if at[tp] <= each.offset < ends_of[tp]]:
                     yield wanted
-            # The time of the caller does not count.
-            moved_at = time.monotonic() if fetched else moved_at
-            moved = await _move(client, at, advance)
-            for tp in partitions:
-                if at[tp] >= ends.get(tp.partition, 0):
-                    # Later records would look like progress while another partition has no leader.
-                    client.pause(tp)
-            if not moved and time.monotonic() > moved_at + KAFKA_TIMEOUT_S:
-                raise TimeoutError(f"no record came for {KAFKA_TIMEOUT_S:g} s")
-
-
-async def _move(
-    client: AIOKafkaConsumer, at: dict[TopicPartition, int], advance: Callable[[int], None]
-) -> bool:
-    """Note the positions; the last offsets of a partition may be markers of transactions."""
-    before = sum(at.values())
-    for tp, position in at.items():
-        at[tp] = max(position, await client.position(tp))
-    advance(sum(at.values()) - before)
-    return sum(at.values()) > before
+                advance(records[-1].offset + 1 - at[tp])

@@ -16,13 +16,16 @@ async def fetches_up_to(
     client: AIOKafkaConsumer,
     positions: dict[TopicPartition, int],
     ends: Mapping[TopicPartition, int],
+    *,
+    records_max: int | None = None,
 ) -> AsyncGenerator[tuple[TopicPartition, Sequence[ConsumerRecord[bytes, bytes]]]]:
     """
     Yield the records of each fetch until `positions` have reached `ends`, and move `positions`.
 
     The last fetch of a partition may have records after its end. `positions` are the offsets at
     which reading begins; `client` is assigned their partitions. A position moves when the caller
-    has handled the records before it, and asks for the next ones.
+    has handled the records before it, and asks for the next ones. A fetch has at most `records_max`
+    records.
 
     Raises:
         RecordsDeleted: Kafka has deleted the next records meanwhile.
@@ -34,7 +37,8 @@ async def fetches_up_to(
     while any(positions[tp] < end for tp, end in ends.items()):
         check_cancellation()
         before = sum(positions.values())
-        for tp, records in (await fetch(client, timeout_ms=POLL_MS)).items():
+        fetched = await fetch(client, timeout_ms=POLL_MS, records_max=records_max)
+        for tp, records in fetched.items():
             if records:
                 yield tp, records
                 positions[tp] = records[-1].offset + 1

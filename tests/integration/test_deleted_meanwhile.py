@@ -21,7 +21,7 @@ from ops.audit.sources import Sources
 from ops.audit.spool_ends import SpoolEnds
 from ops.dead_letters import reader
 from ops.demo.embedded.kafka import EmbeddedKafka
-from ops.records import committed_records
+from ops.records import committed_records, up_to_ends
 from ops.records.committed_records import (
     RecordsDeleted,
     fetch,
@@ -152,8 +152,9 @@ async def test_a_dead_letter_that_expires_while_it_is_read_is_not_there(
         return await fetch(client, **options)
 
     # The client begins to fetch when it knows the offsets.
-    monkeypatch.setattr(reader, "read_from", lambda _, offsets: begins.update(offsets))
-    monkeypatch.setattr(reader, "fetch", delete_and_fetch)
+    for module in (reader, up_to_ends):
+        monkeypatch.setattr(module, "read_from", lambda _, offsets: begins.update(offsets))
+        monkeypatch.setattr(module, "fetch", delete_and_fetch)
     assert await reader.dead_letters_by_id(kafka, [RecordId(0, 1)]) == [None]
     with pytest.raises(KafkaUnreadable, match=r"have offset 2 of .*; run the command again"):
         async for _ in reader.dead_letters(kafka):

@@ -16,7 +16,6 @@ from consumers.runtime.batch import Batch, Partition, Position
 from ops.counters import rebuild
 from ops.counters.plan import Part
 from ops.counters.rebuild import Rebuild
-from ops.dead_letters import reader
 from ops.dead_letters.reader import dead_letters
 from ops.demo.embedded.kafka import EmbeddedKafka
 from ops.records import up_to_ends
@@ -70,7 +69,7 @@ async def test_a_read_of_dead_letters(
     empty_kafka: EmbeddedKafka, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As that of `hookline dead-letters resend`, which reads up to the ends of its first run."""
-    monkeypatch.setattr(reader, "KAFKA_TIMEOUT_S", SECONDS)
+    monkeypatch.setattr(up_to_ends, "KAFKA_TIMEOUT_S", SECONDS)
     async with admin_client(empty_kafka.address) as admin:
         await admin.create_partitions({DEAD_LETTERS.name: NewPartitions(2)})
     async with growing(empty_kafka, DEAD_LETTERS.name):
