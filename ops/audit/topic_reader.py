@@ -11,7 +11,6 @@ from ops.audit.sources import ReadAgain, SourceUnavailable
 from ops.audit.tally import Tally
 from ops.records.committed_records import (
     RecordsDeleted,
-    TopicMissing,
     partitions_of,
     reader_of_existing,
 )
@@ -21,6 +20,7 @@ from schemas.clients import kafka_failures
 from schemas.dead_letter_actions import decoded
 from schemas.kafka_access import KafkaAccess
 from schemas.kafka_outage import outage_text
+from schemas.missing_topics import TopicMissing
 from schemas.topics import ACTIONS, CALLBACKS, DEAD_LETTERS, TOPICS
 
 

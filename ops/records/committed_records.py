@@ -14,7 +14,7 @@ from schemas.clients import check_cancellation, started
 from schemas.kafka_access import KafkaAccess
 from schemas.kafka_names import KafkaName
 from schemas.kafka_outage import ExplainedFailure
-from schemas.missing_topics import missing_topics
+from schemas.missing_topics import TopicMissing, missing_topics
 
 # The time in which Kafka must connect, and in which it must send the next records.
 KAFKA_TIMEOUT_S = 30.0
@@ -23,10 +23,6 @@ KAFKA_TIMEOUT_S = 30.0
 FETCH_BYTES = 256 << 10
 # The pause before Kafka is asked again for the partitions of a topic that was just created.
 METADATA_PAUSE_S = 0.2
-
-
-class TopicMissing(Exception):
-    """Kafka does not have a topic; the text names it, and the command that creates it."""
 
 
 class RecordsDeleted(ExplainedFailure):

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from aiokafka.errors import KafkaError
 
 from ops.failure import Failure
-from ops.records.committed_records import TopicMissing
 from schemas.clients import kafka_failures
 from schemas.kafka_access import KafkaAccess
 from schemas.kafka_outage import outage_text
+from schemas.missing_topics import TopicMissing
 
 
 class KafkaUnreadable(Failure):

@@ -15,13 +15,14 @@ from aiokafka.errors import KafkaError
 from consumers.runtime.batch import Partition, Record
 from consumers.runtime.fetched_records import decode_as_records
 from consumers.runtime.names import from_kafka
-from ops.records.committed_records import TopicMissing, check_topics, partitions_of, read_from
+from ops.records.committed_records import check_topics, partitions_of, read_from
 from ops.records.time_range import TimeRange
 from schemas.client_parts import inner_client
 from schemas.clients import check_cancellation, kafka_failures, started
 from schemas.kafka_access import KafkaAccess
 from schemas.kafka_names import KafkaName
 from schemas.kafka_outage import outage_text
+from schemas.missing_topics import TopicMissing
 
 # The time in which Kafka must connect, and in which it must send the next records.
 KAFKA_S_MAX = 15.0
