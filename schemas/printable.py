@@ -38,6 +38,11 @@ def printable(text: str | bytes, length_max: int = LENGTH_MAX) -> str:
     return "".join(parts)
 
 
+def shortened(text: str, length_max: int) -> str:
+    """Return `text` with at most `length_max` characters; "…" is in place of the rest."""
+    return text if len(text) <= length_max else text[: length_max - 1] + "…"
+
+
 def printable_json(encoded: str) -> str:
     """Return a JSON document with the same values, in which such characters are JSON's escapes."""
     if encoded.isprintable():

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from schemas.clock import rfc3339
+from schemas.printable import shortened
 
 # Senders remembered for each answer. Each answer has places of its own, so scanners that are
 # answered 404 do not displace a sender whose Sign is wrong.
@@ -38,9 +39,7 @@ class FailuresBySender:
         senders[address] = failures
         failures.count += 1
         failures.last_at_s = now_s
-        if len(reason) > REASON_CHARACTERS_MAX:
-            reason = reason[: REASON_CHARACTERS_MAX - 1] + "…"
-        failures.reason = reason
+        failures.reason = shortened(reason, REASON_CHARACTERS_MAX)
 
     def table(self, now_s: float) -> list[dict[str, Any]]:
         """Return a row for each answer and sender, the one that was given it last first."""

@@ -8,6 +8,7 @@ from consumers.stats.health_answers import Stage
 from ops.nouns import counted
 from ops.status.report import ConsumerReport, IngressReport, ProcessReport, Report
 from ops.status.texts import duration, size
+from schemas.printable import shortened
 
 # Of the text of a process, so many characters are on the screen; JSON has all.
 TEXT_CHARACTERS_MAX = 300
@@ -34,13 +35,6 @@ def stage_details(stage: Stage, report: Report) -> str:
     return texts.get(stage.stage) or _first_clause(stage.what.en)
 
 
-def _shortened(text: str) -> str:
-    """Return a text with at most TEXT_CHARACTERS_MAX characters; "…" is in place of the rest."""
-    if len(text) <= TEXT_CHARACTERS_MAX:
-        return text
-    return text[: TEXT_CHARACTERS_MAX - 1] + "…"
-
-
 def _first_clause(text: str) -> str:
     """Return the beginning of a text, which is whole below the table if something is wrong."""
     return re.split(r"[,.;:]( |$)", text, maxsplit=1)[0]
@@ -61,7 +55,7 @@ def _spools(report: Report) -> str:
 def _topic(report: Report) -> str:
     topic = report.topic
     if topic is None or not topic.answers:
-        because = _shortened(topic.not_known_because) if topic else ""
+        because = shortened(topic.not_known_because, TEXT_CHARACTERS_MAX) if topic else ""
         return f"this command gets no answer from Kafka{because and ': '}{because}"
     kept = topic.retention_s or 0.0
     text = f"{counted(topic.partitions or 0, 'partition')}, kept "
@@ -101,18 +95,18 @@ def replica_details(replica: IngressReport) -> str:
     if not replica.answers:
         return ""
     if replica.refuses_because:
-        return _shortened(replica.refuses_because)
+        return shortened(replica.refuses_because, TEXT_CHARACTERS_MAX)
     used = 100 * (replica.spool_bytes or 0) // max(1, replica.spool_bytes_max or 1)
     parts = [f"{counted(replica.spool_rows or 0, 'row')}, {used} %"]
     if replica.spool_full_in_s is not None:
         parts.append(f"full in {duration(replica.spool_full_in_s)}")
     parts.append(f"{size(replica.disk_free_bytes)} free")
     if replica.forward_fault:
-        parts.append(f"to Kafka: {_shortened(replica.forward_fault)}")
+        parts.append(f"to Kafka: {shortened(replica.forward_fault, TEXT_CHARACTERS_MAX)}")
     else:
         parts.append("Kafka ok")
     if replica.tokens_fault:
-        parts.append(f"tokens: {_shortened(replica.tokens_fault)}")
+        parts.append(f"tokens: {shortened(replica.tokens_fault, TEXT_CHARACTERS_MAX)}")
     elif replica.token_last_used_ago_s is not None:
         parts.append(f"token used {duration(replica.token_last_used_ago_s)} ago")
     if replica.apps_without_token:
@@ -130,10 +124,10 @@ def process_details(process: ProcessReport) -> str:
     if not process.answers:
         return ""
     if process.stopped_because:
-        return _shortened(process.stopped_because)
+        return shortened(process.stopped_because, TEXT_CHARACTERS_MAX)
     if process.phase in WAITING:
         # After the sentence that says when the process continues.
-        return _shortened(process.phase_because.partition(". ")[2])
+        return shortened(process.phase_because.partition(". ")[2], TEXT_CHARACTERS_MAX)
     partitions = counted(process.partitions or 0, "partition")
     return f"{partitions}, {_retries(process.retries or 0)}"
 
