@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 import aiohttp
 import msgspec
 from valkey.asyncio import Valkey
+from yarl import URL
 
 from consumers.counters.server import answering
 from consumers.runtime.handler import Unavailable
@@ -167,13 +168,14 @@ class Processes:
         """Return the answer of /readyz at `url`, None if there is none to ask."""
         if url is None:
             return None
+        port = ResolvedUrl.at(URL(url), None)
         try:
-            status, body = await self._get(url, "/readyz")
+            status, body = await self._get(port, "/readyz")
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError):
-            last: Readiness | None = self._last_answers.pop(url, None)
-            return last or SilentProcess(self._answered_at.get(url))
+            last: Readiness | None = self._last_answers.pop(port, None)
+            return last or SilentProcess(self._answered_at.get(port))
         readiness = Readiness(status == 200, body.decode(errors="replace").strip())
-        self._answered_at[url], self._last_answers[url] = datetime.now(UTC), readiness
+        self._answered_at[port], self._last_answers[port] = datetime.now(UTC), readiness
         return readiness
 
     async def _ask_all(
@@ -196,14 +198,13 @@ class Processes:
         self._answered_at[url], self._last_answers[url] = datetime.now(UTC), status
         return status
 
-    async def _get(self, url: str | ResolvedUrl, path: str) -> tuple[int, bytes]:
+    async def _get(self, url: ResolvedUrl, path: str) -> tuple[int, bytes]:
         """Return the HTTP status and the body of an answer."""
         self._asked_urls.add(url)
-        if isinstance(url, str):
-            getting = self._session.get(f"{url}{path}", allow_redirects=False)
-        else:
-            getting = self._session.get(f"{url.text}{path}", **url.request_options)
-        async with asyncio.timeout(ANSWER_S_MAX), getting as response:
+        async with (
+            asyncio.timeout(ANSWER_S_MAX),
+            self._session.get(f"{url.text}{path}", **url.request_options) as response,
+        ):
             body = bytearray()
             async for part in response.content.iter_any():
                 body += part
