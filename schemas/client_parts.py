@@ -43,15 +43,9 @@ def connection_options(client: AIOKafkaClient) -> dict[str, Any]:
     return {name: getattr(client, f"_{name}") for name in (*names, *more)}
 
 
-def may_be_rejected(client: Client) -> bool:
-    """
-    Return whether `client` has started although the brokers may have rejected its token.
-
-    aiokafka reads their refusal as metadata without brokers.
-    """
-    inner = inner_client(client)
-    is_by_token = inner._sasl_mechanism == "OAUTHBEARER"  # noqa: SLF001
-    return is_by_token and not inner.cluster.brokers()
+def addresses_of(client: Client) -> str:
+    """Return the addresses to which `client` connects first, as in the settings."""
+    return ",".join(f"{host}:{port}" for host, port, _ in inner_client(client).hosts)
 
 
 def tasks(client: Client) -> set[Task]:

@@ -10,6 +10,7 @@ import contextlib
 import logging
 import struct
 from collections.abc import AsyncIterator, Iterator
+from traceback import walk_tb
 from typing import Any, TypeVar
 
 from aiokafka import AIOKafkaProducer
@@ -23,7 +24,7 @@ from schemas.client_parts import Client
 from schemas.credential_watch import watch_credentials
 from schemas.kafka_access import KafkaAccess
 from schemas.kafka_denials import denial_of
-from schemas.kafka_outage import ExplainedFailure, KafkaUnreachable
+from schemas.kafka_outage import ExplainedFailure, KafkaUnreachable, NoBrokerListed
 from schemas.kafka_probe import why_unreachable
 from schemas.unread_failures import expect_unread_failures
 
@@ -72,13 +73,12 @@ def check_cancellation() -> None:
 
 
 @contextlib.contextmanager
-def kafka_failures(*, cancellations_only: bool = False) -> Iterator[None]:
+def kafka_failures() -> Iterator[None]:
     """
     Raise KafkaError in place of BREAKAGES, and of a cancellation that was not requested.
 
-    aiokafka cancels tasks of its own, and its callers see that as a cancellation. The block must
-    contain calls of aiokafka only: an error of our own would look like an outage. With
-    `cancellations_only`, BREAKAGES are raised as they are, so the block may contain other calls.
+    aiokafka cancels tasks of its own, and its callers see that as a cancellation. The block may
+    contain other code: an exception that did not come through aiokafka is raised as it is.
     """
     try:
         yield
@@ -89,9 +89,14 @@ def kafka_failures(*, cancellations_only: bool = False) -> Iterator[None]:
     except (KafkaError, TimeoutError):
         raise
     except BREAKAGES as error:
-        if cancellations_only:
+        if not _came_through_aiokafka(error):
             raise
         raise KafkaError(f"the client has failed: {error!r}") from error
+
+
+def _came_through_aiokafka(error: Exception) -> bool:
+    modules = (frame.f_globals.get("__name__", "") for frame, _ in walk_tb(error.__traceback__))
+    return any(module.partition(".")[0] == "aiokafka" for module in modules)
 
 
 def known_connections(producer: AIOKafkaProducer) -> list[AIOKafkaConnection]:
@@ -111,8 +116,9 @@ async def started(
 
     Raises:
         KafkaUnreachable: it cannot be used with its settings; the text has the cause.
+        NoBrokerListed: Kafka answers, but lists no broker, as while it starts.
         NotAuthorized: Kafka refused what the block asked for; the text has the resource.
-        KafkaError: it could not start.
+        KafkaError: it could not start, or failed in the block, with whatever exception of its own.
         TimeoutError: it did not start within `seconds`.
     """
     loop = asyncio.get_running_loop()
@@ -121,9 +127,10 @@ async def started(
     clock = loop.time
     started_at: float | None = None
     try:
-        async with _running(client, seconds, kafka):
-            started_at = clock()
-            yield client
+        with kafka_failures():
+            async with _running(client, seconds, kafka):
+                started_at = clock()
+                yield client
     except (KafkaConnectionError, NodeNotReadyError, TimeoutError) as error:
         # The addresses of brokers are used only after the start.
         is_cause_unknown = started_at is None or (
@@ -155,10 +162,11 @@ async def _running(
         await asyncio.wait((starting,), timeout=seconds)
         if not starting.done():
             raise TimeoutError(f"Kafka does not answer within {seconds:g} s")
-        with kafka_failures():
-            starting.result()
-        if client_parts.may_be_rejected(client):
-            raise KafkaConnectionError("Kafka lists no broker to this client")
+        starting.result()
+        # With such a client, each call would wait, or fail with an exception of its own. aiokafka
+        # reads the refusal of a token as an empty list, too: the probe tells which it is.
+        if not client_parts.inner_client(client).cluster.brokers():
+            raise NoBrokerListed(client_parts.addresses_of(client))
         yield
     finally:
         if watching is not None:

@@ -1,6 +1,6 @@
 """Failures of Kafka whose text has the cause and what to do."""
 
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaConnectionError, KafkaError
 
 
 class ExplainedFailure(KafkaError):
@@ -15,6 +15,20 @@ class ExplainedFailure(KafkaError):
 
 class KafkaUnreachable(ExplainedFailure):
     """No client can use Kafka with its settings; the text has the cause for each address."""
+
+
+class NoBrokerListed(ExplainedFailure, KafkaConnectionError):
+    """
+    A broker answers, but names no broker that clients may use, not even itself.
+
+    The controller lists a broker once it has registered, and not after the silence of a session.
+    """
+
+    def __init__(self, addresses: str) -> None:
+        super().__init__(
+            f"Kafka at {addresses} answers, but lists no broker: its brokers are starting, or the"
+            " controllers do not hear from them; see the brokers' and the controllers' logs"
+        )
 
 
 class NotAuthorized(ExplainedFailure):

@@ -21,7 +21,7 @@ from aiokafka.protocol.types import (
     TaggedFields,
 )
 
-from schemas.clients import kafka_failures, started
+from schemas.clients import started
 from schemas.kafka_access import KafkaAccess
 from schemas.kafka_names import KafkaName
 
@@ -57,10 +57,9 @@ async def last_transaction_outcome(kafka: KafkaAccess, transactional_id: str) ->
     """
     client = AIOKafkaClient(**kafka.options())
     async with started(client, REQUEST_TIMEOUT_S, kafka), asyncio.timeout(REQUEST_TIMEOUT_S):
-        with kafka_failures():
-            in_kafka = kafka.transactional_id(transactional_id)
-            coordinator = await _coordinator(client, in_kafka)
-            state = await transaction_state(client, coordinator, in_kafka)
+        in_kafka = kafka.transactional_id(transactional_id)
+        coordinator = await _coordinator(client, in_kafka)
+        state = await transaction_state(client, coordinator, in_kafka)
     if state in _ABORTED_STATES:
         return TransactionOutcome.ABORTED
     if state in _COMMITTED_STATES:

@@ -11,7 +11,7 @@ from consumers.runtime.batch import Partition, Record
 from consumers.runtime.brake import Brake
 from consumers.runtime.handler import Rejected, Stopped
 from consumers.runtime.source import KafkaUnavailable
-from schemas.clients import kafka_failures, started
+from schemas.clients import started
 from schemas.clock import now_ms
 from schemas.dead_letter import DeadLetterReason, reason_headers
 from schemas.kafka_access import KafkaAccess
@@ -155,10 +155,9 @@ class KafkaDeadLetters:
             started(producer, SEND_TIMEOUT_S, self._kafka, probes=False),
             asyncio.timeout_at(deadline),
         ):
-            with kafka_failures():
-                await producer.send_and_wait(
-                    self._topic,
-                    record.value,
-                    key=record.key,
-                    headers=[*record.headers, *reason_headers(failure)],
-                )
+            await producer.send_and_wait(
+                self._topic,
+                record.value,
+                key=record.key,
+                headers=[*record.headers, *reason_headers(failure)],
+            )

@@ -23,7 +23,7 @@ from consumers.stats.dead_letter_actions import ActionFollower
 from consumers.stats.dead_letter_counts import DeadLetters, count_dead_letters
 from consumers.stats.process_statuses import SilentProcess
 from schemas.client_parts import inner_client
-from schemas.clients import kafka_failures, started
+from schemas.clients import started
 from schemas.kafka_access import KafkaAccess
 from schemas.kafka_denials import DENIALS, check_denial, denial_of
 from schemas.kafka_names import KafkaName
@@ -72,8 +72,7 @@ async def ask_kafka(
     """
     try:
         async with asyncio.timeout(KAFKA_S_MAX), _clients(kafka) as (reader, admin):
-            with kafka_failures():
-                return await _facts(kafka, reader, admin, groups, follower)
+            return await _facts(kafka, reader, admin, groups, follower)
     except NotAuthorized as error:
         return SilentProcess(because=_warn(str(error)))
     except TimeoutError:

@@ -14,7 +14,7 @@ from aiokafka.errors import (
 
 from consumers.runtime.handler import Stopped
 from schemas.client_parts import inner_client
-from schemas.clients import check_cancellation, kafka_failures, started
+from schemas.clients import check_cancellation, started
 from schemas.kafka_access import KafkaAccess
 from schemas.kafka_denials import check_denial
 from schemas.kafka_names import KafkaName
@@ -46,20 +46,19 @@ async def ensure_topic(kafka: KafkaAccess, name: str) -> int:
     topic, main_topic = kafka.topic(name), kafka.topic(CALLBACKS.name)
     admin = AIOKafkaAdminClient(**kafka.options())
     async with started(admin, SETUP_TIMEOUT_S, kafka), asyncio.timeout(SETUP_TIMEOUT_S):
-        with kafka_failures():
-            async with unknown_topics_checked(inner_client(admin), [main_topic]):
-                main = await _partitions(admin, main_topic)
-            replicas = len(main[0]["replicas"])
-            # Create before describing: a broker may create a described topic by itself.
-            created: Any = await admin.create_topics(
-                [NewTopic(topic, len(main), replicas, topic_configs=_CONFIGS)]
-            )
-            _check_created(created.to_object()["topic_errors"], topic, main_topic)
-            partitions = await _partitions_of_new(admin, topic)
-            if len(partitions) < len(main):
-                # Of this call, aiokafka raises the errors in the answer by itself.
-                await admin.create_partitions({topic: NewPartitions(len(main))})
-            policy = await _cleanup_policy(admin, topic)
+        async with unknown_topics_checked(inner_client(admin), [main_topic]):
+            main = await _partitions(admin, main_topic)
+        replicas = len(main[0]["replicas"])
+        # Create before describing: a broker may create a described topic by itself.
+        created: Any = await admin.create_topics(
+            [NewTopic(topic, len(main), replicas, topic_configs=_CONFIGS)]
+        )
+        _check_created(created.to_object()["topic_errors"], topic, main_topic)
+        partitions = await _partitions_of_new(admin, topic)
+        if len(partitions) < len(main):
+            # Of this call, aiokafka raises the errors in the answer by itself.
+            await admin.create_partitions({topic: NewPartitions(len(main))})
+        policy = await _cleanup_policy(admin, topic)
     if policy != "compact":
         raise Stopped(
             f"The topic {topic} has cleanup.policy={policy}, so Kafka would delete callbacks that "

@@ -17,7 +17,7 @@ from aiokafka.structs import OffsetAndMetadata
 
 from ingress.spool.async_spool import AsyncSpool
 from ingress.spool.state import SpoolState
-from schemas.clients import kafka_failures, started
+from schemas.clients import started
 from schemas.kafka_access import KafkaAccess
 from schemas.topics import CALLBACKS
 
@@ -70,14 +70,12 @@ async def read_cursor(kafka: KafkaAccess, origin: str) -> Cursor:
     # admin client can read metadata, but cannot distinguish them. So both are asked.
     reader = AIOKafkaConsumer(**kafka.options(), group_id=group, enable_auto_commit=False)
     async with started(reader, READ_TIMEOUT_S, kafka), asyncio.timeout(READ_TIMEOUT_S):
-        with kafka_failures():
-            sequence = await reader.committed(partition)
+        sequence = await reader.committed(partition)
     if sequence is None:
         return Cursor()
     admin = AIOKafkaAdminClient(**kafka.options())
     async with started(admin, READ_TIMEOUT_S, kafka), asyncio.timeout(READ_TIMEOUT_S):
-        with kafka_failures():
-            offsets = await admin.list_consumer_group_offsets(group)
+        offsets = await admin.list_consumer_group_offsets(group)
     if partition not in offsets or offsets[partition].offset != sequence:
         raise KafkaError(f"the cursor is {sequence}, but its metadata cannot be read now")
     fingerprint, _, topic_id = offsets[partition].metadata.partition(" ")

@@ -44,7 +44,7 @@ from ingress.spool.async_spool import AsyncSpool
 from ingress.spool.disk import Corrupt
 from ingress.spool.row import DamagedRow
 from ingress.spool.state import SpoolState
-from schemas.clients import check_cancellation, kafka_failures
+from schemas.clients import check_cancellation
 from schemas.ingress_status import NOT_CONNECTED
 from schemas.kafka_access import KafkaAccess
 from schemas.marker_check import MarkerCheck
@@ -93,8 +93,7 @@ class Forwarder:
             check_cancellation()
             sequence_before = self.forwarded_sequence
             try:
-                with kafka_failures(cancellations_only=True):
-                    await self._forward()
+                await self._forward()
             except Corrupt as corrupt:
                 self._spool.report_corruption(str(corrupt))
                 return

@@ -23,7 +23,7 @@ from ops.acls.requests import (
 )
 from ops.failure import Failure
 from ops.records.committed_records import reader_of
-from schemas.clients import check_cancellation, kafka_failures, started
+from schemas.clients import check_cancellation, started
 from schemas.kafka_access import KafkaAccess
 from schemas.kafka_outage import KafkaUnreachable, NotAuthorized, outage_text
 
@@ -125,9 +125,8 @@ async def _delete(client: AIOKafkaClient, record: AclRecord, entries: list[AclEn
 @asynccontextmanager
 async def _client(kafka: KafkaAccess) -> AsyncIterator[AIOKafkaClient]:
     try:
-        with kafka_failures(cancellations_only=True):
-            async with started(AIOKafkaClient(**kafka.options()), TIMEOUT_S, kafka) as client:
-                yield client
+        async with started(AIOKafkaClient(**kafka.options()), TIMEOUT_S, kafka) as client:
+            yield client
     except NotAuthorized as error:
         raise AclsRefused(
             f"the user of this command may not use {kafka.topic(RECORD_TOPIC)}, the topic with the"

@@ -16,7 +16,6 @@ from ops.records.committed_records import (
 )
 from ops.records.topic import offsets_at
 from ops.records.up_to_ends import fetches_up_to
-from schemas.clients import kafka_failures
 from schemas.dead_letter_actions import decoded
 from schemas.kafka_access import KafkaAccess
 from schemas.kafka_outage import outage_text
@@ -42,11 +41,8 @@ class TopicReader:
         """
         try:
             # A cancelled task of the client is an outage, too.
-            with kafka_failures(cancellations_only=True):
-                async with reader_of_existing(
-                    self._kafka, *(topic.name for topic in TOPICS)
-                ) as client:
-                    await self._read(client, tally)
+            async with reader_of_existing(self._kafka, *(topic.name for topic in TOPICS)) as client:
+                await self._read(client, tally)
         except TopicMissing as missing:
             raise SourceUnavailable(str(missing)) from missing
         except RecordsDeleted as deleted:

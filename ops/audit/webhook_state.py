@@ -22,7 +22,6 @@ from ops.records.committed_records import find_partitions, partitions_of, reader
 from ops.records.up_to_ends import fetches_up_to
 from schemas.callback_record import place
 from schemas.client_parts import inner_client
-from schemas.clients import kafka_failures
 from schemas.kafka_access import KafkaAccess
 from schemas.kafka_names import KafkaName
 from schemas.kafka_outage import outage_text
@@ -80,24 +79,24 @@ async def read_state(kafka: KafkaAccess, name: str) -> TargetState:
     """
     topic, main_topic = kafka.topic(retry_topic(name)), kafka.topic(CALLBACKS.name)
     try:
-        with kafka_failures(cancellations_only=True):
-            async with reader_of(kafka) as client:
-                # Check first: `find_partitions` would wait for a missing topic.
-                if await missing_topics(inner_client(client), [topic]):
-                    raise AuditFailed(
-                        f"Kafka at {kafka} has no topic {topic}, so no webhook with the"
-                        f" name {name} has run; correct the name"
-                    )
-                await inner_client(client).set_topics([main_topic])
-                topic_id = await topic_id_of(client, main_topic)
-                await find_partitions(client, [topic])
-                state = await _read(client, topic)
+        async with reader_of(kafka) as client:
+            # Check first: `find_partitions` would wait for a missing topic.
+            if await missing_topics(inner_client(client), [topic]):
+                raise AuditFailed(
+                    f"Kafka at {kafka} has no topic {topic}, so no webhook with the"
+                    f" name {name} has run; correct the name"
+                )
+            await inner_client(client).set_topics([main_topic])
+            topic_id = await topic_id_of(client, main_topic)
+            await find_partitions(client, [topic])
+            state = await _read(client, topic)
             state.topic_id = topic_id
-            return state
     except (KafkaError, TimeoutError) as error:
         raise SourceUnavailable(f"{topic}: {outage_text(kafka, error)}") from error
     except UnreadableRetryRecord as error:
         raise AuditFailed(f"{topic}: {error}; remove what else writes to this topic") from error
+    else:
+        return state
 
 
 async def _read(client: AIOKafkaConsumer, topic: KafkaName) -> TargetState:

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from aiokafka.errors import KafkaError
 
 from ops.failure import Failure
-from schemas.clients import kafka_failures
 from schemas.kafka_access import KafkaAccess
 from schemas.kafka_outage import outage_text
 from schemas.missing_topics import TopicMissing
@@ -25,8 +24,7 @@ def kafka_answers(kafka: KafkaAccess, remedy: str) -> Iterator[None]:
         KafkaUnreadable: Kafka does not answer, or lacks a topic.
     """
     try:
-        with kafka_failures(cancellations_only=True):
-            yield
+        yield
     except TopicMissing as missing:
         raise KafkaUnreadable(str(missing)) from missing
     except (KafkaError, TimeoutError) as error:

@@ -18,7 +18,7 @@ from consumers.runtime.names import from_kafka
 from ops.records.committed_records import check_topics, partitions_of, read_from
 from ops.records.time_range import TimeRange
 from schemas.client_parts import inner_client
-from schemas.clients import check_cancellation, kafka_failures, started
+from schemas.clients import check_cancellation, started
 from schemas.kafka_access import KafkaAccess
 from schemas.kafka_names import KafkaName
 from schemas.kafka_outage import outage_text
@@ -62,14 +62,13 @@ async def records_between(
         enable_auto_commit=False,
     )
     try:
-        with kafka_failures(cancellations_only=True):
-            async with started(client, KAFKA_S_MAX, kafka):
-                decode_as_records(client)
-                await inner_client(client).set_topics([kafka.topic(topic)])
-                await check_topics(kafka, [topic], client)
-                ranges = await _offset_ranges(client, kafka.topic(topic), since, until)
-                async for part in _read(client, kafka, ranges):
-                    yield part
+        async with started(client, KAFKA_S_MAX, kafka):
+            decode_as_records(client)
+            await inner_client(client).set_topics([kafka.topic(topic)])
+            await check_topics(kafka, [topic], client)
+            ranges = await _offset_ranges(client, kafka.topic(topic), since, until)
+            async for part in _read(client, kafka, ranges):
+                yield part
     except TopicMissing as missing:
         raise TopicUnreadable(str(missing)) from missing
     except (KafkaError, TimeoutError) as error:
