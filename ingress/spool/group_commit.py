@@ -63,6 +63,7 @@ class GroupCommit:
         self._forwarded_sequence = 0
         self._other_write: OtherWrite | None = None
         self._is_committing = False
+        self._is_stopping = False
         self._disk_hangs = False
         self._hang_timer: asyncio.TimerHandle | None = None
         self._probe_timer: asyncio.TimerHandle | None = None
@@ -118,8 +119,11 @@ class GroupCommit:
         """
         Return True once all pending callbacks are on disk or have failed, and the thread has ended.
 
+        Forwarded rows may stay in the file: the next holder reads the cursor and removes them.
         Returns False if a commit hangs for STOP_TIMEOUT_S: the thread still uses the spool.
         """
+        # Else a backlog of forwarded rows, one commit after the other, would look like a hang.
+        self._is_stopping = True
         try:
             async with asyncio.timeout(STOP_TIMEOUT_S):
                 while self._is_committing:  # noqa: ASYNC110 - only at the end of a process
@@ -168,7 +172,11 @@ class GroupCommit:
             self._release_mapped_memory()
         elif self._probe_timer is None:
             self._probe_timer = self._loop.call_later(DISK_PROBE_INTERVAL_S, self._probe)
-        can_remove = not failure and self._spool.state.has_removable_block(self._forwarded_sequence)
+        can_remove = (
+            not failure
+            and not self._is_stopping
+            and self._spool.state.has_removable_block(self._forwarded_sequence)
+        )
         if self._pending or self._other_write or can_remove:
             self._commit_soon()
 

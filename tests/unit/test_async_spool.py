@@ -11,6 +11,7 @@ from support.builders import a_body, a_wire_record, store
 
 from ingress.spool import group_commit
 from ingress.spool import spool as spool_module
+from ingress.spool import write_transaction
 from ingress.spool import writer as writer_module
 from ingress.spool.async_spool import AsyncSpool
 from ingress.spool.block import BLOCK_ROWS_MAX
@@ -118,6 +119,31 @@ async def test_forwarded_rows_are_removed(tmp_path: Path) -> None:
     assert 1400 - BLOCK_ROWS_MAX < spool.state.first_sequence <= 1401
     assert spool.row_count == 1501 - spool.state.first_sequence
     spool.close()
+
+
+async def test_a_stop_does_not_wait_until_all_forwarded_rows_are_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The removal of many blocks takes longer than a disk may hang; the next holder removes them."""
+    monkeypatch.setattr(write_transaction, "REMOVED_BLOCKS_MAX", 2)
+    spool = hold_any(tmp_path, bytes_max=1 << 20)
+    async_spool = an_async_spool(spool)
+    for number in range(10):  # each is a block of its own
+        await store(async_spool, a_wire_record(number), number)
+    async_spool.remove_forwarded_soon(10)
+    assert await async_spool.stop()
+    assert spool.row_count == 8
+    async_spool.close()
+
+    spool = hold_any(tmp_path, bytes_max=1 << 20)
+    async_spool = an_async_spool(spool)
+    assert (spool.row_count, spool.last_sequence) == (8, 10)
+    async_spool.remove_forwarded_soon(10)
+    async with asyncio.timeout(180):
+        while spool.row_count:  # noqa: ASYNC110 - the writer is a thread
+            await asyncio.sleep(0.001)
+    await async_spool.stop()
+    async_spool.close()
 
 
 async def test_after_a_failure_the_disk_is_tried_again_without_callbacks(tmp_path: Path) -> None:
