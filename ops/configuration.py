@@ -8,13 +8,13 @@ from consumers.__main__ import CONSUMERS, named
 from consumers.runtime.process import ConsumerSettings
 from consumers.stats.__main__ import StatsSettings
 from ingress.settings import IngressSettings
-from schemas.kafka_security import KAFKA_PREFIX, KafkaSecurity
+from schemas.kafka_security import KAFKA_VARIABLES_PREFIX, KafkaSecurity
 from schemas.setting import Setting, sized
-from schemas.settings import SHARED_PREFIX, Settings, SharedSettings, settings_of
+from schemas.settings import SHARED_VARIABLES_PREFIX, Settings, SharedSettings, settings_of
 
 CLASSES: Mapping[str, type[Settings]] = {
-    SHARED_PREFIX: SharedSettings,
-    KAFKA_PREFIX: KafkaSecurity,
+    SHARED_VARIABLES_PREFIX: SharedSettings,
+    KAFKA_VARIABLES_PREFIX: KafkaSecurity,
     "INGRESS_": IngressSettings,
     "CONSUMER_": ConsumerSettings,
     **{named(name).prefix: named(name).settings for name in CONSUMERS},

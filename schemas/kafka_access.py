@@ -13,7 +13,7 @@ from typing import Any
 
 from schemas.kafka_files import UnusableAccess
 from schemas.kafka_names import KafkaName
-from schemas.kafka_security import KAFKA_PREFIX, KafkaSecurity
+from schemas.kafka_security import KAFKA_VARIABLES_PREFIX, KafkaSecurity
 from schemas.settings import read_settings
 
 log = logging.getLogger(__name__)
@@ -114,5 +114,5 @@ def kafka_access(bootstrap_servers: str, env: Mapping[str, str]) -> KafkaAccess:
     Raises:
         SettingsFaults: with everything that is wrong, not only the first.
     """
-    (security,) = read_settings({KAFKA_PREFIX: KafkaSecurity}, env)
+    (security,) = read_settings({KAFKA_VARIABLES_PREFIX: KafkaSecurity}, env)
     return KafkaAccess(bootstrap_servers=bootstrap_servers, security=security)

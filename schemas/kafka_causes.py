@@ -18,8 +18,8 @@ from schemas.token_command import TokenUnavailable
 
 MESSAGE_CHARACTERS_MAX = 200
 _SERVERS = "HOOKLINE_BOOTSTRAP_SERVERS (of a command: --kafka)"
-_PREFIX = "HOOKLINE_KAFKA_"
-_PROTOCOL = f"{_PREFIX}SECURITY_PROTOCOL"
+_VARIABLES_PREFIX = "HOOKLINE_KAFKA_"
+_PROTOCOL = f"{_VARIABLES_PREFIX}SECURITY_PROTOCOL"
 # OpenSSL's results of verification, X509_V_ERR_HOSTNAME_MISMATCH and its like.
 _NOT_YET_VALID, _EXPIRED, _OTHER_NAMES = 9, 10, {62, 64}
 # The parts of alerts of TLS that are about the client's certificate.
@@ -130,13 +130,14 @@ def _of_tls(error: BaseException, login: Login) -> str:
     reason = error.reason or "no reason"
     if "CERTIFICATE_REQUIRED" in reason:
         return (
-            f"the broker demands a certificate of the client; set {_PREFIX}CERTIFICATE_FILE and "
-            f"{_PREFIX}KEY_FILE"
+            "the broker demands a certificate of the client; set "
+            f"{_VARIABLES_PREFIX}CERTIFICATE_FILE and {_VARIABLES_PREFIX}KEY_FILE"
         )
     if "ALERT" in reason and any(part in reason for part in _ABOUT_CERTIFICATES):
         return (
-            f"the broker ended the TLS handshake ({reason}); check {_PREFIX}CERTIFICATE_FILE: it "
-            "must be set, the broker must trust its authority, and it must not have expired"
+            f"the broker ended the TLS handshake ({reason}); check "
+            f"{_VARIABLES_PREFIX}CERTIFICATE_FILE: it must be set, the broker must trust "
+            "its authority, and it must not have expired"
         )
     if "ALERT" in reason:
         return (
@@ -151,7 +152,7 @@ def _of_verification(error: ssl.SSLCertVerificationError) -> str:
     if error.verify_code == _EXPIRED:
         return (
             "the broker's certificate, or one of the authorities that signed it, has expired; "
-            f"renew it at the broker, or in {_PREFIX}CA_FILE"
+            f"renew it at the broker, or in {_VARIABLES_PREFIX}CA_FILE"
         )
     if error.verify_code == _NOT_YET_VALID:
         return (
@@ -164,8 +165,8 @@ def _of_verification(error: ssl.SSLCertVerificationError) -> str:
             f"certificate in {_SERVERS} and in the broker's advertised.listeners"
         )
     return (
-        f"the broker's certificate is not trusted ({reason}); set {_PREFIX}CA_FILE to the "
-        "certificates of the authority that signed it"
+        f"the broker's certificate is not trusted ({reason}); set {_VARIABLES_PREFIX}CA_FILE to "
+        "the certificates of the authority that signed it"
     )
 
 
@@ -174,7 +175,7 @@ def _of_sasl(error: BaseException, login: Login) -> str:
         case MechanismNotOffered():
             return (
                 f"the broker does not offer the SASL mechanism {login.mechanism}, but {error}; "
-                f"change {_PREFIX}SASL_MECHANISM"
+                f"change {_VARIABLES_PREFIX}SASL_MECHANISM"
             )
         case IllegalSaslStateError():
             return (
@@ -192,8 +193,8 @@ def _of_sasl(error: BaseException, login: Login) -> str:
 
 def _credentials(login: Login) -> str:
     if login.mechanism == "OAUTHBEARER":
-        return f"check the token that {_PREFIX}TOKEN_COMMAND prints"
+        return f"check the token that {_VARIABLES_PREFIX}TOKEN_COMMAND prints"
     return (
-        f"check the user {login.user!r} in {_PREFIX}USER_FILE and the password in "
-        f"{_PREFIX}PASSWORD_FILE"
+        f"check the user {login.user!r} in {_VARIABLES_PREFIX}USER_FILE and the password in "
+        f"{_VARIABLES_PREFIX}PASSWORD_FILE"
     )

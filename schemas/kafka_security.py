@@ -1,4 +1,4 @@
-"""HOOKLINE_KAFKA_*: TLS and SASL of the clients of Kafka, and the prefix of the names there."""
+"""HOOKLINE_KAFKA_*: TLS and SASL of the clients of Kafka, and the prefix of the names in Kafka."""
 
 import ssl
 import stat
@@ -13,7 +13,8 @@ from schemas.setting import Format, Secret
 from schemas.settings import Settings
 from schemas.token_command import is_command, token_provider
 
-KAFKA_PREFIX = "HOOKLINE_KAFKA_"
+# The names of the environment variables begin with it; `prefix` below is that of names in Kafka.
+KAFKA_VARIABLES_PREFIX = "HOOKLINE_KAFKA_"
 _USES_NO_TLS = "uses no TLS; set it to SSL or SASL_SSL"
 
 
@@ -110,16 +111,21 @@ class KafkaSecurity(Settings):
             )
             if not self.check_hostname:
                 yield (
-                    f"{KAFKA_PREFIX}CHECK_HOSTNAME is false, but {KAFKA_PREFIX}SECURITY_PROTOCOL "
-                    f"{self.security_protocol} {_USES_NO_TLS}"
+                    f"{KAFKA_VARIABLES_PREFIX}CHECK_HOSTNAME is false, but "
+                    f"{KAFKA_VARIABLES_PREFIX}SECURITY_PROTOCOL {self.security_protocol} "
+                    f"{_USES_NO_TLS}"
                 )
         else:
             if self.key_file and not self.certificate_file:
-                yield f"{KAFKA_PREFIX}KEY_FILE is set, but not {KAFKA_PREFIX}CERTIFICATE_FILE"
+                yield (
+                    f"{KAFKA_VARIABLES_PREFIX}KEY_FILE is set, but not "
+                    f"{KAFKA_VARIABLES_PREFIX}CERTIFICATE_FILE"
+                )
             if not self.check_hostname and not self.ca_file:
                 yield (
-                    f"{KAFKA_PREFIX}CHECK_HOSTNAME is false, but {KAFKA_PREFIX}CA_FILE is not set: "
-                    "any holder of a certificate that the system trusts could pose as a broker"
+                    f"{KAFKA_VARIABLES_PREFIX}CHECK_HOSTNAME is false, but "
+                    f"{KAFKA_VARIABLES_PREFIX}CA_FILE is not set: any holder of a "
+                    "certificate that the system trusts could pose as a broker"
                 )
         for read in (self._user, self._password, self._context):
             try:
@@ -137,25 +143,31 @@ class KafkaSecurity(Settings):
             return
         if self.sasl_mechanism is None:
             yield (
-                f"{KAFKA_PREFIX}SASL_MECHANISM is not set, but {KAFKA_PREFIX}SECURITY_PROTOCOL is "
-                f"{self.security_protocol}"
+                f"{KAFKA_VARIABLES_PREFIX}SASL_MECHANISM is not set, but "
+                f"{KAFKA_VARIABLES_PREFIX}SECURITY_PROTOCOL is {self.security_protocol}"
             )
             return
         by_token = self.sasl_mechanism == "OAUTHBEARER"
         token = ("token_command",)
         for name in token if by_token else credentials:
             if getattr(self, name) is None:
-                yield f"{KAFKA_PREFIX}{name.upper()} is not set, but {self.sasl_mechanism} needs it"
+                yield (
+                    f"{KAFKA_VARIABLES_PREFIX}{name.upper()} is not set, but "
+                    f"{self.sasl_mechanism} needs it"
+                )
         for name in credentials if by_token else token:
             if getattr(self, name) is not None:
-                yield f"{KAFKA_PREFIX}{name.upper()} is set, but {self.sasl_mechanism} uses none"
+                yield (
+                    f"{KAFKA_VARIABLES_PREFIX}{name.upper()} is set, but {self.sasl_mechanism} "
+                    "uses none"
+                )
 
     def _superfluous(self, names: tuple[str, ...], why: str) -> Iterator[str]:
         for name in names:
             if getattr(self, name) is not None:
                 yield (
-                    f"{KAFKA_PREFIX}{name.upper()} is set, but {KAFKA_PREFIX}SECURITY_PROTOCOL "
-                    f"{self.security_protocol} {why}"
+                    f"{KAFKA_VARIABLES_PREFIX}{name.upper()} is set, but "
+                    f"{KAFKA_VARIABLES_PREFIX}SECURITY_PROTOCOL {self.security_protocol} {why}"
                 )
 
     def warnings(self) -> Iterator[str]:
@@ -165,16 +177,16 @@ class KafkaSecurity(Settings):
             path = getattr(self, name)
             if path is not None and path.stat().st_mode & stat.S_IROTH:
                 yield (
-                    f"{KAFKA_PREFIX}{name.upper()}: all users of this machine can read {path}; "
-                    f"run: chmod o= {path}"
+                    f"{KAFKA_VARIABLES_PREFIX}{name.upper()}: all users of this machine can "
+                    f"read {path}; run: chmod o= {path}"
                 )
         if self.security_protocol == "SASL_PLAINTEXT" and self.sasl_mechanism in (
             "PLAIN",
             "OAUTHBEARER",
         ):
             yield (
-                f"{KAFKA_PREFIX}SECURITY_PROTOCOL SASL_PLAINTEXT sends the password or token "
-                "unencrypted; set it to SASL_SSL"
+                f"{KAFKA_VARIABLES_PREFIX}SECURITY_PROTOCOL SASL_PLAINTEXT sends the password "
+                "or token unencrypted; set it to SASL_SSL"
             )
 
     def options(self) -> dict[str, Any]:
@@ -201,12 +213,12 @@ class KafkaSecurity(Settings):
     def _user(self) -> str | None:
         if self.user_file is None:
             return None
-        return read_credential(f"{KAFKA_PREFIX}USER_FILE", self.user_file)
+        return read_credential(f"{KAFKA_VARIABLES_PREFIX}USER_FILE", self.user_file)
 
     def _password(self) -> Secret | None:
         if self.password_file is None:
             return None
-        return Secret(read_credential(f"{KAFKA_PREFIX}PASSWORD_FILE", self.password_file))
+        return Secret(read_credential(f"{KAFKA_VARIABLES_PREFIX}PASSWORD_FILE", self.password_file))
 
     def _context(self) -> ssl.SSLContext | None:
         if not self.uses_tls:
@@ -225,7 +237,7 @@ class KafkaSecurity(Settings):
                 "KEY_FILE": self.key_file,
             }
             named = ", ".join(
-                f"{KAFKA_PREFIX}{name}={file}" for name, file in files.items() if file
+                f"{KAFKA_VARIABLES_PREFIX}{name}={file}" for name, file in files.items() if file
             )
             why = str(error)
             if isinstance(error, OSError):

@@ -12,12 +12,12 @@ from typing import Any, NoReturn
 import uvloop
 
 from schemas.kafka_access import KafkaAccess
-from schemas.kafka_security import KAFKA_PREFIX, KafkaSecurity
+from schemas.kafka_security import KAFKA_VARIABLES_PREFIX, KafkaSecurity
 from schemas.log_setup import log_format, log_to_stderr
 from schemas.os_errors import about_setting
 from schemas.printable import printable
 from schemas.settings import (
-    SHARED_PREFIX,
+    SHARED_VARIABLES_PREFIX,
     Settings,
     SettingsFaults,
     SharedSettings,
@@ -31,8 +31,8 @@ log = logging.getLogger("process")
 
 # The settings that every process reads.
 _SHARED: Mapping[str, type[Settings]] = {
-    SHARED_PREFIX: SharedSettings,
-    KAFKA_PREFIX: KafkaSecurity,
+    SHARED_VARIABLES_PREFIX: SharedSettings,
+    KAFKA_VARIABLES_PREFIX: KafkaSecurity,
 }
 
 

@@ -79,7 +79,7 @@ class SharedSettings(Settings):
     ] = "json"
 
 
-SHARED_PREFIX = "HOOKLINE_"
+SHARED_VARIABLES_PREFIX = "HOOKLINE_"
 # Variables by their former names. A process that ignored one could accept unsigned callbacks.
 RENAMED = {"INGRESS_SECRETS_FILE": "INGRESS_TOKENS_FILE"}
 

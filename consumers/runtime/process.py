@@ -22,7 +22,7 @@ from consumers.runtime.kafka_availability import KafkaAvailability
 from consumers.runtime.ongoing_failure import OngoingFailure
 from consumers.runtime.runner import Runner
 from schemas.kafka_access import KafkaAccess
-from schemas.kafka_security import KAFKA_PREFIX
+from schemas.kafka_security import KAFKA_VARIABLES_PREFIX
 from schemas.process import run_process, stop_on_signals
 from schemas.setting import Format, Host, Port, Range
 from schemas.settings import Settings, SettingsFaults, SharedSettings
@@ -99,7 +99,7 @@ async def consume(
     for name in (consumer.topic.name, settings.dead_letters_topic):
         if not is_topic_name(kafka.topic(name)):
             raise SettingsFaults(
-                f"{KAFKA_PREFIX}PREFIX makes the topic {name} longer than Kafka allows"
+                f"{KAFKA_VARIABLES_PREFIX}PREFIX makes the topic {name} longer than Kafka allows"
             )
     dead_letters = KafkaDeadLetters(
         kafka=kafka,

@@ -21,7 +21,7 @@ from ops.records.committed_records import reader_of_existing
 from schemas import client_parts, token_command
 from schemas.clients import started
 from schemas.kafka_access import kafka_access
-from schemas.kafka_security import KAFKA_PREFIX
+from schemas.kafka_security import KAFKA_VARIABLES_PREFIX
 from schemas.topics import CALLBACKS
 
 CHANGED = "second-secret"
@@ -119,7 +119,7 @@ async def test_the_settings_reach_every_kind_of_listener(
 
 def own_settings(env: dict[str, str]) -> dict[str, str]:
     """Return the variables without the address."""
-    return {name: value for name, value in env.items() if name.startswith(KAFKA_PREFIX)}
+    return {name: value for name, value in env.items() if name.startswith(KAFKA_VARIABLES_PREFIX)}
 
 
 def hookline(*arguments: str, env: dict[str, str]) -> tuple[int, str]:
@@ -138,7 +138,10 @@ def test_a_command_authenticates_as_the_services(secured_broker: SecuredBroker) 
 
 def test_a_command_reports_all_faults_of_the_settings() -> None:
     """In one line, as every failure."""
-    env = {f"{KAFKA_PREFIX}SECURITY_PROTOCOL": "SASL_SSL", f"{KAFKA_PREFIX}CA_FILE": "/nowhere"}
+    env = {
+        f"{KAFKA_VARIABLES_PREFIX}SECURITY_PROTOCOL": "SASL_SSL",
+        f"{KAFKA_VARIABLES_PREFIX}CA_FILE": "/nowhere",
+    }
     code, output = hookline("topics", "apply", env=env)
     assert code == 2
     assert output.startswith("hookline: the settings of Kafka cannot be used: ")
@@ -191,7 +194,7 @@ async def test_a_client_that_runs_for_long_uses_a_new_certificate(
     accepted = secured_broker.certificates.client(ADMIN).read_bytes()
     file = tmp_path / "certificate.pem"
     file.write_bytes(accepted)
-    env[f"{KAFKA_PREFIX}CERTIFICATE_FILE"] = str(file)
+    env[f"{KAFKA_VARIABLES_PREFIX}CERTIFICATE_FILE"] = str(file)
     kafka = kafka_access(env["HOOKLINE_BOOTSTRAP_SERVERS"], own_settings(env))
     client = AIOKafkaClient(**kafka.options())
 
@@ -218,7 +221,7 @@ async def test_a_client_continues_after_its_token_has_expired(
     )
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
     env = secured_broker.env(secured.OAUTH, user=ADMIN)
-    env[f"{KAFKA_PREFIX}TOKEN_COMMAND"] = shlex.join([sys.executable, str(script)])
+    env[f"{KAFKA_VARIABLES_PREFIX}TOKEN_COMMAND"] = shlex.join([sys.executable, str(script)])
     kafka = kafka_access(env["HOOKLINE_BOOTSTRAP_SERVERS"], own_settings(env))
     client = AIOKafkaClient(**kafka.options())
 

@@ -9,9 +9,8 @@ from pathlib import Path
 import pytest
 from support.builders import a_body, a_wire_record, store
 
-from ingress.spool import group_commit
+from ingress.spool import group_commit, write_transaction
 from ingress.spool import spool as spool_module
-from ingress.spool import write_transaction
 from ingress.spool import writer as writer_module
 from ingress.spool.async_spool import AsyncSpool
 from ingress.spool.block import BLOCK_ROWS_MAX
@@ -124,7 +123,7 @@ async def test_forwarded_rows_are_removed(tmp_path: Path) -> None:
 async def test_a_stop_does_not_wait_until_all_forwarded_rows_are_removed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The removal of many blocks takes longer than a disk may hang; the next holder removes them."""
+    """To remove many blocks takes longer than a disk may hang; the next holder removes them."""
     monkeypatch.setattr(write_transaction, "REMOVED_BLOCKS_MAX", 2)
     spool = hold_any(tmp_path, bytes_max=1 << 20)
     async_spool = an_async_spool(spool)

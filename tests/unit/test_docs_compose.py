@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from schemas.kafka_security import KAFKA_PREFIX, KafkaSecurity
+from schemas.kafka_security import KAFKA_VARIABLES_PREFIX, KafkaSecurity
 from schemas.settings import settings_of
 
 ROOT = Path(__file__).parents[2]
@@ -28,8 +28,10 @@ def test_env_example_has_every_variable_of_docker_compose_with_its_default() -> 
 def test_docker_compose_passes_on_every_setting_of_an_external_kafka() -> None:
     """A setting without such a line would have no effect in the containers."""
     text = (ROOT / "docker-compose.external-kafka.yml").read_text()
-    passed_on = set(re.findall(rf"^ +({KAFKA_PREFIX}[A-Z_]+):$", text, re.MULTILINE))
-    assert passed_on == {each.variable for each in settings_of(KafkaSecurity, KAFKA_PREFIX)}
+    passed_on = set(re.findall(rf"^ +({KAFKA_VARIABLES_PREFIX}[A-Z_]+):$", text, re.MULTILINE))
+    assert passed_on == {
+        each.variable for each in settings_of(KafkaSecurity, KAFKA_VARIABLES_PREFIX)
+    }
 
 
 def test_env_example_says_which_variables_have_an_effect_with_your_own_kafka_only() -> None:

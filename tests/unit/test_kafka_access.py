@@ -8,7 +8,7 @@ from aiokafka.errors import KafkaError
 from support.kafka.certificates import Certificates
 
 from schemas.kafka_access import KafkaAccess, kafka_access
-from schemas.kafka_security import KAFKA_PREFIX, KafkaSecurity
+from schemas.kafka_security import KAFKA_VARIABLES_PREFIX, KafkaSecurity
 from schemas.settings import (
     SettingsFaults,
     SharedSettings,
@@ -44,14 +44,16 @@ def files(tmp_path: Path) -> dict[str, str]:
 
 def access(**values: str) -> KafkaAccess:
     """Return the access that HOOKLINE_KAFKA_* give."""
-    return kafka_access("kafka:1", {f"{KAFKA_PREFIX}{name}": text for name, text in values.items()})
+    return kafka_access(
+        "kafka:1", {f"{KAFKA_VARIABLES_PREFIX}{name}": text for name, text in values.items()}
+    )
 
 
 def faults(**values: str) -> list[str]:
     """Return the faults of HOOKLINE_KAFKA_*, without this prefix."""
     with pytest.raises(SettingsFaults) as raised:
         access(**values)
-    return [fault.replace(KAFKA_PREFIX, "") for fault in raised.value.args]
+    return [fault.replace(KAFKA_VARIABLES_PREFIX, "") for fault in raised.value.args]
 
 
 def test_without_settings_a_client_has_an_address_and_a_name() -> None:
@@ -97,7 +99,7 @@ def test_a_new_client_uses_the_last_content_while_a_file_cannot_be_used(
             for _ in range(2):
                 assert made.named("archive").options() == before | {"client_id": "hookline-archive"}
         assert len(caplog.messages) == len(set(caplog.messages)) >= 1
-        assert all(f"{KAFKA_PREFIX}{name}" in message for message in caplog.messages)
+        assert all(f"{KAFKA_VARIABLES_PREFIX}{name}" in message for message in caplog.messages)
         assert "two" not in caplog.text
         file.unlink()
         assert made.options() == before
@@ -229,14 +231,14 @@ def test_no_secret_is_shown(files: dict[str, str]) -> None:
     }
     for values in (files, command):
         made = access(**values)
-        logged = settings_as_json({KAFKA_PREFIX: KafkaSecurity}, [made.security])
+        logged = settings_as_json({KAFKA_VARIABLES_PREFIX: KafkaSecurity}, [made.security])
         assert SECRET not in f"{made} {made!r} {made.options()!r} {logged}"
     assert SECRET not in " ".join(faults(**command | {"TOKEN_COMMAND": f"'{SECRET}"}))
 
 
 def test_the_prefix_of_kafka_is_not_one_of_the_shared_settings() -> None:
     """HOOKLINE_KAFKA_… is known to one class, and other unknown variables to the other."""
-    classes: dict[str, Any] = {"HOOKLINE_": SharedSettings, KAFKA_PREFIX: KafkaSecurity}
+    classes: dict[str, Any] = {"HOOKLINE_": SharedSettings, KAFKA_VARIABLES_PREFIX: KafkaSecurity}
     env = {"HOOKLINE_KAFKA_SECURITY_PROTOCOL": "SSL", "HOOKLINE_LOG_LEVEL": "ERROR"}
     shared, security = read_settings(classes, env)
     assert (shared.log_level, security.security_protocol) == ("ERROR", "SSL")

@@ -8,7 +8,7 @@ import trustme
 from support.docs_blocks import ROOT, blocks
 from support.parsed import parsed
 
-from schemas.kafka_security import KAFKA_PREFIX, KafkaSecurity
+from schemas.kafka_security import KAFKA_VARIABLES_PREFIX, KafkaSecurity
 from schemas.settings import read_settings
 
 PAGE = (ROOT / "docs" / "kafka.md").read_text()
@@ -53,14 +53,14 @@ def test_the_settings_of_the_page_can_be_used(tmp_path: Path) -> None:
     authority = trustme.CA()
     for block in blocks("ini"):
         pairs = (line.split("=", 1) for line in block.splitlines() if not line.startswith("#"))
-        env = {name: value for name, value in pairs if name.startswith(KAFKA_PREFIX)}
+        env = {name: value for name, value in pairs if name.startswith(KAFKA_VARIABLES_PREFIX)}
         for name, value in env.items():
             if name.endswith("_FILE"):
                 file = tmp_path / Path(value).name
                 file.write_text("hookline")
                 env[name] = str(file)
-        if f"{KAFKA_PREFIX}CA_FILE" in env:
-            authority.cert_pem.write_to_path(env[f"{KAFKA_PREFIX}CA_FILE"])
-        (security,) = read_settings({KAFKA_PREFIX: KafkaSecurity}, env)
+        if f"{KAFKA_VARIABLES_PREFIX}CA_FILE" in env:
+            authority.cert_pem.write_to_path(env[f"{KAFKA_VARIABLES_PREFIX}CA_FILE"])
+        (security,) = read_settings({KAFKA_VARIABLES_PREFIX: KafkaSecurity}, env)
         protocol = security.options().get("security_protocol")
-        assert protocol == "SASL_SSL" or list(env) == [f"{KAFKA_PREFIX}PREFIX"]
+        assert protocol == "SASL_SSL" or list(env) == [f"{KAFKA_VARIABLES_PREFIX}PREFIX"]
