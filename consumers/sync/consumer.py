@@ -42,9 +42,10 @@ class SyncSettings(Settings):
         ),
         "libpq connection string of the database. The consumer creates its tables in the schema "
         "`hookline` if they are absent, and migrates those of an earlier version, for which the "
-        "user needs the right; it refuses tables of a later one. Each partition has a connection, "
-        "named `hookline-sync`: 6 in the whole group; each process has one more at times, named "
-        "`hookline-sync-maintenance`. Logs show `***`. `hookline audit` reads this variable, too.",
+        "user needs the right; it refuses tables that only a later release may write. Each "
+        "partition has a connection, named `hookline-sync`: 6 in the whole group; each process has "
+        "one more at times, named `hookline-sync-maintenance`. Logs show `***`. `hookline audit` "
+        "reads this variable, too.",
     ]
 
 

@@ -1,13 +1,14 @@
 """
-Create the tables in PostgreSQL, or migrate those of an earlier version; refuse later ones.
+Create the tables in PostgreSQL, or migrate those of an earlier version.
 
 A migration is a file of consumers/sync/migrations, named by its number. A released one never
 changes. Migrations only go forwards, and are quick on tables of any size; `maintain` does the work
 that takes long.
 
-The table `schema_version` does not have the version of the tables, but that of the oldest program
-that may write them. A migration that only adds to the tables does not raise it, so programs of two
-versions run side by side while the members of a group are replaced one after the other.
+The column `schema_version.version` is not the version of the tables, but that of the oldest program
+that may write them; an older program refuses them. A migration that only adds to the tables does
+not raise it, so programs of two versions run side by side while the members of a group are replaced
+one after the other.
 """
 
 import logging
@@ -88,14 +89,14 @@ def version_fault(oldest_writers: Sequence[int]) -> str:
     if len(oldest_writers) != 1:
         shown = ", ".join(map(str, oldest_writers)) or "none"
         return (
-            f"{_TABLES_TEXT} have version {shown} in hookline.schema_version, which must have one "
-            f"row; {_other_database()}"
+            f"{_TABLES_TEXT} have the versions {shown} in hookline.schema_version, which must have "
+            f"one row; {_other_database()}"
         )
     if oldest_writers[0] > VERSION:
         return (
-            f"{_TABLES_TEXT} have version {oldest_writers[0]}; this release needs version {VERSION}"
-            f" or an earlier one, which it migrates. A later release has migrated them, and no "
-            f"migration goes backwards: start that release again, or {_other_database()}"
+            f"{_TABLES_TEXT} need a program of version {oldest_writers[0]} or later; this release "
+            f"has version {VERSION}. A later release has migrated them, and no migration goes "
+            f"backwards: start that release again, or {_other_database()}"
         )
     return ""
 

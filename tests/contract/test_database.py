@@ -240,9 +240,12 @@ async def test_calls_for_one_partition_share_a_connection(conninfo: str) -> None
 @pytest.mark.parametrize(
     ("made_by_another", "says"),
     [
-        ("update hookline.schema_version set version = 7", "have version 7; this release needs"),
-        ("delete from hookline.schema_version", "have version none in hookline.schema_version"),
-        ("insert into hookline.schema_version values (2)", "have version 1, 2 in hookline"),
+        ("update hookline.schema_version set version = 7", "need a program of version 7 or later"),
+        (
+            "delete from hookline.schema_version",
+            "have the versions none in hookline.schema_version",
+        ),
+        ("insert into hookline.schema_version values (2)", "have the versions 1, 2 in hookline"),
         ("drop table hookline.schema_version", "are from before they had a version"),
     ],
 )
