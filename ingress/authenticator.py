@@ -33,7 +33,11 @@ Tokens = Mapping[str, tuple[Token, ...]]
 
 
 class Authenticator:
-    """Checks requests against our apps and the tokens in `file`, None if there is no file."""
+    """
+    Checks requests by our apps and, if there is a tokens file, by the tokens in it.
+
+    `file` is that file, None if there is none.
+    """
 
     def __init__(
         self, sdkappids: Iterable[str], tokens_file: Path | None, *, sign_window_s: float

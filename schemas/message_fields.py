@@ -40,8 +40,9 @@ def decode_message(body: bytes) -> MessageFields | None:
     """
     Return the fields of a body, or None if `schemas.body.parse` must read it.
 
-    The result equals message_fields(parse(body)). Bodies that are not UTF-8 or too deep are left to
-    `parse`, because msgspec would accept them.
+    The result equals message_fields(parse(body)), but an account or a group that is absent is None
+    here and "" there. Bodies that are not UTF-8 or too deep are left to `parse`, because msgspec
+    would accept them.
     """
     try:
         if not body.isascii():

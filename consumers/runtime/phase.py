@@ -1,4 +1,4 @@
-"""The state of a consumer process in one of five phrases and a sentence. No I/O."""
+"""The state of a consumer process: one of five phases, and a sentence. Does no I/O."""
 
 from enum import StrEnum
 from typing import NamedTuple

@@ -84,9 +84,9 @@ class PublicServer:
         """
         Close each connection after its next answer; return when none is due.
 
-        It returns after DRAIN_TIMEOUT_S in any case, or after QUIET_CHECKS if the process stands
-        still for longer. The end of a body whose head was read is still read, and its callback
-        stored.
+        While answers are still due, it returns once DRAIN_TIMEOUT_S are over and QUIET_CHECKS
+        checks were made, which takes longer if the process stands still. The end of a body whose
+        head was read is still read, and its callback stored.
         """
         self.open_connections.is_draining = True
         deadline = self._loop.time() + DRAIN_TIMEOUT_S

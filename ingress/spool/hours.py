@@ -49,7 +49,7 @@ def with_rows(hours: Hours, first_number: int) -> Hours:
 
 
 def _bounded(hours: Hours) -> Hours:
-    """Return the last HOURS_MAX hours, without a time before them at which the clock was behind."""
+    """Return at most HOURS_MAX hours: without the first one, and the earlier hours next to it."""
     if len(hours) <= HOURS_MAX:
         return hours
     forgotten, *kept = hours

@@ -33,7 +33,7 @@ def lock_kept_on_success(directory: Path, name: str) -> Iterator[tuple[Path, Bin
     """
     Lock the spool `name`; yield its file and the lock, which is released only on an exception.
 
-    After a success, the lock is that of the spool which the caller has opened.
+    On success the lock is kept: the spool that the caller has opened releases it when it is closed.
 
     LMDB's own lock file is removed: it is that of a process which does not hold the spool any more.
     The errors of LMDB become those of disk.py; on Corrupt the file is renamed first.

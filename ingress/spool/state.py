@@ -31,7 +31,8 @@ class SpoolState(NamedTuple):
 
     origin: str
     base: int
-    # The lowest number that is still in the file, and the highest that was ever given.
+    # The lowest number that is still in the file, the next one to be given if the file has no rows;
+    # and the highest number that was ever given.
     first_number: int
     last_number: int
     # The last number of the first block, 0 if there is no block.

@@ -64,7 +64,7 @@ class SpoolEnds:
     @property
     def last_sequences(self) -> dict[str, int | None]:
         """
-        N by origin; None by the spool's name for a spool whose end is not known.
+        N by origin. A spool whose end is not known has an entry of its own: None, by its name.
 
         A spool is named after its first origin, so the name stands for an origin that may have
         callbacks: nothing is proven without its end.

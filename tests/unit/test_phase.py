@@ -1,4 +1,4 @@
-"""/readyz of a consumer: one phrase and a sentence, the same as in /status."""
+"""/readyz of a consumer: a phase and a sentence, the same as in /status."""
 
 import math
 from typing import Any
