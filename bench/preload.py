@@ -22,7 +22,7 @@ from aiokafka.producer.message_accumulator import BatchBuilder
 
 from bench.counters.callbacks import RATE, Traffic, callbacks
 from bench.ingress.callbacks import record, requests
-from ingress.forward.transaction_sizing import TRANSACTION_ROWS_MAX
+from ingress.forward.next_transaction import TRANSACTION_ROWS_MAX
 from ops.demo.embedded import child
 from schemas.outgoing_record import Headers, OutgoingRecord, main_topic_record, with_place_and_id
 from schemas.settings import SharedSettings

@@ -232,7 +232,7 @@ def start(
         raise SettingsFaults(f"INGRESS_SPOOL_DIR: {with_path(error)}") from error
     except (DiskFailed, LimitReached, OtherPipeline) as error:
         raise SettingsFaults(f"INGRESS_SPOOL_DIR: {error}") from error
-    return serve(shared, kafka.named("ingress"), settings, authenticator, spool)
+    return serve(shared, kafka.for_service("ingress"), settings, authenticator, spool)
 
 
 def main() -> None:

@@ -24,7 +24,7 @@ def _kafka_access(context: click.Context, _: click.Parameter, servers: str) -> K
     """
     service = "-".join(context.command_path.split()[1:]) or "command"
     try:
-        return kafka_access(servers, os.environ).named(service)
+        return kafka_access(servers, os.environ).for_service(service)
     except SettingsFaults as faults:
         raise WrongAccess(
             f"the settings of Kafka cannot be used: {'; '.join(faults.args)}"

@@ -15,7 +15,8 @@ from pyroaring import BitMap64
 
 from schemas.body import INTEGER_DIGITS_MAX
 
-_SEQUENCE_MAX = 10**INTEGER_DIGITS_MAX
+# Of offsets and of sequences.
+_NUMBER_MAX = 10**INTEGER_DIGITS_MAX - 1
 
 
 class RecordId(NamedTuple):
@@ -96,7 +97,7 @@ class Actions:
         if taken.topic_id != self.topic_id:
             return
         for each in taken.letters:
-            if not (0 <= each.offset < _SEQUENCE_MAX and 0 <= each.sequence < _SEQUENCE_MAX):
+            if not (0 <= each.offset <= _NUMBER_MAX and 0 <= each.sequence <= _NUMBER_MAX):
                 continue
             self._offsets[taken.result, each.partition].add(each.offset)
             if taken.result is ActionResult.RESENT:

@@ -37,7 +37,7 @@ class KafkaAccess:
         """Return the addresses, for messages about Kafka."""
         return self.bootstrap_servers
 
-    def named(self, service: str) -> "KafkaAccess":
+    def for_service(self, service: str) -> "KafkaAccess":
         """Return the same access for `service`, whose clients are `hookline-SERVICE`."""
         return replace(self, client_id=f"hookline-{service}")
 

@@ -79,12 +79,12 @@ _RARE = {
 
 
 class Parties(msgspec.Struct, frozen=True, gc=False):
-    """The parties of a callback, "" if there is none. `channel`: an official account."""
+    """The parties of a callback, each "" if the callback has none."""
 
     sender: str
     recipient: str
     group: str
-    channel: str
+    official_account: str
 
 
 def parties(document: Mapping[str, Any]) -> Parties:
@@ -99,12 +99,12 @@ def parties(document: Mapping[str, Any]) -> Parties:
     group = to_text(document.get("GroupId"))
     if _RARE.isdisjoint(document):
         return Parties(sender, recipient, group, "")
-    channel = to_text(document.get("Official_Account"))
-    sender = sender or _first(document, _SENDER_PATHS) or channel
+    official_account = to_text(document.get("Official_Account"))
+    sender = sender or _first(document, _SENDER_PATHS) or official_account
     recipient = recipient or _first(document, _RECIPIENT_PATHS)
-    if not recipient and channel != sender:
-        recipient = channel
-    return Parties(sender, recipient, group or _first(document, _GROUP_PATHS), channel)
+    if not recipient and official_account != sender:
+        recipient = official_account
+    return Parties(sender, recipient, group or _first(document, _GROUP_PATHS), official_account)
 
 
 def record_key(sdkappid: str, command: str, callback_parties: Parties) -> bytes | None:
@@ -114,18 +114,18 @@ def record_key(sdkappid: str, command: str, callback_parties: Parties) -> bytes 
     It is None without parties. Readers must not parse it: it has the app, the kind of the key and
     the parties, or their digest above KEY_BYTES_MAX. Keys of two kinds are never equal.
     """
-    sender, recipient, group, channel = (
+    sender, recipient, group, official_account = (
         callback_parties.sender,
         callback_parties.recipient,
         callback_parties.group,
-        callback_parties.channel,
+        callback_parties.official_account,
     )
     if COMMANDS.get(command, UNKNOWN).order == "account":
-        members = f"account/{sender or recipient or group or channel}"
+        members = f"account/{sender or recipient or group or official_account}"
     elif group:
         members = f"group/{group}"
-    elif channel:
-        members = f"channel/{channel}"
+    elif official_account:
+        members = f"channel/{official_account}"
     elif sender and recipient:
         first, second = (sender, recipient) if sender <= recipient else (recipient, sender)
         # The length keeps ("a/b", "c") and ("a", "b/c") apart.

@@ -29,8 +29,8 @@ async def read(*, counts: bool) -> None:
         tally.note_statistics(Statistics(messages=0, people=0, counted={}))
     (directory / BEGUN).touch()
     await TopicReader(KafkaAccess(bootstrap_servers=os.environ["KAFKA"])).read(tally)
-    if tally.records != records:
-        sys.exit(f"{tally.records} of {records} records were read")
+    if tally.record_count != records:
+        sys.exit(f"{tally.record_count} of {records} records were read")
     (directory / ENDED).touch()
     begun_s = time.process_time()
     report = tally.report()

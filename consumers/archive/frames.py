@@ -24,7 +24,7 @@ class Frame:
     """Some records as one zstd frame of lines. A segment is frames, one after the other."""
 
     content: bytes
-    records: int
+    record_count: int
     first_offset: int
     first_timestamp_ms: int
     last_offset: int
@@ -47,7 +47,7 @@ def _uncompressed_frame(partition: Partition, records: Sequence[Record]) -> Fram
     last_origin, last_sequence = place(last.headers)
     return Frame(
         content=text,
-        records=len(records),
+        record_count=len(records),
         first_offset=first.offset,
         first_timestamp_ms=first.timestamp_ms,
         last_offset=last.offset,

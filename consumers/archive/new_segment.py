@@ -31,7 +31,7 @@ def of_batch(batch: Batch) -> tuple[str, bytes]:
         first_offset=first.first_offset,
         last_offset=last.last_offset,
         next_offset=batch.next_offset,
-        records=sum(frame.records for frame in frames),
+        records=sum(frame.record_count for frame in frames),
         first_timestamp_ms=first.first_timestamp_ms,
         last_timestamp_ms=last.last_timestamp_ms,
         last_origin=last.last_origin,

@@ -28,10 +28,10 @@ log = logging.getLogger(__name__)
 
 # After this time without an answer from Kafka, a batch asks for the topic again.
 CONFIRM_RETRY_S = 1.0
-# Older batches are dropped and fetched again: a member that was suspended must not write again what
-# others wrote long ago and what has expired from the archive since
-# (docs/decisions/0006-archive-chain.md).
-BATCH_AGE_S_MAX = 3600.0
+# A batch that is still held this long after its age limit is dropped, and its records are fetched
+# again: a member that was suspended must not write again what others wrote long ago and what has
+# expired from the archive since (docs/decisions/0006-archive-chain.md).
+BATCH_OVERDUE_S_MAX = 3600.0
 # A growing batch is packed in steps of PACK_BYTES, a complete one as a whole.
 PACK_BYTES = 1 << 20
 # Bounds of a partition above which it fetches no more: the memory of its unpacked records, and its
@@ -184,7 +184,7 @@ class PartitionWorker:
 
     async def _deliver_first(self, pending: PendingBatch) -> None:
         age_s = self._parts.clock() - pending.first_fetched_at
-        if age_s > BATCH_AGE_S_MAX + self._parts.limits.age_s:
+        if age_s > BATCH_OVERDUE_S_MAX + self._parts.limits.age_s:
             raise PositionUncertain(f"the next batch was fetched {age_s:.0f} s ago")
         # The batch is made before Kafka is asked: markers that are fetched meanwhile are not
         # covered by the answer.

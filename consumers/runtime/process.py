@@ -95,7 +95,7 @@ async def consume(
     stop = stop_on_signals()
     if consumer.configure is not None:
         consumer = consumer.configure(shared, kafka, own_settings, settings.dead_letters_max)
-    kafka = kafka.named(consumer.name)
+    kafka = kafka.for_service(consumer.name)
     for name in (consumer.topic.name, settings.dead_letters_topic):
         if not is_topic_name(kafka.topic(name)):
             raise SettingsFaults(

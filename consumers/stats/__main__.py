@@ -142,7 +142,7 @@ async def serve(_: SharedSettings, kafka: KafkaAccess, settings: StatsSettings) 
             consumers=settings.watched_consumers,
             gateway=settings.gateway,
             valkey=valkey,
-            kafka=kafka.named("stats"),
+            kafka=kafka.for_service("stats"),
         )
         async with watched_pipeline(watched) as pipeline:
             app = application(StoredCounts(valkey), options, pipeline.current)

@@ -10,7 +10,7 @@ from consumers.stats.windows import YEAR_MAX, YEAR_MIN, day_begin
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d{1,6})?)?(Z|[+-]\d\d:\d\d)", re.ASCII)
 _DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _MONTH = re.compile(r"\d{4}-\d\d", re.ASCII)
-YEARS = f"from {YEAR_MIN + 1} to {YEAR_MAX - 1}"
+YEARS = f"from {YEAR_MIN} to {YEAR_MAX}"
 MOMENT_BOUND = (
     f"a month like 2026-11, a day like 2026-11-28, or a time like 2026-11-28T14:00Z or "
     f"2026-11-28T14:00%2B08:00 (+ is written %2B), {YEARS}"
@@ -68,6 +68,6 @@ def parse_time(text: str) -> datetime:
 
 
 def _in_years(day: date) -> date:
-    if not YEAR_MIN < day.year < YEAR_MAX:
+    if not YEAR_MIN <= day.year <= YEAR_MAX:
         raise ValueError(day)
     return day

@@ -19,8 +19,9 @@ MINUTE = timedelta(minutes=1)
 QUARTER = timedelta(minutes=15)
 HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
-# Within these years zoneinfo knows rules for every zone, and offsets are multiples of a quarter.
-YEAR_MIN, YEAR_MAX = 1973, 2100
+# From 1973 to 2100 zoneinfo knows rules for every zone, and offsets are multiples of a quarter.
+# These years are allowed: a window may reach into the year before or after.
+YEAR_MIN, YEAR_MAX = 1974, 2099
 # The starts of days that are remembered: a series of days asks for each of them several times.
 DAY_BEGINS_MAX = 4096
 

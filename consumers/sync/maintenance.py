@@ -55,7 +55,7 @@ _LACKS_RIGHTS = f"""
 _GRANT = f"""
     grant usage on schema hookline to {READER};
     grant select on all tables in schema hookline to {READER}"""
-_VALID = (
+_SELECT_INDEXES = (
     "select relname::text, indisvalid from pg_catalog.pg_index"
     " join pg_catalog.pg_class on pg_class.oid = indexrelid"
     " where relnamespace = to_regnamespace('hookline')"
@@ -133,15 +133,16 @@ async def maintain(conninfo: Secret) -> None:
 
 
 async def _build_indexes(connection: AsyncConnection) -> None:
-    cursor = await connection.execute(_VALID)
-    valid: dict[str, bool] = dict(await cursor.fetchall())
-    missing = [name for name in INDEXES if not valid.get(name)]
-    if missing:
+    cursor = await connection.execute(_SELECT_INDEXES)
+    # By the name of an existing index, whether it is valid.
+    existing: dict[str, bool] = dict(await cursor.fetchall())
+    to_build = [name for name in INDEXES if not existing.get(name)]
+    if to_build:
         for table in ("messages", "events"):
             await _bound_names(connection, table)
-    for name in missing:
-        if name in valid:
-            # A build that was interrupted left an index that nobody uses.
+    for name in to_build:
+        if name in existing:
+            # A build that was interrupted left an invalid index, which no query uses.
             await connection.execute(f"drop index concurrently hookline.{name}".encode())
         log.info("building the index hookline.%s; nobody waits for it", name)
         await connection.execute(

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
-from consumers.sync.queryable import as_text
+from consumers.sync.queryable import column_text
 from schemas.body import to_text
 from schemas.body_fields import integer
 
@@ -56,7 +56,7 @@ def _name(value: Any) -> str | None:
     if value is None:
         return None
     name = to_text(value)
-    return as_text(name) if len(name) <= NAME_CHARACTERS_MAX else None
+    return column_text(name) if len(name) <= NAME_CHARACTERS_MAX else None
 
 
 def _types(elements: list[Any]) -> str:

@@ -4,7 +4,7 @@ Turn a callback's body into text that PostgreSQL can store as `jsonb` and always
 PostgreSQL refuses `\u0000`, lone surrogates and numbers of too many digits: in `jsonb` when a body
 is written, in `json` when a query reads it. Such a part is replaced here, always in the same way: a
 character by U+FFFD, a number by null. See docs/decisions/0022-queryable-bodies.md. In the
-texts of other columns, which have no lone surrogates, `as_text` replaces NUL.
+texts of other columns, which have no lone surrogates, `column_text` replaces NUL.
 """
 
 import math
@@ -70,7 +70,7 @@ def queryable(body: bytes, document: Mapping[str, Any]) -> Queryable:
     return Queryable(text, altered)
 
 
-def as_text(value: str) -> str | None:
+def column_text(value: str) -> str | None:
     r"""Return `value` as PostgreSQL can hold it: NUL as six characters, `\u0000`; None for ""."""
     return value.replace("\0", "\\u0000") or None
 

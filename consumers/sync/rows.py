@@ -8,7 +8,7 @@ from typing import Any
 
 from consumers.runtime.callbacks import Callback
 from consumers.sync.message_columns import CONTENT_COLUMNS, content_columns
-from consumers.sync.queryable import as_text, queryable
+from consumers.sync.queryable import column_text, queryable
 from schemas.body import to_text
 from schemas.body_fields import MESSAGE_COMMANDS, integer, sent_at
 from schemas.identity import message_random
@@ -56,8 +56,10 @@ def rows(callbacks: Iterable[Callback]) -> Rows:
     """Return the rows of `callbacks`: a receipt for each, and its row in messages or events."""
     result = Rows()
     for callback in callbacks:
-        record, ce_id = callback.record, as_text(callback.record.id)
-        result.receipts.append((as_text(record.origin), record.sequence, ce_id, record.received_at))
+        record, ce_id = callback.record, column_text(callback.record.id)
+        result.receipts.append(
+            (column_text(record.origin), record.sequence, ce_id, record.received_at)
+        )
         if record.command in MESSAGE_COMMANDS:
             result.messages.append(_common_values(callback, ce_id) + _message_values(callback))
         else:
@@ -70,14 +72,14 @@ def _common_values(callback: Callback, ce_id: str | None) -> Row:
     body = queryable(record.body, callback.document)
     return (
         ce_id,
-        as_text(record.sdkappid),
-        as_text(record.command),
-        as_text(people.sender),
-        as_text(people.recipient),
-        as_text(people.group),
+        column_text(record.sdkappid),
+        column_text(record.command),
+        column_text(people.sender),
+        column_text(people.recipient),
+        column_text(people.group),
         record.received_at,
-        as_text(record.client_ip),
-        as_text(record.opt_platform),
+        column_text(record.client_ip),
+        column_text(record.opt_platform),
         body.text,
         body.altered,
         record.body if body.altered else None,
@@ -91,7 +93,7 @@ def _message_values(callback: Callback) -> Row:
         sent_at(document),
         integer(document.get("MsgSeq")),
         integer(message_random(document)),
-        as_text(to_text(document.get("MsgKey"))),
+        column_text(to_text(document.get("MsgKey"))),
         integer(document.get("SendMsgResult")),
         *content_columns(document),
     )

@@ -66,7 +66,7 @@ def _handler(
     dead_letters_max: int,
 ) -> WebhookHandler:
     largest = record_bytes_max(shared.body_bytes_max)
-    kafka = kafka.named(_group(settings))
+    kafka = kafka.for_service(_group(settings))
     retry_requests = max(1, settings.requests_max // RETRY_REQUESTS_DIVISOR)
     dead_letters = KafkaDeadLetters(kafka=kafka, record_bytes_max=largest, group=_group(settings))
     rejections = Rejections(dead_letters, Brake(dead_letters_max))

@@ -24,6 +24,7 @@ from ingress.forward.cursor import (
 )
 from ingress.forward.fault_text import log_fault
 from ingress.forward.last_outcome import LastOutcome
+from ingress.forward.next_transaction import NextTransaction
 from ingress.forward.pace import wait_for_next_transaction
 from ingress.forward.quarantine_log import QuarantineLog
 from ingress.forward.settle import settle
@@ -39,7 +40,6 @@ from ingress.forward.transaction_batches import (
     build_batches,
     forget_rows_in_steps,
 )
-from ingress.forward.transaction_sizing import TransactionSizing
 from ingress.spool.async_spool import AsyncSpool
 from ingress.spool.disk import Corrupt
 from ingress.spool.row import DamagedRow
@@ -69,7 +69,7 @@ class Forwarder:
         self._spool = spool
         self._kafka = kafka
         self._record_bytes_max = record_bytes_max(body_bytes_max)
-        self._sizing = TransactionSizing(spool)
+        self._next_transaction = NextTransaction(spool)
         self._last_outcome = LastOutcome(spool, kafka, self._note_failure)
         self._topic_check = TopicCheck(kafka)
         self._marker_check = MarkerCheck(map(kafka.topic, (CALLBACKS.name, DEAD_LETTERS.name)))
@@ -164,8 +164,8 @@ class Forwarder:
                 self._kafka,
                 self._spool,
                 self.forwarded_sequence,
-                rows_max=self._sizing.rows_max,
-                dead_letters=self._sizing.dead_letters,
+                rows_max=self._next_transaction.rows_max,
+                dead_letters=self._next_transaction.dead_letters,
             )
         except DamagedRow as damaged:
             await self._quarantine(damaged.sequence, str(damaged))
@@ -198,13 +198,13 @@ class Forwarder:
         except REFUSALS as refusal:
             async with asyncio.timeout(SEND_TIMEOUT_S):
                 await end_transaction(producer, self._marker_check, producer.abort_transaction())
-            if not self._sizing.shrink_or_replace(batches, refusal):
+            if not self._next_transaction.shrink_or_replace(batches, refusal):
                 reason = f"Kafka refuses sequence {batches.last_sequence} as a dead letter, too"
                 await self._quarantine(batches.last_sequence, reason)
             return
         first_sequence = self.forwarded_sequence + 1
         self.forwarded_sequence = batches.last_sequence
-        self._sizing.note_sent(batches.last_sequence)
+        self._next_transaction.note_sent(batches.last_sequence)
         INGRESS_FORWARDED.inc(batches.row_count)
         INGRESS_TO_KAFKA_S.observe(time.time() - batches.oldest_received_at_ms / 1000)
         self._spool.remove_forwarded_soon(self.forwarded_sequence)
@@ -235,7 +235,7 @@ class Forwarder:
         before = self._spool.state
         await self._spool.start_new_origin()
         self.forwarded_sequence = 0
-        self._sizing.clear()
+        self._next_transaction.clear()
         report_older_copy(self._spool, before, cursor)
 
     def _open_producer(self) -> AbstractAsyncContextManager[AIOKafkaProducer]:

@@ -77,7 +77,7 @@ class LastOutcome:
         if self._outcome is TransactionOutcome.FORGOTTEN:
             self._outcome = TransactionOutcome.ABORTED if is_noted else TransactionOutcome.COMMITTED
         if self.must_abort is not is_noted:
-            await self._note_abort(origin if self.must_abort else "")
+            await self._store_aborted_origin(origin if self.must_abort else "")
 
     @property
     def must_abort(self) -> bool:
@@ -96,17 +96,17 @@ class LastOutcome:
             LimitReached, DiskFailed: the note is still on disk; no transaction may begin.
         """
         if self._spool.aborted_origin:
-            await self._note_abort("")
+            await self._store_aborted_origin("")
         self._outcome = TransactionOutcome.NOT_ASKED
         self._has_begun_settling = False
 
-    async def _note_abort(self, origin: str) -> None:
+    async def _store_aborted_origin(self, origin: str) -> None:
         slow = DiskFailed(f"{_REASON}: the disk takes longer than {NOTE_REPORTED_AFTER_S:g} s")
         timer = asyncio.get_running_loop().call_later(
             NOTE_REPORTED_AFTER_S, self._report_fault, slow
         )
         try:
-            await self._spool.note_abort(origin)
+            await self._spool.store_aborted_origin(origin)
         except (DiskFailed, LimitReached) as error:
             raise type(error)(f"{_REASON}: {error}") from error
         finally:

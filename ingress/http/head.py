@@ -12,8 +12,9 @@ import functools
 import re
 from typing import NamedTuple
 
-# A plain head is shorter than this, without its last CRLF CRLF. aiohttp accepts no longer line.
-HEAD_BYTES_MAX = 8190
+# The bytes of a plain head without its last CRLF CRLF. Its lines are shorter, so aiohttp, whose
+# limit of a line is 8190, accepts each of them, too.
+HEAD_BYTES_MAX = 8189
 # Blocks of header lines that `parse_headers` remembers, each of at most HEAD_BYTES_MAX.
 REMEMBERED_BLOCKS_MAX = 256
 
@@ -60,7 +61,7 @@ class Headers(NamedTuple):
 def parse_head(data: bytes, end: int) -> tuple[str, Headers] | None:
     """Return target and headers of a head with its CRLF CRLF at `end`; None if it is not plain."""
     line = _request_line.match(data)
-    if not line or not 0 < end < HEAD_BYTES_MAX:
+    if not line or not 0 < end <= HEAD_BYTES_MAX:
         return None
     headers = parse_headers(data[line.end() : end + 2])
     return (line[1].decode("ascii"), headers) if headers else None
@@ -95,8 +96,8 @@ def parse_headers(block: bytes) -> Headers | None:
 def may_become_plain(beginning: bytes) -> bool:
     """Return whether an incomplete head can still become a plain one."""
     return (
-        # The head without CRLF CRLF must be shorter; three of those four bytes may be here.
-        len(beginning) < HEAD_BYTES_MAX + len(b"\r\n\r")
+        # Three bytes of CRLF CRLF, which do not count, may be here.
+        len(beginning) <= HEAD_BYTES_MAX + len(b"\r\n\r")
         and b"POST /".startswith(beginning[:6])
         and _BEGINNING.fullmatch(beginning) is not None
     )

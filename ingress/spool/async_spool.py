@@ -121,17 +121,19 @@ class AsyncSpool:
 
     @property
     def aborted_origin(self) -> str:
-        """The origin that `note_abort` has noted, also in an earlier process; "" if none."""
+        """The origin that `store_aborted_origin` stored, also in an earlier process; "" if none."""
         return self._spool.writer.aborted_origin
 
-    async def note_abort(self, origin: str) -> None:
+    async def store_aborted_origin(self, origin: str) -> None:
         """
-        Return once it is on disk that the last transaction of `origin` was aborted; "": forget it.
+        Return once it is on disk that the last transaction of `origin` was aborted; "": of none.
 
         Raises:
             LimitReached, DiskFailed: the disk failed; the note may or may not be there.
         """
-        await self._group_commit.run_between_commits(partial(self._spool.writer.note_abort, origin))
+        await self._group_commit.run_between_commits(
+            partial(self._spool.writer.store_aborted_origin, origin)
+        )
 
     def report_corruption(self, reason: str) -> None:
         """Note that the spool's file is corrupt; see `corruption`."""

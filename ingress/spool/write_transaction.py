@@ -197,8 +197,8 @@ class WriteTransaction:
         """Make the current rows the sequences 1, 2, 3, … of a new origin."""
         self._origin, self._base = secrets.token_hex(8), self._first_number - 1
 
-    def note_abort(self, origin: str) -> None:
-        """Note that the last transaction of `origin` was aborted; "": forget the note."""
+    def store_aborted_origin(self, origin: str) -> None:
+        """Store that the last transaction of `origin` was aborted, "": remove the note."""
         self._txn.put(ABORTED_ORIGIN, origin.encode(), db=self._file.meta)
 
     def probe(self) -> None:

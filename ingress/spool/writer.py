@@ -99,14 +99,14 @@ class SpoolWriter:
         """
         self._write(WriteTransaction.start_new_origin)
 
-    def note_abort(self, origin: str) -> None:
+    def store_aborted_origin(self, origin: str) -> None:
         """
-        Note on disk that the last transaction of `origin` was aborted; "": forget the note.
+        Store that the last transaction of `origin` was aborted, "" if none was: remove the note.
 
         Raises:
             LimitReached, DiskFailed, Corrupt: the disk failed; the note may or may not be there.
         """
-        self._write(lambda transaction: transaction.note_abort(origin))
+        self._write(lambda transaction: transaction.store_aborted_origin(origin))
         self.aborted_origin = origin
 
     def _write(self, write: Callable[[WriteTransaction], Result]) -> Result:

@@ -47,7 +47,7 @@ class HourCopy:
     """The file of one hour."""
 
     path: Path
-    records: int
+    record_count: int
 
 
 class Hours:
@@ -112,15 +112,15 @@ async def copy(
                 continue
             path.parent.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(dir=path.parent, prefix=".") as scratch:
-                records = await _write(database, store, of_hour, path, Path(scratch))
-            yield HourCopy(path=path, records=records) if records else None
+                record_count = await _write(database, store, of_hour, path, Path(scratch))
+            yield HourCopy(path=path, record_count=record_count) if record_count else None
 
 
 async def _write(
     database: Any, store: SegmentStore, names: list[str], path: Path, scratch: Path
 ) -> int:
     lines = scratch / "lines.jsonl.zst"
-    records, longest, written = 0, 0, []
+    record_count, longest, written = 0, 0, []
     with (
         lines.open("wb") as file,
         zstandard.ZstdCompressor(level=1).stream_writer(file) as compressed,
@@ -130,10 +130,10 @@ async def _write(
                 if content is None:
                     continue  # expired meanwhile
                 count, longest_here = await asyncio.to_thread(_append, compressed, name, content)
-                records, longest = records + count, max(longest, longest_here)
+                record_count, longest = record_count + count, max(longest, longest_here)
                 if count:
                     written.append(name)
-    if records:
+    if record_count:
         query = columns.query(str(lines), line_bytes_max=max(OBJECT_BYTES_MIN, longest + 1))
         complete = scratch / path.name
         await asyncio.to_thread(
@@ -142,7 +142,7 @@ async def _write(
             f"compression zstd, kv_metadata {{segments: {columns.sql_text(json.dumps(written))}}})",
         )
         await asyncio.to_thread(_into_place, complete, path)
-    return records
+    return record_count
 
 
 def _append(compressed: Any, name: str, content: bytes) -> tuple[int, int]:

@@ -46,7 +46,7 @@ async def _parquet(archive_url: str, to: Path, only: SegmentFilter, *, as_json: 
                 continue
             copied += 1
             if as_json:
-                print_json({"path": str(hour.path), "records": hour.records})
+                print_json({"path": str(hour.path), "records": hour.record_count})
             else:
-                echo(f"{hour.path}  {counted(hour.records, 'record')}")
+                echo(f"{hour.path}  {counted(hour.record_count, 'record')}")
     say(f"{copied} hours copied, {skipped} skipped: they were copied before")

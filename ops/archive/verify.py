@@ -75,7 +75,7 @@ class Findings:
 
     def __init__(self) -> None:
         self.faults: list[tuple[str, str]] = []
-        self.segments = self.records = self.size = 0
+        self.segment_count = self.record_count = self.size = 0
         self._chains: dict[Partition, Chain] = {}
         self._sequences: dict[str, Sequences] = {}
         # By partition and origin, the sequence of the last record.
@@ -88,8 +88,8 @@ class Findings:
         """Append a segment to its partition's chain."""
         self._chains.setdefault(partition, Chain()).add(checked)
         faults = list(checked.faults)
-        self.segments += 1
-        self.records += len(checked.places)
+        self.segment_count += 1
+        self.record_count += len(checked.places)
         for origin, sequence in checked.places:
             if not sequence:
                 continue  # no ingress wrote it
@@ -108,8 +108,8 @@ class Findings:
         if self._until is None:
             self._until = {origin: each.highest for origin, each in self._sequences.items()}
         return VerifyResult(
-            segments=self.segments,
-            records=self.records,
+            segments=self.segment_count,
+            records=self.record_count,
             size=self.size,
             faults=self.faults + [each for c in self._chains.values() for each in c.faults],
             origins={

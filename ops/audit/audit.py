@@ -118,11 +118,10 @@ class _Audit:
     async def show_progress(self, progress: Progress) -> None:
         """Report progress, and the reason for which the audit waits, until cancelled."""
         while True:
-            text = (
-                f"{counted(self.tally.records, 'record')}, {counted(self.tally.lines, 'line')} read"
-            )
-            if self.tally.receipts:
-                text += f", {self.tally.receipts} receipts"
+            records = counted(self.tally.record_count, "record")
+            text = f"{records}, {counted(self.tally.line_count, 'line')} read"
+            if self.tally.receipt_count:
+                text += f", {self.tally.receipt_count} receipts"
             progress(f"{text}; waiting for {self._waits_for}" if self._waits_for else text)
             await asyncio.sleep(POLL_INTERVAL_S)
 

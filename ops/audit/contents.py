@@ -1,8 +1,9 @@
 """
 Find every `ce_id`, and every (origin, sequence), that has two different contents.
 
-All copies of one sequence, in the topics and in the archive, must be equal byte for byte. All
-callbacks of one `ce_id` must have the same content, which schemas/identity.py defines.
+All copies of one sequence, in the topics and in the archive, must have the same `ce_id` and, byte
+for byte, the same body. All callbacks of one `ce_id` must have the same content, which
+schemas/identity.py defines.
 
 Bodies are not kept, only digests of 64 bits. Each callback, and each further copy of it, is a row
 in a bucket that its `ce_id` chooses (bucket_file.py). So the memory has one bucket at a time, and
@@ -80,7 +81,7 @@ class Contents:
 
     def add_archived_copy(self, ce_id: str, body_sha256: bytes, location: Location) -> None:
         """Add a copy of a callback that was added, in the archive, in the order of offsets."""
-        row = self._rows.row(ce_id, body_sha256, location)
+        row = self._rows.bucket_row(ce_id, body_sha256, location)
         partition = Partition(location.topic, location.partition)
         for to_compare in self._block_sums.add_archived(
             partition, location.offset, row[1 + ENTRY_HASH], row
@@ -128,7 +129,7 @@ class Contents:
         key_or_webhook: int = 0,
     ) -> int:
         """Add a row; return the hash of its entry."""
-        row = self._rows.row(
+        row = self._rows.bucket_row(
             ce_id,
             body_sha256,
             location,

@@ -45,10 +45,10 @@ class DayCounts:
             ReadAgain: records were counted by days of another zone than the app has now.
         """
         self._shown = shown_days
-        for name, zone in self._zones.items():
-            if zone != self._zone(name):
+        for app, zone in self._zones.items():
+            if zone != self._zone(app):
                 raise ReadAgain(
-                    f"the days of app {name} are those of {self._zone(name)}, not of {zone}"
+                    f"the days of app {app} are those of {self._zone(app)}, not of {zone}"
                 )
 
     def note_expired(self, last_timestamp_ms: int) -> None:
@@ -105,17 +105,17 @@ class DayCounts:
         records, unsure_repeats = expected_counts.days(), expected_counts.unsure_repeats()
         listed: list[DayReport] = []
         reasons: dict[tuple[str, str], list[str]] = defaultdict(list)
-        for name, day in self._names_and_days(records):
-            if reason := self._not_judged(name, day, has_expired=expired > 0):
-                reasons[name, reason].append(day)
+        for app, day in self._apps_and_days(records):
+            if reason := self._not_judged(app, day, has_expired=expired > 0):
+                reasons[app, reason].append(day)
                 continue
             compared += 1
             report = self._day(
-                name,
+                app,
                 day,
-                records.get((name, day), DayRecords()),
+                records.get((app, day), DayRecords()),
                 unread=unread,
-                may_lack=unsure_repeats[name] + dead_lettered,
+                may_lack=unsure_repeats[app] + dead_lettered,
             )
             missing += report.missing
             doubled += report.doubled
@@ -135,15 +135,15 @@ class DayCounts:
             ],
         )
 
-    def _names_and_days(self, records: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
-        shown = ((name, day) for name, days in (self._shown or {}).items() for day in days.numbers)
+    def _apps_and_days(self, records: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+        shown = ((app, day) for app, days in (self._shown or {}).items() for day in days.numbers)
         return sorted({*records, *shown})
 
-    def _not_judged(self, name: str, day: str, *, has_expired: bool) -> str:
+    def _not_judged(self, app: str, day: str, *, has_expired: bool) -> str:
         """Return why a day is not judged, "" if it is compared."""
-        if has_expired and day <= date_of(self._zone(name), self._expired_until_s // QUARTER_S):
+        if has_expired and day <= date_of(self._zone(app), self._expired_until_s // QUARTER_S):
             return EXPIRED
-        shown_days = (self._shown or {}).get(name)
+        shown_days = (self._shown or {}).get(app)
         if shown_days is None:
             return ""
         # A month expires as a whole; if the app has no month any more, all of them have.
@@ -152,13 +152,13 @@ class DayCounts:
         return IN_FUTURE if day > shown_days.last else ""
 
     def _day(
-        self, name: str, day: str, records: DayRecords, *, unread: int, may_lack: int
+        self, app: str, day: str, records: DayRecords, *, unread: int, may_lack: int
     ) -> DayReport:
-        of_app = (self._shown or {}).get(name)
+        of_app = (self._shown or {}).get(app)
         shown_numbers = of_app.numbers.get(day, Numbers(0, 0)) if of_app else Numbers(0, 0)
         return DayReport(
-            app=name,
-            zone=self._zones.get(name) or self._zone(name),
+            app=app,
+            zone=self._zones.get(app) or self._zone(app),
             day=day,
             messages=StatisticReport(
                 shown=shown_numbers.messages,
@@ -172,8 +172,8 @@ class DayCounts:
             ),
         )
 
-    def _zone(self, name: str) -> str:
-        shown_days = (self._shown or {}).get(name)
+    def _zone(self, app: str) -> str:
+        shown_days = (self._shown or {}).get(app)
         # An app that the statistics do not have (yet) probably has the zone that is the default.
         return shown_days.zone if shown_days else DEFAULT_ZONE_NAME
 

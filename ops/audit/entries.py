@@ -26,7 +26,8 @@ _ODD = 0x9E37_79B9_7F4A_7C15_F39D
 # The rest of an id that is not 128 bits in hex: its position in a file of texts, and which one.
 _IS_TEXT = 1 << 63
 _IS_TEXT_OF_RECEIPT = 1 << 62
-# The columns of a row: 64 bits of the id, a digest of the next fields, and the fields.
+# The columns of a row: 64 bits of the id; a hash of them, the origin, the sequence and the body;
+# and the fields of an Entry.
 KEY, ENTRY_HASH, _ORIGIN_AND_KEY, SEQUENCE, _BODY, _CONTENT, _LOCATION, _REST = range(COLUMNS)
 _KEY_BITS = 32
 
@@ -83,7 +84,7 @@ class EntryRows:
         """Forget the ids of receipts, whose entries must not be used any more."""
         self._texts_of_receipts = TextFile()
 
-    def row(
+    def bucket_row(
         self,
         ce_id: str,
         body_sha256: bytes | None,
@@ -94,7 +95,7 @@ class EntryRows:
         is_receipt: bool = False,
     ) -> BucketRow:
         """
-        Return the number of the bucket, and the columns.
+        Return the number of the bucket, then the columns, which are what `entry` takes.
 
         Raises:
             AuditFailed: the directory of temporary files is full, or fails.
@@ -151,7 +152,7 @@ class EntryRows:
         return f"{_unmixed(bucket, key, rest):032x}"
 
     def entry(self, row: "array[int]") -> Entry:
-        """Return the entry of a row without the number of its bucket."""
+        """Return the entry with these columns: a row without the number of its bucket."""
         origin = self._origins[row[_ORIGIN_AND_KEY] >> _KEY_BITS]
         key_or_webhook = row[_ORIGIN_AND_KEY] & (1 << _KEY_BITS) - 1
         return Entry(

@@ -21,7 +21,7 @@ CONNECT_TIMEOUT_S = 10
 DATABASE_TIMEOUT_S = 120.0
 # The number of receipts, and of the ledger's ids, in one message to or from the server.
 RECEIPTS_PER_FETCH = 10_000
-_HAS_EXPIRED = "select to_regclass('hookline.expiring_ids') is not null"
+_HAS_EXPIRY_TABLES = "select to_regclass('hookline.expiring_ids') is not null"
 # An unfinished `hookline sync expire` has deleted the rows of `expiring_ids`, and will delete their
 # receipts next.
 _EXPIRED = b"""
@@ -158,7 +158,7 @@ class _Reading:
                 self._tally.add_receipts(rows)
 
     def _expired(self, connection: psycopg.Connection) -> None:
-        if connection.execute(_HAS_EXPIRED).fetchone() != (True,):
+        if connection.execute(_HAS_EXPIRY_TABLES).fetchone() != (True,):
             return  # tables of an earlier release
         with connection.cursor(name="expired") as ranges:
             ranges.execute(_EXPIRED)

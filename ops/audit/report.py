@@ -108,8 +108,8 @@ class Report:
     ingress wrote. `statistics`: messages, and people if they are exact. `days`: None if the
     statistics were not audited.
     `different`: callbacks that differ in content from another one of their `ce_id` or sequence;
-    `different_listed` has the first LISTED_MAX. `doubts`: by origin, spool or address, why the
-    proof is incomplete, and what to do. `quarantined`: by origin, the rows in quarantine.
+    `different_listed` has the first LISTED_MAX. `doubts`: by origin, spool, address or webhook, why
+    the proof is incomplete, and what to do. `quarantined`: by origin, the rows in quarantine.
     `not_audited`: sinks that were not named. `webhooks`: by name of the target. `since`: the time
     since which callbacks were audited, None for all.
     """
@@ -183,7 +183,7 @@ class Report:
 
     @property
     def has_expired(self) -> bool:
-        """True if callbacks have expired, everywhere or from one sink, so that none audits them."""
+        """True if callbacks have expired, everywhere or from one sink: not missing there."""
         return any(
             origin.expired or any(sink.expired for sink in origin.sinks.values())
             for origin in self.origins
@@ -191,7 +191,7 @@ class Report:
 
     @property
     def names_in_doubt(self) -> list[str]:
-        """Origins, spools and addresses whose end is not known, and webhooks in doubt, sorted."""
+        """The origins, spools, addresses and webhooks for which the proof is incomplete, sorted."""
         return sorted(self.doubts)
 
     @property
@@ -233,7 +233,7 @@ class Report:
             "unknown_deliveries": self.unknown_deliveries,
             "dead_lettered": self.dead_lettered,
             "dropped": self.dropped,
-            "unknown_ends": self.names_in_doubt,
+            "in_doubt": self.names_in_doubt,
             "proven": self.proven,
         }
 

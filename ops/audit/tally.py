@@ -52,9 +52,9 @@ class Tally:
         webhooks: Mapping[str, CallbackFilter] = MappingProxyType({}),
         highest_seen: dict[str, int] | None = None,
     ) -> None:
-        self.records = 0
-        self.lines = 0
-        self.receipts = 0
+        self.record_count = 0
+        self.line_count = 0
+        self.receipt_count = 0
         self._collected = nothing_collected(
             ends,
             ledger,
@@ -100,7 +100,7 @@ class Tally:
         self, partition: int, offset: int, headers: Iterable[tuple[str, bytes]], value: bytes
     ) -> None:
         """Add a record of the main topic, in the order of its partition."""
-        self.records += 1
+        self.record_count += 1
         callback = self._collector.parse_and_admit(value, headers, adds_to_foreign_count=True)
         if callback is None:
             return
@@ -118,7 +118,7 @@ class Tally:
         self, partition: int, offset: int, headers: Iterable[tuple[str, bytes]], value: bytes
     ) -> None:
         """Add a record of the dead-letter topic."""
-        self.records += 1
+        self.record_count += 1
         by_name = dict(headers)
         group = by_name.get(GROUP)
         callback = self._collector.parse_and_admit(
@@ -161,7 +161,7 @@ class Tally:
 
     def add_line(self, line: Line) -> None:
         """Add a line of the archive, in the order of its partition."""
-        self.lines += 1
+        self.line_count += 1
         headers = [(name, (header or "").encode()) for name, header in line.headers.items()]
         is_from_log_start = line.offset >= self._first_log_starts.get(line.partition, 0)
         callback = self._collector.parse_and_admit(
@@ -202,7 +202,7 @@ class Tally:
     def forget_receipts(self) -> None:
         """Forget all receipts of the database, before they are read again."""
         self._contents.forget_receipts()
-        self.receipts = 0
+        self.receipt_count = 0
         for origin in self.origins.names():
             evidence = self.origins.evidence(origin)
             evidence.postgres = Sequences()
@@ -211,7 +211,7 @@ class Tally:
     def add_receipts(self, receipts: Iterable[tuple[str, int, str, bytes | None]]) -> None:
         """Add origin, sequence, `ce_id`, SHA-256 of the row's body; None: it is not compared."""
         for origin, sequence, ce_id, sha256 in receipts:
-            self.receipts += 1
+            self.receipt_count += 1
             self.origins.add_origin(origin)
             # A row of a foreign record may have a sequence that no spool gives.
             if sequence > 0 and self.origins.admit(origin, sequence):

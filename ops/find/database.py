@@ -9,7 +9,7 @@ import psycopg
 from psycopg import AsyncConnection
 
 from consumers.sync.connection import first_line
-from consumers.sync.queryable import as_text
+from consumers.sync.queryable import column_text
 from ops.find.collection import DATABASE, LocatedCallback, Sighting
 from ops.find.question import Question
 from ops.find.row_query import row_ranges, row_statements
@@ -28,7 +28,7 @@ _RECEIPTS = """
     where (origin, sequence) in (
         select * from unnest(%(origins)s::text[], %(sequences)s::bigint[])
     )"""
-_HAS_EXPIRED = "select to_regclass('hookline.expired_receipts') is not null"
+_HAS_EXPIRY_TABLES = "select to_regclass('hookline.expired_receipts') is not null"
 _EXPIRED = """
     select asked.origin, asked.sequence
     from unnest(%(origins)s::text[], %(sequences)s::bigint[]) as asked (origin, sequence)
@@ -104,15 +104,15 @@ async def sightings(
         NotSearched: as `connected` does.
     """
     values = {
-        "origins": [as_text(each.origin) for each in callbacks],
+        "origins": [column_text(each.origin) for each in callbacks],
         "sequences": [each.sequence for each in callbacks],
-        "ids": [as_text(each.ce_id) for each in callbacks],
+        "ids": [column_text(each.ce_id) for each in callbacks],
     }
     async with connected(conninfo) as connection:
         rows_of = {row[0]: row[1] for row in await _fetch(connection, _ROWS, values)}
         receipts = {row[:2]: row[2] for row in await _fetch(connection, _RECEIPTS, values)}
         expired: set[tuple[Any, ...]] = set()
-        if await _fetch(connection, _HAS_EXPIRED, {}) == [(True,)]:
+        if await _fetch(connection, _HAS_EXPIRY_TABLES, {}) == [(True,)]:
             expired = {row[:2] for row in await _fetch(connection, _EXPIRED, values)}
     sightings_of: dict[tuple[str, int], list[Sighting]] = {}
     for each in callbacks:

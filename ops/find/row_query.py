@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
-from consumers.sync.queryable import as_text
+from consumers.sync.queryable import column_text
 from ops.find.question import Question
 from ops.records.time_range import TimeRange, hour_of
 
@@ -95,7 +95,7 @@ def _conditions(question: Question, values: dict[str, Any]) -> tuple[str, str]:
 
 
 def _of_message(question: Question, values: dict[str, Any]) -> str:
-    message = as_text(question.message or "")
+    message = column_text(question.message or "")
     values |= {"key": message, "name": (message or "")[:NAMED_MAX]}
     condition = "message_key = %(key)s or message_id = %(key)s or body ->> 'MsgID' = %(key)s"
     if question.message_numbers is None:
@@ -108,7 +108,7 @@ def _of_message(question: Question, values: dict[str, Any]) -> str:
 
 
 def _bounded(account: str) -> str:
-    text = as_text(account) or ""
+    text = column_text(account) or ""
     octets = text.encode("utf-8", "backslashreplace")
     if len(octets) <= NAME_BYTES_MAX:
         return text

@@ -9,7 +9,7 @@ from psycopg import AsyncConnection
 from consumers.runtime.batch import Partition, Position, Record
 from consumers.runtime.handler import Unavailable
 from consumers.sync.connection import first_line
-from consumers.sync.queryable import as_text
+from consumers.sync.queryable import column_text
 from ops.records.header_texts import header_texts
 from ops.replay.target import RecordState
 from ops.sync.writing import CONNECT_TIMEOUT_S, DatabaseNotWritten
@@ -89,8 +89,8 @@ class SyncTables:
         if not records:
             return {}
         places = [place(each.headers) for each in records]
-        ids = [as_text(header_texts(each.headers).get(ID, "")) for each in records]
-        columns = [as_text(origin) for origin, _ in places], [at for _, at in places], ids
+        ids = [column_text(header_texts(each.headers).get(ID, "")) for each in records]
+        columns = [column_text(origin) for origin, _ in places], [at for _, at in places], ids
         return {
             number - 1: RecordState.EXPIRED if is_expired else RecordState.LACKING
             for number, is_expired in await self._rows(_LACKING, columns)

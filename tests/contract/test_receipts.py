@@ -86,7 +86,7 @@ async def test_only_the_receipts_since_a_time_are_read(conninfo: str) -> None:
     tally.origins.evidence(ORIGIN).archive.add(2)
     await read_receipts(conninfo, tally)
     report = tally.report()
-    assert (tally.receipts, report.different, report.proven) == (1, 0, True)
+    assert (tally.receipt_count, report.different, report.proven) == (1, 0, True)
 
 
 async def test_the_rows_of_a_ledger_are_asked_for_in_parts_and_once(

@@ -51,11 +51,11 @@ async def test_what_a_stopped_replica_holds_is_never_proven(
     there.freeze()
     code, report = await hookline_audit(broker.address, archive, *named)
     assert (code, report["proven"]) == (3, False)
-    assert set(report["unknown_ends"]) >= {spool, named[1]}
+    assert set(report["in_doubt"]) >= {spool, named[1]}
     assert "start that ingress" in report["doubts"][named[1]]
     code, report = await hookline_audit(broker.address, archive, named[0])
     assert code == 3
-    assert spool in report["unknown_ends"]
+    assert spool in report["in_doubt"]
 
     # It waits until the replica answers again, and then for what is missing.
     waiting = asyncio.create_task(hookline_audit(broker.address, archive, *named, wait_s=20))
@@ -63,7 +63,7 @@ async def test_what_a_stopped_replica_holds_is_never_proven(
     assert not waiting.done()
     there.thaw()
     code, report = await waiting
-    assert (code, report["missing"], report["unknown_ends"]) == (1, 2 * CALLBACKS, [])
+    assert (code, report["missing"], report["in_doubt"]) == (1, 2 * CALLBACKS, [])
 
     # When it is dead, the other one has Kafka take what it left, and knows its end.
     there.kill()
@@ -75,11 +75,11 @@ async def test_what_a_stopped_replica_holds_is_never_proven(
     await until(adopted, "the dead replica's spool is drained")
     code, report = await hookline_audit(broker.address, archive, named[0])
     kafka = {each["origin"]: each["sinks"]["kafka"]["sequences"] for each in report["origins"]}
-    assert (code, kafka[spool], report["missing"], report["unknown_ends"]) == (
+    assert (code, kafka[spool], report["missing"], report["in_doubt"]) == (
         1,
         CALLBACKS,
         CALLBACKS,
         [],
     )
     code, report = await hookline_audit(broker.address, archive, *named)
-    assert (code, report["unknown_ends"]) == (1, [named[1]])
+    assert (code, report["in_doubt"]) == (1, [named[1]])

@@ -25,7 +25,7 @@ from consumers.runtime.handler import Consumer
 from consumers.runtime.kafka_availability import KafkaAvailability
 from consumers.runtime.process import ConsumerSettings, _run
 from consumers.runtime.runner import Runner
-from ingress.forward import forwarder, transaction_sizing
+from ingress.forward import forwarder, next_transaction
 from schemas import clients
 from schemas.clients import kafka_failures, started
 from schemas.topics import CALLBACKS
@@ -198,7 +198,7 @@ def test_a_forwarder_survives_it_and_doubles_nothing(
     """Every row is in the topic once, in order."""
     rows = 500 * seconds
     # Small transactions, some ten a second, so that they are under way all the time.
-    monkeypatch.setattr(transaction_sizing, "TRANSACTION_ROWS_MAX", 50)
+    monkeypatch.setattr(next_transaction, "TRANSACTION_ROWS_MAX", 50)
     monkeypatch.setattr(forwarder, "BACKOFF_S_MAX", 0.5)
 
     async def scene() -> None:

@@ -129,10 +129,10 @@ async def test_only_records_from_an_hour_before_are_read(
 
     await write(address, seed, since, range(1, 91))
     await reader.read(tally)
-    assert tally.records == 80
+    assert tally.record_count == 80
     await write(address, seed, since, range(91, 101))
     await reader.read(tally)
-    assert tally.records == 90
+    assert tally.record_count == 90
     kafka = tally.report().origins[0]
     assert (kafka.stored, kafka.sinks["kafka"].sequences, kafka.sinks["kafka"].missing) == (
         30,

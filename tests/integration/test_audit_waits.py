@@ -146,7 +146,7 @@ async def test_missing_and_recreated_topics_are_noticed(
         await producer.send_and_wait(CALLBACKS.name, b"{}", partition=0)
     await reader.read(tally)
     await reader.read(tally)
-    assert tally.records == 1
+    assert tally.record_count == 1
     async with admin_client(empty_kafka.address) as admin:
         await admin.delete_topics([CALLBACKS.name])
     with pytest.raises(AuditFailed, match="hookline topics apply"):

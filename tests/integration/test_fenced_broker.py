@@ -27,7 +27,7 @@ from consumers.runtime.batch import Position
 from consumers.runtime.source import KafkaUnavailable
 from consumers.webhook.retry_partition import OwnershipLost, RetryPartition
 from consumers.webhook.retry_topic import RetryTopic
-from ingress.forward import forwarder, transaction_sizing
+from ingress.forward import forwarder, next_transaction
 from ingress.forward.settle import settle
 from ingress.forward.transaction import send_batches
 from ingress.forward.transaction_batches import TransactionBatches
@@ -56,7 +56,7 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
 @pytest.fixture
 def pipe(broker: Broker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pipe]:
     """Yield a spool whose forwarder sends ROWS in a transaction."""
-    monkeypatch.setattr(transaction_sizing, "TRANSACTION_ROWS_MAX", ROWS)
+    monkeypatch.setattr(next_transaction, "TRANSACTION_ROWS_MAX", ROWS)
     with contextlib.closing(Pipe(broker.address, tmp_path / "spool")) as made:
         yield made
 
@@ -232,7 +232,7 @@ async def test_a_broker_that_is_fenced_at_random_loses_and_doubles_nothing(
     fences = scaled(6, at_most=100)
     # Many transactions, so that some end at the moment of a fence.
     monkeypatch.setattr(forwarder, "BACKOFF_S_MAX", 0.2)
-    monkeypatch.setattr(transaction_sizing, "TRANSACTION_ROWS_MAX", ROWS)
+    monkeypatch.setattr(next_transaction, "TRANSACTION_ROWS_MAX", ROWS)
     monkeypatch.setattr(forwarder, "send_batches", Refusals().send_batches)
     monkeypatch.setenv("JDK_JAVA_OPTIONS", LOG_OF_MARKERS)
     with contextlib.ExitStack() as opened:

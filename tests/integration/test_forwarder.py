@@ -13,7 +13,7 @@ from aiokafka import AIOKafkaProducer
 from support.builders import a_body, a_callback, a_wire_record
 from support.kafka.parts import Pipe, in_topic, many, sequences
 
-from ingress.forward import forwarder, transaction_sizing
+from ingress.forward import forwarder, next_transaction
 from ingress.forward.transaction_batches import build_batches
 from ops.demo.embedded.kafka import EmbeddedKafka
 from schemas import clients
@@ -96,7 +96,7 @@ async def test_cut_at_any_moment_nothing_is_missing_or_doubled(
     rows = 150 * forwarders
     await pipe.store(many(rows))
     monkeypatch.setattr(clients, "close_client", crash)
-    monkeypatch.setattr(transaction_sizing, "TRANSACTION_ROWS_MAX", 50)
+    monkeypatch.setattr(next_transaction, "TRANSACTION_ROWS_MAX", 50)
     chance = random.Random(7)  # noqa: S311 - where to cut
     for _ in range(forwarders):
         deadline = asyncio.get_running_loop().time() + chance.uniform(0.02, 0.15)

@@ -22,8 +22,8 @@ with contextlib.suppress(DiskFailed):
     while True:
         spool.writer.commit([b"row" * 200] * int(sys.argv[2]), 0)
 for _ in range(2):
-    spool.writer.note_abort(spool.origin)
-    spool.writer.note_abort("")
+    spool.writer.store_aborted_origin(spool.origin)
+    spool.writer.store_aborted_origin("")
     with contextlib.suppress(OSError), (disk / "other").open("ab", buffering=0) as other:
         while other.write(bytes(4096)):
             pass

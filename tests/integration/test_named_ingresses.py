@@ -175,7 +175,7 @@ async def test_the_command_audits_an_ingress_with_a_certificate(
         code, report = await audit(f"https://localhost:{port}/")
         assert (code, report["doubts"], len(report["origins"])) == (0, {}, len(hosts))
         code, report = await audit(f"https://{hosts[0]}:{port}")
-        assert (code, report["unknown_ends"]) == (3, [f"https://{hosts[0]}:{port}"])
+        assert (code, report["in_doubt"]) == (3, [f"https://{hosts[0]}:{port}"])
 
 
 async def test_a_proxy_finds_each_ingress_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -196,7 +196,7 @@ async def test_a_proxy_finds_each_ingress_by_its_name(monkeypatch: pytest.Monkey
 async def test_the_address_of_an_ingress_is_named_without_its_password(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """In `unknown_ends` and `doubts` of --json; URLs that differ in the password are both asked."""
+    """In `in_doubt` and `doubts` of --json; URLs that differ in the password are both asked."""
     async with served(["127.0.0.1"], []) as port:
         urls = [f"http://user:{password}@{NAME}:{port}" for password in ("secret1", "secret2")]
         ends = await ends_of([*urls, "http://user:secret3@[::1"], monkeypatch, "127.0.0.1")

@@ -115,7 +115,7 @@ async def test_a_forwarder_that_dies_after_the_disk_refused_the_decision_forgets
         await pipe.store(many(ROWS))
         await leave_open(pipe, RECORDS, abort=True)
         with monkeypatch.context() as dying:
-            dying.setattr(pipe.spool.writer, "note_abort", fail)
+            dying.setattr(pipe.spool.writer, "store_aborted_origin", fail)
             dying.setattr(forwarder, "settle", nothing_ends)
             await pipe.forward(until=lambda: settlings > 0 or "injected" in pipe.fault())
     with contextlib.closing(Pipe(careless_kafka, tmp_path / "spool")) as pipe:
@@ -131,18 +131,18 @@ async def test_a_slow_disk_delays_an_abort_and_nothing_more(
     monkeypatch.setattr(last_outcome, "NOTE_REPORTED_AFTER_S", 0.1)
     written: list[str] = []
     with contextlib.closing(Pipe(careless_kafka, tmp_path / "spool")) as pipe:
-        note_abort = pipe.spool.writer.note_abort
+        store_aborted_origin = pipe.spool.writer.store_aborted_origin
 
         def slow(origin: str) -> None:
             time.sleep(0.5)
             while "the disk takes longer than 0.1 s" not in pipe.fault():
                 time.sleep(0.01)
             written.append(origin)
-            note_abort(origin)
+            store_aborted_origin(origin)
 
         await pipe.store(many(ROWS))
         await leave_open(pipe, RECORDS, abort=True)
-        monkeypatch.setattr(pipe.spool.writer, "note_abort", slow)
+        monkeypatch.setattr(pipe.spool.writer, "store_aborted_origin", slow)
         await pipe.forward()
         found = await in_topic(careless_kafka, pipe.spool.origin)
     assert sorted(sequences(found)) == list(range(1, ROWS + 1))

@@ -465,7 +465,7 @@ async def test_a_write_between_commits_does_not_wait_for_the_commit_after_it(
     async_spool = an_async_spool(spool)
     storing = asyncio.create_task(store(async_spool, a_wire_record(1), 1))
     async with asyncio.timeout(180):
-        await async_spool.note_abort(spool.origin)
+        await async_spool.store_aborted_origin(spool.origin)
     assert (async_spool.aborted_origin, storing.done()) == (spool.origin, False)
     may_commit.set()
     await storing

@@ -203,7 +203,7 @@ async def test_only_the_segments_of_later_hours_are_read(tmp_path: Path) -> None
     reader = ArchiveReader(written.store, Since(FIRST + timedelta(hours=3)))
     for _ in range(2):
         await reader.read(tally)
-    assert tally.lines == 3 * 4
+    assert tally.line_count == 3 * 4
 
 
 @pytest.mark.parametrize("hours", [0, 1, 2])
@@ -221,7 +221,7 @@ async def test_a_time_of_which_records_have_expired_is_refused(tmp_path: Path, h
             await reader.read(tally)
     else:
         await reader.read(tally)
-        assert tally.lines == 4
+        assert tally.line_count == 4
 
 
 def test_the_result_says_since_when_and_what_is_not_audited() -> None:

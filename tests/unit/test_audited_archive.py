@@ -39,7 +39,7 @@ async def test_segments_that_disappear_between_two_rounds_are_noticed(
     second = await written.append(numbered(3))
     for _ in range(2):
         await reader.read(tally)
-    assert tally.lines == 3
+    assert tally.line_count == 3
     delete(written.directory / first, written.directory / second)
     with pytest.raises(ReadAgain, match="were deleted from the archive"):
         await reader.read(tally)
@@ -60,7 +60,7 @@ async def test_a_segment_that_is_deleted_after_it_was_listed_is_passed_over(
 
     monkeypatch.setattr(written.store, "read", read_late)
     await ArchiveReader(written.store).read(tally)
-    assert tally.lines == 2
+    assert tally.line_count == 2
 
 
 async def test_a_damaged_segment_is_not_audited(

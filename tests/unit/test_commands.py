@@ -112,5 +112,5 @@ def test_a_party_of_an_unusual_type_counts_as_absent(document: dict[str, object]
         callback_parties.sender,
         callback_parties.recipient,
         callback_parties.group,
-        callback_parties.channel,
+        callback_parties.official_account,
     ) == ("", "", "", "")

@@ -58,7 +58,7 @@ def faults(**values: str) -> list[str]:
 
 def test_without_settings_a_client_has_an_address_and_a_name() -> None:
     """A plaintext client gets nothing else."""
-    assert access().named("archive").options() == {
+    assert access().for_service("archive").options() == {
         "bootstrap_servers": "kafka:1",
         "client_id": "hookline-archive",
     }
@@ -97,7 +97,9 @@ def test_a_new_client_uses_the_last_content_while_a_file_cannot_be_used(
         for content in contents:
             file.write_bytes(content)
             for _ in range(2):
-                assert made.named("archive").options() == before | {"client_id": "hookline-archive"}
+                assert made.for_service("archive").options() == before | {
+                    "client_id": "hookline-archive"
+                }
         assert len(caplog.messages) == len(set(caplog.messages)) >= 1
         assert all(f"{KAFKA_VARIABLES_PREFIX}{name}" in message for message in caplog.messages)
         assert "two" not in caplog.text

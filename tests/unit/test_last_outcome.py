@@ -57,7 +57,7 @@ def failing(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(_: str) -> None:
         raise DiskFailed("injected by the test")
 
-    monkeypatch.setattr(spool.writer, "note_abort", fail)
+    monkeypatch.setattr(spool.writer, "store_aborted_origin", fail)
 
 
 async def test_another_process_aborts_although_the_coordinator_has_forgotten(
@@ -143,14 +143,14 @@ class SlowDisk:
     def __init__(self, spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
         self.written: list[str] = []
         self.may_end = threading.Semaphore(0)
-        note_abort = spool.writer.note_abort
+        store_aborted_origin = spool.writer.store_aborted_origin
 
         def slow(origin: str) -> None:
             self.may_end.acquire()
             self.written.append(origin)
-            note_abort(origin)
+            store_aborted_origin(origin)
 
-        monkeypatch.setattr(spool.writer, "note_abort", slow)
+        monkeypatch.setattr(spool.writer, "store_aborted_origin", slow)
 
 
 async def test_a_slow_disk_is_reported_and_its_write_is_waited_for(
@@ -196,7 +196,7 @@ async def test_a_note_that_is_older_than_a_commit_does_not_undo_it(
     A spool that was restored from an older copy may have such a note.
     """
     async with opened(tmp_path) as (spool, outcome):
-        spool.writer.note_abort(spool.origin)
+        spool.writer.store_aborted_origin(spool.origin)
         coordinator.append(TransactionOutcome.COMMITTED)
         await outcome.find_and_note(spool.origin)
         assert spool.writer.aborted_origin == ""

@@ -9,12 +9,12 @@ from support.runner_bench import BY_DEFAULT, measure
 from consumers.runtime.backoff import WAIT_S_MAX
 from consumers.runtime.batch import Batch, Limits, Partition, Position
 from consumers.runtime.handler import Unavailable
-from consumers.runtime.partition_worker import BATCH_AGE_S_MAX
+from consumers.runtime.partition_worker import BATCH_OVERDUE_S_MAX
 from consumers.runtime.runner import Runner
 from schemas.telemetry import CONSUMER_METRICS
 
 # In seconds. The outage is longer than fetched records may be held.
-BEFORE, OUTAGE = 60, int(BATCH_AGE_S_MAX) + 600
+BEFORE, OUTAGE = 60, int(BATCH_OVERDUE_S_MAX) + 600
 LIMITS = Limits(records=500, bytes=1 << 20, age_s=5)
 
 

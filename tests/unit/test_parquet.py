@@ -25,10 +25,10 @@ async def test_closed_hours_are_copied_once(tmp_path: Path) -> None:
     await written.append(numbered(13), partition=P1)
     assert await copied(written, to, hours=2.9) == []
     (first,) = await copied(written, to, hours=3.1)
-    assert first == HourCopy(path=to / "tim.callbacks.v1/2023-11-14T22.parquet", records=5)
+    assert first == HourCopy(path=to / "tim.callbacks.v1/2023-11-14T22.parquet", record_count=5)
     before = first.path.stat()
     none, second, third = await copied(written, to, hours=6)
-    assert (none, second and second.records, third and third.records) == (None, 4, 4)
+    assert (none, second and second.record_count, third and third.record_count) == (None, 4, 4)
     assert await copied(written, to, hours=6) == [None, None, None]
     after = first.path.stat()
     # The time of access may have changed, because DuckDB has read the file.
@@ -51,7 +51,7 @@ async def test_an_hour_is_copied_again_if_segments_were_added(tmp_path: Path) ->
     await written.append(numbered(5, at_ms=FIRST_MS + 9))
     (again,) = await copied(written, to, hours=9)
     assert again is not None
-    assert again.records == 5
+    assert again.record_count == 5
     written.path(name).unlink()
     assert await copied(written, to, hours=9) == [None]
     assert len(rows(to)) == 5

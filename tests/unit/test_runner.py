@@ -14,7 +14,7 @@ from consumers.runtime import partition_worker
 from consumers.runtime.backoff import WAIT_S
 from consumers.runtime.batch import Batch, Limits, Partition
 from consumers.runtime.handler import HANDLE_TIMEOUT_S, Unavailable
-from consumers.runtime.partition_worker import BATCH_AGE_S_MAX
+from consumers.runtime.partition_worker import BATCH_OVERDUE_S_MAX
 from consumers.runtime.runner import HANDLING_S_MAX, LAG_INTERVAL_S, ROUND_S_MAX
 from schemas.telemetry import CONSUMER_METRICS
 
@@ -120,7 +120,7 @@ async def test_an_old_batch_is_dropped_and_fetched_again() -> None:
     bench.assign(P0)
     for _ in range(5):
         await bench.runner.run_round(bench.source)
-    bench.clock.now += BATCH_AGE_S_MAX + 6
+    bench.clock.now += BATCH_OVERDUE_S_MAX + 6
     bench.sink.expects[P0] = 2
     handle, seen = bench.sink.handle, []
 

@@ -192,7 +192,7 @@ def test_threads_share_nothing_but_the_state_and_the_aborted_origin(
             spool_writer.quarantine(spool_writer.state.last_sequence)
             with pytest.raises(LimitReached):
                 spool_writer.commit([b"x" * BYTES_MAX], 0, probe=True)
-            spool_writer.note_abort(spool_writer.state.origin)
+            spool_writer.store_aborted_origin(spool_writer.state.origin)
         spool_writer.start_new_origin()
 
     def read() -> None:

@@ -186,7 +186,7 @@ NEEDED = {
     "the loser keeps its batch": Rules(archive=Stubborn),
     "begun at the committed offset": Rules(archive=Committed),
     "expired above the log start": Rules(may_expire=above_log_start, archive=Blind),
-    "held batches have no limit of age": Rules(batch_age_s_max=float("inf"), archive=Blind),
+    "held batches have no limit of age": Rules(batch_overdue_s_max=float("inf"), archive=Blind),
 }
 # Without one of these rules, consumers stop although no record is lost, or `verify` does not find
 # the beginning of a chain.

@@ -50,7 +50,7 @@ class Rules:
     store: Callable[[Topic], MemoryStore] = MemoryStore
     remote: Callable[[MemoryStore, Life], RemoteStore] = RemoteStore
     archive: Callable[[RemoteStore], Handler] = ArchiveHandler
-    batch_age_s_max: float = partition_worker.BATCH_AGE_S_MAX
+    batch_overdue_s_max: float = partition_worker.BATCH_OVERDUE_S_MAX
     keeps_last: bool = True
     delete: Callable[[SegmentStore, Sequence[expire.StoredSegment]], Awaitable[None]] = _delete
     may_expire: Callable[..., bool] = expire.may_expire
@@ -92,7 +92,7 @@ class ArchiveRun:
         loop = self.loop
 
         with silent(), pytest.MonkeyPatch.context() as patch:
-            patch.setattr(partition_worker, "BATCH_AGE_S_MAX", self._rules.batch_age_s_max)
+            patch.setattr(partition_worker, "BATCH_OVERDUE_S_MAX", self._rules.batch_overdue_s_max)
             loop.run(self._main())
         self.wrong += [*self.broken, *map(str, loop.complaints)]
         return self

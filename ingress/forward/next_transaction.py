@@ -20,17 +20,17 @@ log = logging.getLogger(__name__)
 TRANSACTION_ROWS_MAX = 2000
 
 
-class TransactionSizing:
+class NextTransaction:
     """
-    The size of the next transaction, and the dead letters in place of rows that Kafka refuses.
+    The bound of the next transaction, and the dead letters that replace rows in it.
 
-    `rows_max` is the largest number of its rows.
+    `rows_max` is the largest number of its rows. `dead_letters` has, by the sequence of the row,
+    the records that replace the rows which Kafka refuses.
     """
 
     def __init__(self, spool: AsyncSpool) -> None:
         self._spool = spool
         self.rows_max = TRANSACTION_ROWS_MAX
-        # By the sequence of the refused row.
         self.dead_letters: dict[int, OutgoingRecord] = {}
 
     def clear(self) -> None:
