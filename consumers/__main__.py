@@ -28,7 +28,7 @@ MORE = """
 docs/consumers.md how consumers behave and how to write one."""
 
 
-def named(name: str) -> Consumer[Any]:
+def import_consumer(name: str) -> Consumer[Any]:
     """Import the consumer with this name."""
     module = import_module(f"consumers.{name}")
     if hasattr(module, "__path__"):  # a package
@@ -44,7 +44,7 @@ def run(arguments: list[str]) -> None:
             consumer_list = "\n".join(f"  {name:10}{does}" for name, does in CONSUMERS.items())
             sys.stdout.write(f"{__doc__}\n{consumer_list}\n{MORE}\n".lstrip())
         case [name, *rest] if name in CONSUMERS:
-            main(named(name), rest)
+            main(import_consumer(name), rest)
         case _:
             unknown = f"unknown consumer {arguments[0]!r}\n" if arguments else ""
             usage = f"usage: python -m consumers {'|'.join(CONSUMERS)} (see --help)"

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Mapping
 from inspect import cleandoc
 
-from consumers.__main__ import CONSUMERS, named
+from consumers.__main__ import CONSUMERS, import_consumer
 from consumers.runtime.process import ConsumerSettings
 from consumers.stats.__main__ import StatsSettings
 from ingress.settings import IngressSettings
@@ -17,7 +17,7 @@ CLASSES: Mapping[str, type[Settings]] = {
     KAFKA_VARIABLES_PREFIX: KafkaSecurity,
     "INGRESS_": IngressSettings,
     "CONSUMER_": ConsumerSettings,
-    **{named(name).prefix: named(name).settings for name in CONSUMERS},
+    **{import_consumer(name).prefix: import_consumer(name).settings for name in CONSUMERS},
     "STATS_": StatsSettings,
 }
 INTRODUCTION = """\

@@ -159,7 +159,7 @@ def _handler(
 def _add_live(app: web.Application, live: Live, viewers_max: int) -> None:
     async def show(request: web.Request) -> web.StreamResponse:
         values = read(request.query, routes.LIVE.parameters, routes.LIVE.path)
-        if live.viewers >= viewers_max:
+        if live.viewer_count >= viewers_max:
             raise RequestRefused(
                 503, f"there are {viewers_max} viewers, as many as STATS_VIEWERS_MAX allows"
             )

@@ -70,7 +70,7 @@ class Live:
         self._health_at = datetime.min.replace(tzinfo=UTC)
         self.updates = Updates()
         self._changed = asyncio.Event()
-        self.viewers = 0
+        self.viewer_count = 0
         self._is_over = False
         self._no_update = RepeatedWarning(time.monotonic)
 
@@ -148,8 +148,8 @@ class Live:
             ping_interval=PING_S,
             send_timeout=ACKNOWLEDGE_TIMEOUT_S,
         )
-        self.viewers += 1
-        STATS_VIEWERS.set(self.viewers)
+        self.viewer_count += 1
+        STATS_VIEWERS.set(self.viewer_count)
         try:
             await response.prepare(request)
             async with response:
@@ -162,8 +162,8 @@ class Live:
         except ConnectionResetError:
             pass
         finally:
-            self.viewers -= 1
-            STATS_VIEWERS.set(self.viewers)
+            self.viewer_count -= 1
+            STATS_VIEWERS.set(self.viewer_count)
         return response
 
     async def _send(

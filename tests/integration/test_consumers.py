@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import consumers
-from consumers.__main__ import CONSUMERS, named, run
+from consumers.__main__ import CONSUMERS, import_consumer, run
 from consumers.runtime.process import ConsumerSettings
 from consumers.sync.consumer import SYNC
 from schemas.settings import SettingsFaults, SharedSettings, read_settings, settings_help
@@ -58,8 +58,8 @@ def test_help_lists_every_consumer_with_what_it_does(output_of: Output) -> None:
 @pytest.mark.parametrize("name", CONSUMERS)
 def test_the_name_in_the_list_is_the_consumers_own(name: str) -> None:
     """Argument, group and the prefix of its settings are one word."""
-    assert named(name).name == name
-    assert named(name).prefix == f"{name.upper()}_"
+    assert import_consumer(name).name == name
+    assert import_consumer(name).prefix == f"{name.upper()}_"
 
 
 @pytest.mark.parametrize("name", CONSUMERS)
@@ -70,7 +70,7 @@ def test_help_of_a_consumer_lists_all_its_settings(
     with pytest.raises(SystemExit) as end:
         run([name, "--help"])
     assert end.value.code == 0
-    own = {named(name).prefix: named(name).settings}
+    own = {import_consumer(name).prefix: import_consumer(name).settings}
     text = settings_help({**own, "CONSUMER_": ConsumerSettings, "HOOKLINE_": SharedSettings})
     assert f"\n\n{text}\n\n" in capsys.readouterr().out
 
