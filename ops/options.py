@@ -1,7 +1,7 @@
 """Options that several commands share, with the same names, variables and meanings."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import click
@@ -41,6 +41,23 @@ bootstrap_option = click.option(
     help="Kafka's address, host:port. Security and the names' prefix come from HOOKLINE_KAFKA_*.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print only JSON on stdout.")
+
+
+def separated(values: Sequence[str]) -> list[str]:
+    """Return the names in the values of a repeated option; a value may have several, by commas."""
+    return [name.strip() for value in values for name in value.split(",") if name.strip()]
+
+
+def _admin_urls(
+    _: click.Context, option: click.Parameter, values: tuple[str, ...]
+) -> tuple[str, ...]:
+    urls = separated(values)
+    for url in urls:
+        if not url.startswith(("http://", "https://")):
+            raise click.BadParameter(f"{url} must begin with http:// or https://", param=option)
+    return tuple(url.rstrip("/").removesuffix("/status") for url in urls)
+
+
 ingress_option = click.option(
     "--ingress",
     "admin_urls",
@@ -48,7 +65,9 @@ ingress_option = click.option(
     multiple=True,
     envvar="OPS_INGRESS",
     show_envvar=True,
-    help="Admin address of a running ingress, http://… or https://…. Repeat it for every ingress.",
+    callback=_admin_urls,
+    help="Admin address of a running ingress, http://… or https://…. Name every ingress: repeat the"
+    " option, or separate the addresses by commas.",
 )
 
 

@@ -108,7 +108,8 @@ def archive_verify(*, archive_url: str, wait_s: float, as_json: bool) -> None:
       0    the archive is sound
       1    something is damaged, missing or doubled
       2    the archive cannot be read, or the command line is wrong
-      3    sound, but sequences are absent; `hookline audit` finds out why
+      3    sound, but sequences are absent; `hookline audit` finds out why. Or there is no
+           segment, so nothing was verified
       70   the program failed, which is a bug
       130  interrupted
     """  # noqa: D301 - Click keeps the lines of a paragraph after \b

@@ -46,6 +46,14 @@ def verified(result: VerifyResult) -> RenderableType:
             )
     if not result.sound:
         lines.append(text_line("not sound", style="bold red"))
+    elif not result.segments:
+        lines.append(
+            text_line(
+                "no segment was found, so nothing was verified: is --archive the archive's own"
+                " directory or prefix?",
+                style="bold yellow",
+            )
+        )
     elif result.absent:
         lines.append(text_line("sound; absent sequences may be dead letters: run hookline audit"))
     else:

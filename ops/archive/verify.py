@@ -63,7 +63,8 @@ class VerifyResult:
     @property
     def exit_code(self) -> ExitCode:
         """The exit code of the command."""
-        return ExitCode.of_result(faults=not self.sound, incomplete=bool(self.absent))
+        is_incomplete = not self.segments or bool(self.absent)
+        return ExitCode.of_result(faults=not self.sound, incomplete=is_incomplete)
 
     def as_dict(self) -> dict[str, object]:
         """Return the result for `--json`."""

@@ -139,7 +139,7 @@ def audit_command(
       130  interrupted
     """  # noqa: D301 - Click keeps the lines of a paragraph after \b
     bounded("--wait", wait_s, 0, 24 * 3600)
-    stats = _base_url("--stats", stats_url, "/v1/totals") if stats_url else None
+    stats = _base_url(stats_url) if stats_url else None
     sources = Sources(
         kafka=kafka,
         archive=archive_url,
@@ -174,7 +174,7 @@ def _ingress_urls(admin_urls: tuple[str, ...], directory: Path | None) -> list[s
         return []  # --spool means that no ingress runs, so OPS_INGRESS is not used
     if not admin_urls and directory is None:
         raise click.UsageError("name a running ingress (--ingress URL) or --spool DIRECTORY")
-    return [_base_url("--ingress", url, "/status") for url in admin_urls]
+    return list(admin_urls)
 
 
 def _since(since: datetime | None, ledger_paths: tuple[Path, ...]) -> Since | None:
@@ -189,10 +189,10 @@ def _since(since: datetime | None, ledger_paths: tuple[Path, ...]) -> Since | No
     return Since.the_hour_of(since)
 
 
-def _base_url(option: str, url: str, path: str) -> str:
-    if not url.startswith(("http://", "https://")):
-        raise click.BadParameter("must begin with http:// or https://", param_hint=option)
-    return url.rstrip("/").removesuffix(path)
+def _base_url(stats_url: str) -> str:
+    if not stats_url.startswith(("http://", "https://")):
+        raise click.BadParameter("must begin with http:// or https://", param_hint="--stats")
+    return stats_url.rstrip("/").removesuffix("/v1/totals")
 
 
 async def _audit(

@@ -9,7 +9,13 @@ import click
 
 from ops.demo import demo as demonstration
 from ops.demo import stack
-from ops.demo.output import address_lines, archive_line, demo_table, status_line
+from ops.demo.output import (
+    address_lines,
+    archive_line,
+    audit_line,
+    demo_table,
+    status_line,
+)
 from ops.options import bounded, json_option
 from ops.terminal import print_json, progress, run, say, say_whole, show, warn
 
@@ -33,9 +39,9 @@ def demo(*, seconds: float, rate: float, faults: bool, keep: bool, as_json: bool
     """
     Send callbacks to the whole pipeline on this machine, kill each part, and audit every sink.
 
-    Needs no Docker: Kafka (downloaded once, 45 MB), PostgreSQL, Valkey, two replicas of the ingress
-    and the other services run as child processes. A callback that one replica does not answer is
-    sent to the other, as the gateway of docker compose does.
+    Needs no Docker: Kafka (downloaded once, 45 MB, to ~/.cache/hookline), PostgreSQL, Valkey, two
+    replicas of the ingress and the other services run as child processes. A callback that one
+    replica does not answer is sent to the other, as the gateway of docker compose does.
 
     A callback whose OK comes after the 2 s for which the vendor waits is not counted as answered
     OK: the vendor would have given it up.
@@ -79,7 +85,7 @@ async def _demo(*, seconds: float, rate: float, faults: bool, keep: bool, as_jso
             show(demo_table(result))
             say_whole([archive_line(running.addresses)])
         if keep:
-            say_whole([status_line(running.addresses)])
+            say_whole([audit_line(running.addresses), status_line(running.addresses)])
             warn("Everything keeps running until Ctrl-C.")
             with contextlib.suppress(asyncio.CancelledError):
                 await asyncio.Event().wait()

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 from ops.audit.audit import audit
 from ops.audit.ends_reader import read_ends
@@ -65,19 +64,18 @@ async def run_traffic(
         urls=stack.addresses.ingresses, sdkappids=SDKAPPIDS, rate=rate, seconds=seconds
     )
     log(f"sending {rate:g} callbacks/s for {seconds:g} s, to both replicas in turn")
-    ledger_path = stack.directory / "ledger.jsonl"
     killing = asyncio.create_task(
         kill_each_part(stack, seconds, log) if faults else asyncio.sleep(0)
     )
-    with ledger_path.open("wb") as file:
+    with stack.ledger_path.open("wb") as file:
         traffic = await simulate(plan, file, on_answer)
     log(f"{traffic.took_s:4.1f} s  the last callback is answered or given up")
     await killing
     log("all parts are up; auditing Kafka, the archive, PostgreSQL and the counts")
-    return DemoResult(traffic, await _audit(stack, ledger_path))
+    return DemoResult(traffic, await _audit(stack))
 
 
-async def _audit(stack: Stack, ledger_path: Path) -> Report:
+async def _audit(stack: Stack) -> Report:
     async def ends() -> SpoolEnds:
         return await read_ends(stack.addresses.admins, None)
 
@@ -90,7 +88,7 @@ async def _audit(stack: Stack, ledger_path: Path) -> Report:
             postgres=stack.addresses.postgres,
             stats=stack.addresses.stats,
         ),
-        ledger=list(ledger.read(ledger_path)),
+        ledger=list(ledger.read(stack.ledger_path)),
         wait_s=AUDIT_TIMEOUT_S,
         progress=lambda _: None,
     )

@@ -22,6 +22,7 @@ KILLS_AFTER_KAFKA = ((80, "postgres"), (85, "valkey"))
 async def kill_each_part(stack: Stack, seconds: float, log: Callable[[str], None]) -> None:
     """Kill each part, and return when all are up again."""
     began_at = time.monotonic()
+    log("killing each part once meanwhile; it is started again at once, but Kafka only later")
 
     async def reach(percent: float) -> None:
         await asyncio.sleep(began_at + seconds * percent / 100 - time.monotonic())

@@ -9,7 +9,7 @@ from rich.console import Group, RenderableType
 from ops.audit.output import TITLES, remarks, verdict
 from ops.audit.report import INGRESS_DEAD_LETTERS
 from ops.demo.demo import DemoResult
-from ops.demo.services import StackAddresses
+from ops.demo.services import SDKAPPIDS, StackAddresses
 from ops.simulate.delivery import ANSWER_TIMEOUT_S
 from ops.simulate.output import by_reason, late_line, rate
 from ops.terminal import fault_count, new_table, text_line
@@ -19,7 +19,7 @@ def address_lines(addresses: StackAddresses) -> list[str]:
     """Return the addresses of all parts."""
     names = (
         *(
-            ("ingress", f"{url} (app {addresses.sdkappid}), {admin}/status")
+            ("ingress", f"{url} (apps {', '.join(SDKAPPIDS)}), {admin}/status")
             for url, admin in zip(addresses.ingresses, addresses.admins, strict=True)
         ),
         ("Kafka", addresses.kafka),
@@ -27,6 +27,7 @@ def address_lines(addresses: StackAddresses) -> list[str]:
         ("PostgreSQL", addresses.postgres),
         ("statistics", f"{addresses.stats}/ (a page), {addresses.stats}/v1/totals"),
         ("spool", addresses.spool),
+        ("ledger", f"{addresses.ledger} (what was sent, and its answers)"),
         ("logs", addresses.logs),
     )
     return [f"  {name:<11} {value}" for name, value in names]
@@ -35,6 +36,16 @@ def address_lines(addresses: StackAddresses) -> list[str]:
 def archive_line(addresses: StackAddresses) -> str:
     """Return the command that reads the demo's archive."""
     return f"Read the archive:  {_command('archive', 'cat', '--archive', addresses.archive)}"
+
+
+def audit_line(addresses: StackAddresses) -> str:
+    """Return the command that audits the demo once more while it runs."""
+    command = _command(
+        *("audit", "--kafka", addresses.kafka, "--archive", addresses.archive),
+        *("--postgres", addresses.postgres, "--stats", addresses.stats),
+        *("--ingress", ",".join(addresses.admins), "--ledger", addresses.ledger),
+    )
+    return f"Audit it again:  {command}"
 
 
 def status_line(addresses: StackAddresses) -> str:

@@ -34,6 +34,7 @@ class StackAddresses:
     stats: str
     spool: str
     sdkappid: int
+    ledger: str
     pids: str
     logs: str
 

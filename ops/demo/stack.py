@@ -37,6 +37,7 @@ class Stack:
 
     def __init__(self, directory: Path, log: Callable[[str], None]) -> None:
         self.directory = directory
+        self.ledger_path = directory / "ledger.jsonl"
         self._log = log
         self._logs = directory / "logs"
         self.supervisor = Supervisor(directory / "pids", log)
@@ -60,6 +61,7 @@ class Stack:
             stats=f"http://127.0.0.1:{self._ports['stats']}",
             spool=str(directory / "spool"),
             sdkappid=int(SDKAPPIDS[0]),
+            ledger=str(self.ledger_path),
             pids=str(directory / "pids"),
             logs=str(self._logs),
         )

@@ -150,7 +150,7 @@ def find(
         archive=archive_url,
         postgres=postgres,
         counters=counters,
-        ingresses=tuple(url.rstrip("/").removesuffix("/status") for url in admin_urls),
+        ingresses=admin_urls,
         spool=Path(spool) if spool else None,
     )
     say(f"looking for {request.question}")

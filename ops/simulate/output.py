@@ -42,6 +42,8 @@ def rate(result: TrafficResult) -> RenderableType:
             if result.waited_s > 0.1
             else "the simulator got too little CPU"
         )
+    if result.unsent:
+        line += f"; {result.unsent} of {result.sent + result.unsent} were not sent in the time"
     return text_line(line)
 
 

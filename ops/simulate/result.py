@@ -44,6 +44,8 @@ class TrafficResult:
     waited_s: float = 0.0
     # The longest time from when a callback was due until it was sent.
     late_s_max: float = 0.0
+    # Callbacks that were due, but that were not sent before the time was over.
+    unsent: int = 0
     # Callbacks that cannot be in a ledger: only their places in the spools identify them.
     without_id: int = 0
 
@@ -125,6 +127,7 @@ class TrafficResult:
                 "planned": self.planned_rate,
                 "reached": round(self.reached_rate, 1),
                 "kept": self.kept_rate,
+                "unsent": self.unsent,
                 "late_s_max": round(self.late_s_max, 3),
                 "waited_for_a_connection_s": round(self.waited_s, 3),
             },

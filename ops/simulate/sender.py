@@ -77,12 +77,14 @@ async def simulate(
         aiohttp.ClientSession(connector=connector) as session,
         asyncio.TaskGroup() as sending,
     ):
-        for due_s, request in _scheduled(plan):
+        scheduled = _scheduled(plan)
+        for due_s, request in scheduled:
             due = began_at + due_s
             early_s = due - time.monotonic()
             if early_s > 0:
                 await asyncio.sleep(early_s)
             elif time.monotonic() - began_at > plan.seconds:
+                result.unsent = 1 + sum(1 for _ in scheduled)
                 break
             asked_at = time.monotonic()
             await free.acquire()

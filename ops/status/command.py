@@ -1,18 +1,24 @@
 """`hookline status`: its options, its output and its exit code."""
 
 import sys
+from typing import Any
 
 import click
 
-from ops.options import archive_option, bootstrap_option, json_option, postgres_option
+from ops.options import (
+    archive_option,
+    bootstrap_option,
+    json_option,
+    postgres_option,
+    separated,
+)
 from ops.terminal import run
 
 
-def _urls(_: click.Context, option: click.Parameter, value: str | None) -> tuple[str, ...]:
-    """Return the URLs in a text that separates them by commas."""
+def _urls(_: click.Context, option: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
     from consumers.stats.addresses import is_admin_url  # noqa: PLC0415
 
-    urls = tuple(url.strip() for url in (value or "").split(",") if url.strip())
+    urls = tuple(separated(values))
     for url in urls:
         if not is_admin_url(url):
             raise click.BadParameter(f"{url} is not a URL like http://host:8081", param=option)
@@ -20,7 +26,7 @@ def _urls(_: click.Context, option: click.Parameter, value: str | None) -> tuple
 
 
 def _url(context: click.Context, option: click.Parameter, value: str | None) -> str | None:
-    urls = _urls(context, option, value)
+    urls = _urls(context, option, (value or "",))
     if len(urls) > 1:
         raise click.BadParameter("only one URL is allowed", param=option)
     return urls[0] if urls else None
@@ -35,38 +41,41 @@ def _valkey(_: click.Context, option: click.Parameter, value: str | None) -> str
 
 
 def _consumers(
-    context: click.Context, option: click.Parameter, value: str | None
+    context: click.Context, option: click.Parameter, values: tuple[str, ...]
 ) -> list[tuple[str, str]]:
-    """Return the names and URLs in a text like NAME=URL,NAME=URL."""
+    """Return the names and URLs in texts like NAME=URL,NAME=URL."""
     from consumers.stats.sink_findings import STAGES  # noqa: PLC0415
 
-    named = [one.strip().partition("=") for one in (value or "").split(",") if one.strip()]
+    named = [one.partition("=") for one in separated(values)]
     for name, _, url in named:
         if name not in STAGES:
             raise click.BadParameter(
                 f"{name} is not a consumer; there are {', '.join(STAGES)}", param=option
             )
-        _urls(context, option, url)
+        _urls(context, option, (url,))
     return [(name, url) for name, _, url in named]
 
 
 @click.command("status")
 @click.option(
     "--ingress",
-    metavar="URLS",
+    metavar="URL",
+    multiple=True,
     envvar="STATS_INGRESS",
     show_envvar=True,
     callback=_urls,
-    help="Admin ports of all replicas of the ingress, separated by commas. A name may stand for"
-    " several replicas.",
+    help="Admin ports of all replicas of the ingress, separated by commas or each by an option of"
+    " its own. A name may stand for several replicas.",
 )
 @click.option(
     "--consumers",
     metavar="NAME=URL",
+    multiple=True,
     envvar="STATS_CONSUMERS",
     show_envvar=True,
     callback=_consumers,
-    help="Admin ports of the consumers, separated by commas: archive=http://…,sync=http://….",
+    help="Admin ports of the consumers, separated by commas or each by an option of its own:"
+    " archive=http://…,sync=http://….",
 )
 @click.option(
     "--gateway",
@@ -98,7 +107,7 @@ def _consumers(
 @archive_option("The archive, for its size. An object store is not measured.")
 @click.option("--watch", is_flag=True, help="Refresh the screen every 2 s until Ctrl-C.")
 @json_option
-def status(*, archive_url: str | None, watch: bool, as_json: bool, **parts: str | None) -> None:
+def status(*, archive_url: str | None, watch: bool, as_json: bool, **parts: Any) -> None:
     """
     Show whether every part is healthy, how far each sink lags, and what fills the disks.
 
@@ -112,5 +121,5 @@ def status(*, archive_url: str | None, watch: bool, as_json: bool, **parts: str 
     from ops.status.measure import Parts  # noqa: PLC0415
     from ops.status.run import print_state  # noqa: PLC0415
 
-    asked = Parts(archive=archive_url, **parts)  # type: ignore[arg-type]
+    asked = Parts(archive=archive_url, **parts)
     sys.exit(run(print_state(asked, watch=watch, as_json=as_json)))

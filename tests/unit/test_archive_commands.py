@@ -90,6 +90,13 @@ def test_verify_has_an_exit_code_for_each_result(written: WrittenArchive) -> Non
     assert (done.exit_code, path.name in done.stderr) == (1, True)
 
 
+def test_verify_of_a_directory_without_segments_proves_nothing(tmp_path: Path) -> None:
+    """It may be the directory above the archive, or that of a disk which is not mounted."""
+    done = hookline("archive", "verify", "--archive", tmp_path)
+    assert done.exit_code == 3
+    assert "no segment was found, so nothing was verified" in " ".join(done.stdout.split())
+
+
 @pytest.mark.parametrize(
     "command",
     [

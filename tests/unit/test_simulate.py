@@ -251,6 +251,18 @@ async def test_the_latency_of_a_callback_counts_from_when_it_was_due() -> None:
     assert "every connection waited for an answer" in str(rate(result))
 
 
+async def test_callbacks_that_were_not_sent_in_the_time_are_counted() -> None:
+    """Otherwise fewer callbacks than planned would look like some that were lost."""
+    async with receiving() as receiver:
+        receiver.delays_s = [1.0]
+        plan = TrafficPlan(
+            urls=(receiver.url,), sdkappids=(APP,), rate=100, seconds=0.5, connections=1
+        )
+        result = await simulate(plan, None, lambda _: None)
+    assert result.sent < result.sent + result.unsent == 50
+    assert f"; {result.unsent} of 50 were not sent in the time" in str(rate(result))
+
+
 async def test_requests_are_signed_with_the_token_of_their_app(tmp_path: Path) -> None:
     """The ingress's own check accepts the Sign."""
     file = tmp_path / "tokens.toml"

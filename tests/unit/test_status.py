@@ -10,6 +10,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+import click
 import msgspec
 import pytest
 from click.testing import CliRunner, Result
@@ -37,6 +38,7 @@ from consumers.stats.health import Timeline, find, health
 from consumers.stats.process_statuses import ProcessStatuses, TokenUse
 from consumers.stats.sizes import size_text
 from ops.failure import ExitCode
+from ops.options import ingress_option
 from ops.status.build import build
 from ops.status.command import status
 from ops.status.report import Report, StoreReport
@@ -316,6 +318,27 @@ def test_rates_and_sizes_are_short() -> None:
 def ended(*arguments: str, **env: Any) -> Result:
     """Return the result of the command."""
     return CliRunner().invoke(status, arguments, env={"HOOKLINE_BOOTSTRAP_SERVERS": "x:1", **env})
+
+
+@click.command()
+@ingress_option
+def show_ingresses(admin_urls: tuple[str, ...]) -> None:
+    """Print the addresses that `audit` and `find` ask."""
+    click.echo(" ".join(admin_urls))
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--ingress", "http://a:1,https://b:2"],
+        ["--ingress", "http://a:1", "--ingress", "https://b:2"],
+    ],
+)
+def test_several_ingresses_are_named_by_commas_or_by_several_options(arguments: list[str]) -> None:
+    """Each command takes both: people copy the option of one to another."""
+    assert CliRunner().invoke(show_ingresses, arguments).output == "http://a:1 https://b:2\n"
+    values = status.make_context("status", list(arguments)).params["ingress"]
+    assert values == ("http://a:1", "https://b:2")
 
 
 @pytest.mark.parametrize(
