@@ -7,6 +7,11 @@ time; records that it held are fetched again. The members of a group share its p
 Consumers:
 """
 
+import gc
+
+if __name__ == "__main__":
+    gc.disable()  # during the imports; `run_process` enables it again
+
 import sys
 from importlib import import_module
 from typing import Any

@@ -1,7 +1,11 @@
 """`python -m ingress` receives callbacks by HTTP, stores them on disk and writes them to Kafka."""
 
-import asyncio
 import gc
+
+if __name__ == "__main__":
+    gc.disable()  # during the imports; `run_process` enables it again
+
+import asyncio
 import logging
 import resource
 from collections.abc import Coroutine
@@ -237,13 +241,9 @@ def start(
 
 def main() -> None:
     """Run an ingress process."""
-    run_process(
-        "The ingress",
-        __doc__,
-        {"INGRESS_": IngressSettings},
-        start,
-        expected_exceptions=(LimitReached, DiskFailed, Corrupt),
-    )
+    own = {"INGRESS_": IngressSettings}
+    expected = (LimitReached, DiskFailed, Corrupt)
+    run_process("The ingress", __doc__, own, start, expected_exceptions=expected)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """The `hookline` command: its subcommands and their exit codes."""
 
+import gc
 import sys
 import traceback
 from importlib import import_module
@@ -45,6 +46,9 @@ class Commands(click.Group):
             return None
         module, _, function = SUBCOMMANDS[cmd_name].partition(":")
         command: click.Command = getattr(import_module(module), function)
+        if not gc.isenabled():
+            gc.freeze()
+            gc.enable()
         return command
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
@@ -89,6 +93,8 @@ def command() -> None:
 
     Python and Click exit with 1 after an exception or Ctrl-C, but 1 means a loss in an audit.
     """
+    # Imports make many objects and hardly any garbage; `get_command` enables collections again.
+    gc.disable()
     # Characters that the encoding of the terminal lacks must not end a command with an error.
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):

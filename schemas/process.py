@@ -1,6 +1,7 @@
 """Run a process: its settings and `--help`, its log, its signals, its exit codes."""
 
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -55,6 +56,9 @@ def run_process(
     Exit codes: 0 after `--help` and an end without an exception; 1 if the settings have faults, and
     after an expected exception or an OSError; 2 if the command line has an argument.
     """
+    if not gc.isenabled():  # the process has disabled it during its imports
+        gc.freeze()
+        gc.enable()
     if arguments := sys.argv[1:] if arguments is None else arguments:
         _exit_for_argument(arguments[0], name, about, settings)
     log_to_stderr(log_format(os.environ))

@@ -1,5 +1,10 @@
 """`python -m consumers.stats` serves the counts of the consumer `counters` over HTTP."""
 
+import gc
+
+if __name__ == "__main__":
+    gc.disable()  # during the imports; `run_process` enables it again
+
 import ipaddress
 import logging
 import re

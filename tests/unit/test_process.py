@@ -1,11 +1,17 @@
 """`run_process`: every end of a service has its message and its exit code."""
 
+import gc
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+from ops.cli import command
+
 SERVICE = """
+import gc
+gc.disable()
 import asyncio
 from schemas.process import run_process
 from schemas.settings import SettingsFaults, Settings
@@ -78,3 +84,19 @@ def test_a_bug_ends_a_service_with_a_traceback() -> None:
 def test_ctrl_c_before_the_service_runs_is_not_an_error() -> None:
     """No work has begun that could be lost."""
     assert ended(start="raise KeyboardInterrupt") == (0, "")
+
+
+def test_a_service_that_has_disabled_collections_during_its_imports_collects_garbage() -> None:
+    """No collection searches what was imported."""
+    assert ended(start="assert gc.isenabled() and gc.get_freeze_count() > 10_000") == (0, "")
+
+
+def test_a_command_collects_garbage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Collections are disabled only during its imports."""
+    monkeypatch.setattr(sys, "argv", ["hookline", "spool", "ls", "--spool", str(tmp_path)])
+    try:
+        with pytest.raises(SystemExit):
+            command()
+        assert gc.isenabled()
+    finally:
+        gc.enable()
