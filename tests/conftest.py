@@ -16,6 +16,8 @@ from ops.demo.embedded import child
 from ops.demo.embedded.postgres import EmbeddedPostgres
 from ops.demo.embedded.valkey import EmbeddedValkey
 
+# Tests leave little garbage in cycles: with Python's own thresholds most collections find none.
+GC_THRESHOLDS = (20_000, 20, 100)
 # The name of the report section that collects the lines of `say`.
 _SAID = "said"
 
@@ -73,7 +75,16 @@ def pytest_collection() -> Generator[None, object, object]:
         return (yield)
     finally:
         gc.freeze()
+        gc.set_threshold(*GC_THRESHOLDS)
         gc.enable()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Have the collection of `caplog` search only what the fixtures of its test have made."""
+    if "caplog" in getattr(item, "fixturenames", ()):
+        gc.collect()
+        gc.freeze()
 
 
 def pytest_assertrepr_compare(op: str, left: object, right: object) -> list[str] | None:
