@@ -12,7 +12,8 @@ rate_option = click.option(
     "--rate",
     default=500.0,
     show_default=True,
-    help="Records that are sent in a second at most.",
+    help="Records that are written or sent in a second at most. Others, such as those that are"
+    " there already, are not limited.",
 )
 
 
@@ -28,7 +29,10 @@ class Throttle:
         """The size of a batch that takes about a tenth of a second."""
         return max(1, int(self._records_per_s / 10))
 
-    async def wait(self, records: int) -> None:
-        """Wait until `records` more may be sent."""
+    def count(self, records: int) -> None:
+        """Count records that were sent: later ones have to wait."""
         self._due_at = max(self._due_at, time.monotonic()) + records / self._records_per_s
+
+    async def wait(self) -> None:
+        """Wait until more may be sent."""
         await asyncio.sleep(max(0.0, self._due_at - time.monotonic()))

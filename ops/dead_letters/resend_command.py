@@ -140,8 +140,10 @@ async def _send(
                 for at in range(0, len(batch), batch_max):
                     check_cancellation()
                     some = batch[at : at + batch_max]
-                    await throttle.wait(len(some))
-                    counts += await target.send(some)
+                    await throttle.wait()
+                    sent = await target.send(some)
+                    throttle.count(sent.resent + sent.rejected)
+                    counts += sent
                     _check_accepted(counts)
     return counts
 

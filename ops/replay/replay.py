@@ -110,8 +110,10 @@ async def replay(
         async for part in parts:
             for piece in _pieces(part, min(RECORDS_MAX, throttle.batch_max)):
                 check_cancellation()
-                await throttle.wait(len(piece.records))
-                counts += await target.write(piece)
+                await throttle.wait()
+                written = await target.write(piece)
+                throttle.count(written.written + written.rejected)
+                counts += written
                 _check_accepted(counts)
                 advance(piece.size)
     await target.finish()

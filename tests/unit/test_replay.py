@@ -107,12 +107,13 @@ class FakeSource:
 
 
 class FakeTarget:
-    """A target that keeps the parts that it gets, or rejects all records."""
+    """A target that keeps the parts that it gets; it rejects all records, or has them all."""
 
-    def __init__(self, *, rejects: bool = False) -> None:
+    def __init__(self, *, rejects: bool = False, has_all: bool = False) -> None:
         self.parts: list[Part] = []
         self.is_finished = False
         self._rejects = rejects
+        self._has_all = has_all
 
     async def positions(self) -> Mapping[Partition, Position]:
         """Return no position."""
@@ -127,6 +128,8 @@ class FakeTarget:
         self.parts.append(part)
         if self._rejects:
             return ReplayCounts(rejected=len(part.records))
+        if self._has_all:
+            return ReplayCounts(unchanged=len(part.records))
         return ReplayCounts(written=len(part.records))
 
     async def finish(self) -> None:
@@ -158,6 +161,23 @@ async def test_a_part_is_applied_in_pieces_of_bounded_size() -> None:
     target = FakeTarget()
     await replayed(Part(P0, [], 3, None, 1), target, 1)
     assert target.parts == [Part(P0, [], 3, None, 1)]
+
+
+async def test_only_records_that_are_written_or_rejected_count_for_the_rate(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """To go through millions of callbacks that are there takes no wait."""
+    counted: list[int] = []
+    monkeypatch.setattr(Throttle, "count", lambda _, records: counted.append(records))
+    part = Part(P0, [a_stored_record(n) for n in range(4)], 4, None, 4)
+    for target, per_piece in (
+        (FakeTarget(has_all=True), 0),
+        (FakeTarget(rejects=True), 2),
+        (FakeTarget(), 2),
+    ):
+        counted.clear()
+        await replayed(part, target, 20)
+        assert counted == [per_piece, per_piece]
 
 
 async def test_a_replay_of_which_all_is_rejected_stops() -> None:
