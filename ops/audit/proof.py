@@ -125,7 +125,8 @@ class OriginProof:
             missing=self._missing_in_kafka,
             doubled=topic.doubled | dead_letters.doubled | in_both,
             dead_lettered=refused - dropped,
-            dropped=refused & dropped | self._dropped_and_gone,
+            # Also malformed callbacks, which were not answered OK: a person has dropped them, too.
+            dropped=self._final_ingress_dead_letters & dropped,
         )
 
     def ingress_dead_letters(self) -> SinkReport:

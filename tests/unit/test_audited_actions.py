@@ -1,9 +1,11 @@
 """An audit believes what was noted about dead letters only as far as the sinks agree."""
 
 import pytest
+from rich.console import Console
 from support.audited_world import ORIGIN, AuditedWorld, a_callback
 from support.builders import P0
 
+from ops.audit.output import render
 from ops.audit.report import ARCHIVE, COUNTS, INGRESS_DEAD_LETTERS, KAFKA, POSTGRES
 from schemas.dead_letter import GROUP, KAFKA_PRODUCE, STAGE
 from schemas.dead_letter_actions import Action, ActionResult, Letter
@@ -100,6 +102,21 @@ def test_a_dropped_callback_of_the_ingress_is_named(*, has_expired: bool) -> Non
     world.actions.append(an_action(DROPPED, "ingress"))
     report = world.audited()
     assert (report.proven, report.origins[0].sinks[KAFKA].dropped) == (True, 1)
+
+
+def test_a_dropped_malformed_callback_is_named() -> None:
+    """It was not answered OK, but a person has dropped it as well; if it was sent, it is not."""
+    world = without_2()
+    world.dead.append((a_callback(2), {}))
+    assert (world.audited().proven, world.audited().dropped) == (True, 0)
+    world.actions.append(an_action(DROPPED, "ingress"))
+    report = world.audited()
+    assert (report.proven, report.dropped, report.as_dict()["dropped"]) == (True, 1, 1)
+    console = Console(width=200)
+    with console.capture() as printed:
+        console.print(render(report))
+    assert "Kafka: 1 dropped by hookline dead-letters drop" in printed.get()
+    assert "proven: every callback that has not been dropped is exactly once" in printed.get()
 
 
 @pytest.mark.parametrize("has_expired", [False, True])
