@@ -15,7 +15,7 @@ from consumers.stats.findings import (
     seconds,
     used_percent,
 )
-from consumers.stats.process_statuses import IngressStatus, ProcessStatuses, Replicas
+from consumers.stats.process_statuses import IngressStatus, ProcessStatuses, Replicas, SilentProcess
 from schemas.ingress_status import NOT_CONNECTED
 
 # The oldest callback waits on disk for so long only if Kafka is slow.
@@ -33,6 +33,9 @@ def kafka(measured: ProcessStatuses) -> Finding:
     reads = [
         status for status in consumers if status.partitions is not None and not status.kafka_fault
     ]
+    # This process asks Kafka, too: its answer, or why there is none, is known without the others.
+    can_be_read = reads or (measured.kafka_facts and measured.kafka_facts.partitions)
+    unreached = measured.kafka.because if isinstance(measured.kafka, SilentProcess) else ""
     connects = [status for status in replicas.statuses if status.forward_fault == NOT_CONNECTED]
     ages = [
         status.oldest_waiting_s
@@ -47,7 +50,13 @@ def kafka(measured: ProcessStatuses) -> Finding:
         *_stuck(replicas, waits_since, can_be_read=bool(reads)),
         *_unreadable(consumers, measured.now, is_ingress_silent=not replicas.statuses),
         Case(connects, "warning", "kafka_connects"),
-        Case(not replicas.statuses and reads, "unknown", "kafka_only_read"),
+        Case(not replicas.statuses and can_be_read, "unknown", "kafka_only_read"),
+        Case(
+            not replicas.statuses and unreached,
+            "unknown",
+            "kafka_unreached",
+            first_reason([unreached]),
+        ),
         Case(not replicas.statuses, "unknown", "kafka_unknown"),
         Case(is_slow, "warning", "kafka_slow", since=waits_since),
         *_denied(measured),

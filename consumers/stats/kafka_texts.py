@@ -85,12 +85,21 @@ KAFKA_TEXTS: Mapping[str, Text] = {
         "runbook.md#a-right-in-kafka-is-missing",
     ),
     "kafka_only_read": Text(
-        "Consumers can read from Kafka. It is not known whether callbacks get there, because no "
+        "Kafka can be read. It is not known whether callbacks get there, because no "
         "ingress replica answers.",
         "Start the ingress, or set STATS_INGRESS.",
-        "消费者可以从 Kafka 读取。没有接入副本应答，因此不知道回调能否写入。",
+        "可以从 Kafka 读取。没有接入副本应答，因此不知道回调能否写入。",
         "请启动接入服务，或设置 STATS_INGRESS。",
         "runbook.md#a-process-does-not-answer",
+    ),
+    "kafka_unreached": Text(
+        "This process cannot use Kafka{since}, and no other process that uses it answers. "
+        f"{REASON}",
+        "Fix what the reason names: Kafka, or this process's access to it. Then start the ingress "
+        "and the consumers.",
+        f"{{since}}本进程无法使用 Kafka，也没有其他使用 Kafka 的进程应答。{REASON_ZH}",
+        "请按原因修复 Kafka，或本进程对 Kafka 的访问；然后启动接入服务和消费者。",
+        "runbook.md#kafka-is-down",
     ),
     "kafka_unknown": Text(
         "It is not known whether Kafka works, because no process that uses it answers.",

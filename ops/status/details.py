@@ -21,6 +21,8 @@ FOR_EVER_S = 10 * 365 * 86400.0
 
 def stage_details(stage: Stage, report: Report) -> str:
     """Return the details of a stage; a state that is not known says why."""
+    if stage.stage == "kafka" and stage.state == "unknown" and report.topic:
+        return _topic(report)
     if stage.state == "unknown":
         return _first_clause(stage.what.en.removeprefix("It is not known what waits: "))
     consumers = {consumer.stage: consumer for consumer in report.consumers}
@@ -56,7 +58,7 @@ def _topic(report: Report) -> str:
     topic = report.topic
     if topic is None or not topic.answers:
         because = shortened(topic.not_known_because, TEXT_CHARACTERS_MAX) if topic else ""
-        return f"this command gets no answer from Kafka{because and ': '}{because}"
+        return f"this command cannot use Kafka{because and ': '}{because}"
     kept = topic.retention_s or 0.0
     text = f"{counted(topic.partitions or 0, 'partition')}, kept "
     text += "for ever" if kept > FOR_EVER_S else duration(kept)

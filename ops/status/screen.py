@@ -79,7 +79,9 @@ def problems(report: Report) -> list[Stage]:
 
 def _verdict(report: Report) -> RenderableType:
     verdict: str = report.state
-    if verdict == "warning" and all(one.state == "unknown" for one in report.stages):
+    # Kafka alone says whether dead letters wait, but not whether anything works.
+    parts = [one for one in report.stages if one.stage != "dead_letters"]
+    if verdict == "warning" and all(one.state == "unknown" for one in parts):
         verdict = "unknown"
     worst = "wrong" if verdict == "wrong" else ("warning", "unknown")
     names = ", ".join(LABELS[one.stage] for one in report.stages if one.state in worst)

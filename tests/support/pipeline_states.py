@@ -203,6 +203,12 @@ CASES: list[tuple[str, str, str, ProcessStatuses]] = [
     ),
     ("kafka_some_unreadable", "kafka", "warning", measured(sync=[AWAY])),
     ("kafka_only_read", "kafka", "unknown", measured([SILENT])),
+    (
+        "kafka_unreached",
+        "kafka",
+        "unknown",
+        ProcessStatuses(now=NOW, ingress=None, kafka=SilentProcess(because=DENIED)),
+    ),
     ("kafka_unknown", "kafka", "unknown", ProcessStatuses(now=NOW, ingress=[SILENT])),
     ("kafka_not_asked", "kafka", "warning", with_kafka(denials=[DENIED])),
     ("kafka_slow", "kafka", "warning", with_one(oldest_waiting_s=2400.0)),

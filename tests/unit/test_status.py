@@ -35,7 +35,7 @@ from support.pipeline_states import (
 from consumers.runtime.phase import Phase
 from consumers.runtime.status import Fault
 from consumers.stats.health import Timeline, find, health
-from consumers.stats.process_statuses import ProcessStatuses, TokenUse
+from consumers.stats.process_statuses import ProcessStatuses, SilentProcess, TokenUse
 from consumers.stats.sizes import size_text
 from ops.failure import ExitCode
 from ops.options import ingress_option
@@ -94,7 +94,7 @@ def test_the_screen_says_why_kafka_cannot_be_used() -> None:
     assert f"The reason: {REJECTED}." in text
     assert report.topic is not None
     assert report.topic.not_known_because == DENIED
-    assert "this command gets no answer from Kafka: Kafka does not authorize" in text
+    assert "this command cannot use Kafka: Kafka does not authorize" in text
     assert problems(report)[0].what.en.startswith("Callbacks do not get to Kafka")
     waiting = a_consumer(
         kafka_fault=Fault(what=REJECTED, for_s=41.0),
@@ -103,6 +103,22 @@ def test_the_screen_says_why_kafka_cannot_be_used() -> None:
     )
     text = flat(shown(report_of(measured(sync=[waiting]))))
     assert re.search(r"sync:8084 waits 0.2 s -? ?For 41 s: Kafka at kafka-1", text), text
+
+
+def test_a_kafka_that_only_this_command_asks_is_shown_with_the_cause() -> None:
+    """Nothing else is known then, not even that nothing is lost."""
+    cause = "Kafka at 127.0.0.1:1 cannot be used: the connection is refused"
+    what = ProcessStatuses(now=NOW, ingress=None, kafka=SilentProcess(because=cause))
+    text = flat(shown(report_of(what)))
+    assert f"Kafka unknown - this command cannot use Kafka: {cause}" in text
+    assert "Kafka: This process cannot use Kafka, and no other process that uses it" in text
+    assert text.count(f"The reason: {cause}.") == 2
+    assert "Nothing" not in text
+    answered = replace(what, kafka=with_kafka().kafka)
+    text = flat(shown(report_of(answered)))
+    assert "works" not in text
+    assert "Kafka unknown - 6 partitions, kept 7 d" in text
+    assert "Kafka: Kafka can be read. It is not known whether callbacks get there" in text
 
 
 def test_a_pipeline_that_is_well_fits_on_one_screen() -> None:
