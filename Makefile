@@ -23,7 +23,7 @@ REQUIREMENTS := requirements/tools.txt requirements/run.txt requirements/embedde
   test-page test-subscribers screenshots bench-archive bench-counters bench-scale bench-latency bench-sync bench-disk bench-audit docs-configuration docs-contract format pin clean
 
 help:  ## list the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 20
 
 setup: $(VENV)/ready  ## make .venv with everything pinned (about 30 s from nothing)
 

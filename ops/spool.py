@@ -44,7 +44,7 @@ def spool() -> None:
     """List the ingress's spools, and show the callbacks in them."""
 
 
-@spool.command("ls")
+@spool.command("ls", short_help="List the spools, with the number of their callbacks.")
 @directory_option
 @json_option
 def spool_ls(*, directory: Path, as_json: bool) -> None:
@@ -64,7 +64,7 @@ def spool_ls(*, directory: Path, as_json: bool) -> None:
             echo(f"{summary.name}  {_state(summary)}")
 
 
-@spool.command("show")
+@spool.command("show", short_help="Show the unsent rows of a spool, and its quarantine.")
 @directory_option
 @click.argument("name")
 @click.option("--after", default=0, help="Start after this sequence.")

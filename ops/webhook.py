@@ -45,7 +45,7 @@ def webhook() -> None:
     """Try a webhook's target."""
 
 
-@webhook.command("test")
+@webhook.command("test", short_help="Send one signed, made-up message to a URL.")
 @click.argument("url")
 @click.option(
     "--secrets-file",

@@ -30,7 +30,7 @@ archive.add_command(archive_expire)
 archive.add_command(archive_parquet)
 
 
-@archive.command("ls")
+@archive.command("ls", short_help="List the segments, with their offsets and times.")
 @archive_option(required=True)
 @topic_option
 @partition_option
@@ -62,7 +62,7 @@ async def _ls(archive_url: str, only: SegmentFilter, *, as_json: bool) -> None:
             say(f"no segments in {public_url(archive_url)} that were asked for")
 
 
-@archive.command("cat")
+@archive.command("cat", short_help="Print the archived records as JSON lines.")
 @archive_option(required=True)
 @topic_option
 @partition_option

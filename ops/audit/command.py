@@ -30,7 +30,7 @@ from ops.terminal import print_json, reader_may_leave, run, show, waiting
 from schemas.kafka_access import KafkaAccess
 
 
-@click.command("audit")
+@click.command("audit", short_help="Prove that every callback is in Kafka and in every sink.")
 @bootstrap_option
 @archive_option(required=True)
 @postgres_option(

@@ -52,7 +52,9 @@ def counters() -> None:
 @bootstrap_option
 @archive_option("The archive, for records that Kafka does not have any more.")
 @click.option(
-    "--since", type=HOUR, help="Count only records from this hour or day on (UTC); totals too."
+    "--since",
+    type=HOUR,
+    help=f"Count only records from this hour or day on (UTC); totals too. TIME is {HOUR.examples}.",
 )
 @click.option(
     "--records-per-s",

@@ -23,7 +23,7 @@ class NoSuchLetter(Failure):
     """The dead-letter topic does not have a dead letter; the text has its id."""
 
 
-@click.group("dead-letters")
+@click.group("dead-letters", short_help="List, show, send again or drop rejected callbacks.")
 def dead_letters_command() -> None:
     """
     List, show, send again or drop the callbacks that were rejected.
@@ -61,7 +61,7 @@ async def _groups(kafka: KafkaAccess, wanted: LetterFilter) -> list[LetterGroup]
     return groups.sorted()
 
 
-@dead_letters_command.command("show")
+@dead_letters_command.command("show", short_help="Show the dead letters with these ids.")
 @bootstrap_option
 @click.argument("ids", type=ID, nargs=-1, required=True)
 @click.option("--body", is_flag=True, help="Show the body, too: private chat text.")

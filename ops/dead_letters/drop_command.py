@@ -17,7 +17,7 @@ from schemas.dead_letter_actions import ActionResult
 from schemas.kafka_access import KafkaAccess
 
 
-@click.command()
+@click.command(short_help="Note that dead letters are handled, without sending them.")
 @bootstrap_option
 @click.argument("consumer")
 @click.option("--because", required=True, help="Why; it is noted in the topic of actions.")

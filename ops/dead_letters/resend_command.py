@@ -47,7 +47,7 @@ class StillRejected(Failure):
     exit_code = ExitCode.DEAD_LETTERED
 
 
-@click.command()
+@click.command(short_help="Send dead letters again, after the cause was fixed.")
 @bootstrap_option
 @click.argument("consumer")
 @postgres_option("PostgreSQL connection string, as given to the sync consumer; only for `sync`.")

@@ -20,7 +20,7 @@ from ops.options import bounded, json_option
 from ops.terminal import print_json, progress, run, say, say_whole, show, warn
 
 
-@click.command()
+@click.command(short_help="Show on this machine that no callback is lost.")
 @click.option(
     "--seconds",
     default=20.0,

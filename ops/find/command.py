@@ -35,7 +35,7 @@ from schemas.kafka_access import KafkaAccess
 LIMIT_MAX = 1000
 
 
-@click.command("find")
+@click.command("find", short_help="Show where a callback is, in each place that may have it.")
 @click.argument("text", metavar="[ID]", required=False)
 @click.option(
     "--as", "kind", type=click.Choice(KINDS), help="Take ID for this. Without it, its form decides."

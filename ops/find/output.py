@@ -39,10 +39,10 @@ def verdict(answer: Answer) -> str:
     if count:
         return f"found: {counted(count, 'callback')}"
     within = f"not found between {answer.range}"
-    later = "archived later: use --until; earlier: use --since"
+    wider = "Search a later time with --until TIME, an earlier one with --since TIME"
     if answer.exit_code == 1:
-        return f"{within}; {later}"
-    return f"{within} in what was searched, and not all of it was searched; {later}"
+        return f"{within}. {wider}"
+    return f"{within} in what was searched, and not all of it was searched. {wider}"
 
 
 def as_dict(answer: Answer, *, now: datetime) -> dict[str, object]:

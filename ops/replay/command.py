@@ -39,7 +39,7 @@ from schemas.kafka_access import KafkaAccess
 from schemas.topics import CALLBACKS
 
 
-@click.command("replay")
+@click.command("replay", short_help="Apply callbacks of a range of time to a consumer again.")
 @click.argument("consumer")
 @click.option(
     "--from",

@@ -32,7 +32,7 @@ SECONDS_DEFAULT = 10.0
 FORMER_TOKENS_FILE = "OPS_SECRETS_FILE"
 
 
-@click.command()
+@click.command(short_help="Send made-up callbacks at a rate, as the vendor does.")
 @target_options
 @signing_options
 @rate_options

@@ -56,7 +56,7 @@ def _consumers(
     return [(name, url) for name, _, url in named]
 
 
-@click.command("status")
+@click.command("status", short_help="Show whether every part is healthy, and what to do.")
 @click.option(
     "--ingress",
     metavar="URL",

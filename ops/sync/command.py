@@ -33,7 +33,7 @@ def sync() -> None:
     """Delete the months that the database need not keep."""
 
 
-@sync.command("expire")
+@sync.command("expire", short_help="Delete callbacks of old months from PostgreSQL.")
 @postgres_option("PostgreSQL connection string, as given to the sync consumer.", required=True)
 @click.option(
     "--older-than",

@@ -254,7 +254,10 @@ def test_the_result_says_since_when_and_what_is_not_audited() -> None:
     [
         (["--since", "2999-01-01"], "--since is in the future"),
         (["--since", "2026-01-31T09", "--ledger", __file__], "exclude each other"),
-        (["--since", "yesterday"], "does not match the formats"),
+        (
+            ["--since", "yesterday"],
+            "is not a time such as 2026-01-31, 2026-01-31T09, 2026-01-31T09:05 or 2026",
+        ),
     ],
 )
 def test_a_wrong_command_line_is_refused(arguments: list[str], fault: str, tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """Mistakes on the command line, and what `hookline` says to them."""
 
 import subprocess
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -9,9 +9,11 @@ import aiohttp
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
+from click.testing import CliRunner
 from support.processes.blackbox import HOOKLINE
 
 from ops.audit.ends_reader import read_ends
+from ops.cli import main
 from ops.nouns import counted
 from ops.simulate.callbacks import requests
 from ops.simulate.delivery import UrlRotation, deliver
@@ -40,6 +42,27 @@ def test_a_command_that_does_not_exist_has_a_suggestion(given: tuple[str, ...], 
     """In every group of commands, if a name is close."""
     assert errors_of(*given, code=2).count(f"Did you mean '{meant}'?") == 1
     assert "Did you mean" not in errors_of(*given[:-1], "zzzzzz", code=2)
+
+
+def all_commands() -> Iterator[tuple[str, str]]:
+    """Yield every command with its help, as a pipe gets it."""
+    names: list[tuple[str, ...]] = [()]
+    for name in names:
+        text = CliRunner().invoke(main, [*name, "--help"]).output
+        yield " ".join(name), text
+        listed = text.partition("\nCommands:\n")[2]
+        names += [(*name, line.split()[0]) for line in listed.splitlines()]
+
+
+def test_the_help_of_each_command_is_whole_and_in_words() -> None:
+    """Click cuts a summary that is too long, and shows the form of a time as strftime has it."""
+    helps = dict(all_commands())
+    assert {"", "replay", "dead-letters drop", "archive parquet"} <= helps.keys()
+    for name, text in helps.items():
+        summaries = text.partition("\nCommands:\n")[2].splitlines()
+        assert not [line for line in summaries if line.endswith("...")], name
+        assert all(len(line) <= 80 for line in summaries), name
+        assert "%Y" not in text, name
 
 
 def test_a_list_of_nothing_says_so(tmp_path: Path) -> None:
