@@ -5,6 +5,7 @@ A process knows `HOOKLINE_*` and prefixes of its own. An unknown variable with o
 is a fault, because it is usually a typing error.
 """
 
+import difflib
 import re
 import textwrap
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -131,7 +132,7 @@ def _read_class(
     faults.extend(
         f"{name} is called {RENAMED[name]} now; set that"
         if name in RENAMED
-        else f"unknown setting {name} (known: {', '.join(known)})"
+        else f"unknown setting {name}{_suggestion(name, known, prefix)} (known: {', '.join(known)})"
         for name in sorted(set(env) - set(known))
     )
     values = _read_values(declared, env, faults)
@@ -141,6 +142,14 @@ def _read_class(
     loaded = settings(**values)
     faults.extend(loaded.faults())
     return loaded
+
+
+def _suggestion(name: str, known: Iterable[str], prefix: str) -> str:
+    """Return a question that names the setting that `name` is most like, "" if it is like none."""
+    # Without the prefix, which all of them have and which makes all of them alike.
+    endings = [variable.removeprefix(prefix) for variable in known]
+    close = difflib.get_close_matches(name.removeprefix(prefix), endings, n=1, cutoff=0.7)
+    return f", did you mean {prefix}{close[0]}?" if close else ""
 
 
 def _read_values(

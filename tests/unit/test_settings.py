@@ -82,13 +82,26 @@ def test_all_faults_are_reported_together() -> None:
     assert text.splitlines() == [
         f"  - HOOKLINE_BODY_BYTES_MAX must be {body}, not '1'",
         "  - HOOKLINE_LOG_LEVEL must be DEBUG, INFO, WARNING or ERROR, not 'LOUD'",
-        f"  - unknown setting INGRESS_PROT (known: {known})",
+        f"  - unknown setting INGRESS_PROT, did you mean INGRESS_PORT? (known: {known})",
         "  - INGRESS_SPOOL_DIR is not set; it must be a path",
         f"  - INGRESS_SDKAPPIDS must be {apps}, not 'x'",
         "  - INGRESS_PORT must be a whole number from 1 to 65535, not 'eighty'",
         f"  - COUNTERS_PEOPLE_EXACT_MAX must be {people}, not '-1'",
         "  - COUNTERS_REMEMBER_S must be at most COUNTERS_KEEP_MINUTES_S",
     ]
+
+
+def test_a_misspelt_name_is_refused_with_the_one_that_it_is_like() -> None:
+    """A name that is like none has no suggestion; the prefix makes no two names alike."""
+    faults = faults_of(
+        NEEDED | {"INGRESS_TOKEN_FILE": "/tokens", "INGRESS_XYZ": "1"},
+        HOOKLINE_=SharedSettings,
+        INGRESS_=IngressSettings,
+    ).splitlines()
+    assert faults[0].startswith(
+        "  - unknown setting INGRESS_TOKEN_FILE, did you mean INGRESS_TOKENS_FILE? (known: "
+    )
+    assert faults[1].startswith("  - unknown setting INGRESS_XYZ (known: ")
 
 
 def test_a_former_name_is_refused_with_the_present_one() -> None:
