@@ -18,8 +18,9 @@ from typing import Any, TypeVar
 import click
 import orjson
 from rich.box import SIMPLE_HEAD
-from rich.console import Console, RenderableType
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
+from rich.measure import Measurement
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
@@ -33,6 +34,8 @@ CELL_CHARACTERS_MAX = 500
 # People read stderr while a program reads stdout.
 _err = Console(stderr=True, highlight=False, markup=False, emoji=False)
 _out = Console(markup=False, emoji=False)
+# Without a terminal nothing is folded: programs search lines and split them into words.
+_wide_out = Console(markup=False, emoji=False, width=1 << 14)
 Result = TypeVar("Result")
 
 
@@ -133,8 +136,27 @@ def say_whole(lines: Iterable[str]) -> None:
 
 
 def show(renderable: RenderableType) -> None:
-    """Print tables of `new_table` and lines of `text_line`, on stdout."""
-    _out.print(renderable)
+    """
+    Print tables of `new_table` and lines of `text_line`, on stdout.
+
+    They have the width of the terminal, or of COLUMNS; without both, each row is on one line.
+    """
+    if _has_width():
+        _out.print(renderable)
+        return
+    with _wide_out.capture() as printed:
+        _wide_out.print(renderable)
+    for line in printed.get().splitlines():
+        click.echo(line.rstrip())
+
+
+def fits(table: Table) -> bool:
+    """Return whether `show` would fold no cell of a table."""
+    return not _has_width() or Measurement.get(_out, _out.options, table).maximum < _out.width
+
+
+def _has_width() -> bool:
+    return _out.is_terminal or "COLUMNS" in os.environ
 
 
 @contextlib.contextmanager
@@ -146,7 +168,7 @@ def refreshed() -> Iterator[Callable[[RenderableType, RenderableType], None]]:
     last state stays.
     """
     if not _out.is_terminal:
-        yield lambda whole, _: _out.print(whole, "")
+        yield lambda whole, _: show(Group(whole, ""))
         return
     last: list[RenderableType] = []
 

@@ -1,18 +1,20 @@
 """Dead letters as people and programs read them."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from rich.console import Group
+
 from ops.dead_letters.groups import LetterGroup
 from ops.dead_letters.letter import DeadLetter
-from ops.terminal import echo, new_table, print_json, show
+from ops.terminal import PrintableTable, echo, fits, new_table, print_json, show, text_line
 from schemas.dead_letter_actions import ActionResult, Actions
 
 
 def print_groups(groups: Sequence[LetterGroup], *, as_json: bool) -> None:
-    """Print a line for each group."""
+    """Print a table with a row for each group, or lines where the table would be too wide."""
     if as_json:
         for each in groups:
             print_json(_group(each))
@@ -20,21 +22,45 @@ def print_groups(groups: Sequence[LetterGroup], *, as_json: bool) -> None:
     if not groups:
         echo("no dead letters")
         return
+    table = _table(groups)
+    if fits(table):
+        show(table)
+        return
+    for each in groups:
+        show(Group(*map(text_line, _lines(each))))
+
+
+def _table(groups: Sequence[LetterGroup]) -> PrintableTable:
     table = new_table("Dead letters")
-    for name in ("consumer", "reason", "command"):
-        table.add_column(name, overflow="fold")
+    for name in ("consumer", "command"):
+        table.add_column(name)
     for name in ("open", "sent again", "dropped"):
         table.add_column(name, justify="right")
-    for name in ("first", "last", "example"):
-        table.add_column(name, overflow="fold")
+    for name in ("first", "last", "example", "reason"):
+        table.add_column(name)
     for each in groups:
-        again = f" ({each.rejected_again} rejected again)" if each.rejected_again else ""
         table.add_row(
-            *(each.consumer, each.reason, each.command),
-            *(f"{each.open}{again}", str(each.resent), str(each.dropped)),
-            *(_time(each.first_ms), _time(each.last_ms), str(each.example.id)),
+            *(each.consumer, each.command),
+            *(f"{each.open}{_rejected_again(each)}", str(each.resent), str(each.dropped)),
+            *(_time(each.first_ms), _time(each.last_ms), str(each.example.id), each.reason),
         )
-    show(table)
+    return table
+
+
+def _lines(group: LetterGroup) -> Iterator[str]:
+    """Yield a group in lines: what rejected which, how many, when, and the reason."""
+    yield f"{group.consumer}: {group.command}" if group.command else group.consumer
+    yield (
+        f"  {group.open} open{_rejected_again(group)}, {group.resent} sent again,"
+        f" {group.dropped} dropped"
+    )
+    first, last = _time(group.first_ms), _time(group.last_ms)
+    yield f"  {first} to {last}, for example {group.example.id}"
+    yield f"  {group.reason}"
+
+
+def _rejected_again(group: LetterGroup) -> str:
+    return f" ({group.rejected_again} rejected again)" if group.rejected_again else ""
 
 
 def print_letter(letter: DeadLetter, actions: Actions, *, body: bool, as_json: bool) -> None:

@@ -209,4 +209,4 @@ def _problem(stage: Stage) -> RenderableType:
     title.append_text(text_line(stage.what.en))
     what_to_do = text_line(f"Do: {stage.what_to_do.en}", "bold")
     what_to_do.append_text(text_line(f" {stage.runbook}", "dim"))
-    return Group(title, Padding(what_to_do, (0, 0, 0, 2)))
+    return Group(title, Padding(what_to_do, (0, 0, 0, 2), expand=False))

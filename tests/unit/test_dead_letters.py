@@ -12,6 +12,7 @@ from ops.dead_letters.actions import action
 from ops.dead_letters.filters import LetterFilter
 from ops.dead_letters.groups import GROUPS_MAX, OTHERS, Groups
 from ops.dead_letters.letter import UNKNOWN_CONSUMER, DeadLetter, dead_letter, parse_id
+from ops.dead_letters.output import print_groups
 from ops.dead_letters.repaired import repaired
 from ops.dead_letters.targets import CannotResend, check_can_resend
 from schemas.body import Malformed
@@ -174,3 +175,38 @@ def test_an_error_says_what_to_do_with_other_dead_letters(consumer: str, remedy:
     check_can_resend("sync")
     check_can_resend("ingress")
     check_can_resend("webhook-crm")
+
+
+def printed_groups(capsys: pytest.CaptureFixture[str]) -> list[str]:
+    """Return the lines about a dead letter of sync, and one of a webhook that was sent again."""
+    reason = "row violates the check constraint no_user3 of the table messages"
+    letters = [rejected("sync", reason), rejected("webhook-crm", "answered 422", 6)]
+    groups = Groups(Actions("topic"))
+    groups.add(letters)
+    print_groups(groups.sorted(), as_json=False)
+    return capsys.readouterr().out.splitlines()
+
+
+def test_each_row_is_on_one_line_in_a_pipe(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So grep finds the command, the id and the whole reason of a row together."""
+    monkeypatch.delenv("COLUMNS", raising=False)
+    lines = printed_groups(capsys)
+    (row,) = (line for line in lines if "no_user3 of the table messages" in line)
+    for part in ("sync", "C2C.CallbackAfterSendMsg", "2023-11-14T22:13:20Z", "0/5"):
+        assert part in row.split()
+    assert not [line for line in lines if line.endswith(" ")]
+
+
+def test_no_word_is_broken_where_a_row_has_no_room(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each group has a line for each thing then."""
+    monkeypatch.setenv("COLUMNS", "80")
+    assert printed_groups(capsys)[:4] == [
+        "sync: C2C.CallbackAfterSendMsg",
+        "  1 open, 0 sent again, 0 dropped",
+        "  2023-11-14T22:13:20Z to 2023-11-14T22:13:20Z, for example 0/5",
+        "  row violates the check constraint no_user3 of the table messages",
+    ]
