@@ -26,7 +26,7 @@ def listening(port_setting: str, host: str, port: int) -> Iterator[None]:
             text = f"this user may not listen on {address}; choose a port from 1024 on"
         else:
             host_setting = f"{port_setting.removesuffix('PORT')}HOST"
-            text = f"cannot listen on {address}: {_text(error)}; correct it or {host_setting}"
+            text = f"cannot listen on {address}: {error_text(error)}; correct it or {host_setting}"
         raise OSError(f"{port_setting}: {text}") from error
 
 
@@ -49,10 +49,11 @@ def with_path(error: OSError) -> str:
         return str(error)
     if error.errno in (errno.EEXIST, errno.ENOTDIR) and Path(error.filename).is_file():
         return f"{error.filename} is a file, not a directory"
-    return f"{error.filename}: {_text(error)}"
+    return f"{error.filename}: {error_text(error)}"
 
 
-def _text(error: OSError) -> str:
+def error_text(error: OSError) -> str:
+    """Return the text of `error` without its path or address."""
     # asyncio's own texts repeat the address; those of name resolution have a code of their own.
     known = error.errno in errno.errorcode
     return os.strerror(error.errno) if known and error.errno else str(error.strerror or error)

@@ -66,7 +66,7 @@ class AddressGuard:
         if not is_public(address) and not any(address in each for each in self._allowed):
             raise AddressRefused(
                 f"the target's address {text} is not public, and nothing connects to it. If it is "
-                "meant, add its network to WEBHOOK_ALLOW_CIDRS"
+                "meant, add its network to WEBHOOK_ALLOW_CIDRS (of hookline webhook test: --allow)"
             )
 
 

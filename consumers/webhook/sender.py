@@ -19,8 +19,8 @@ from consumers.webhook.request import webhook_headers
 from consumers.webhook.secrets_file import SecretsFile
 from consumers.webhook.settings import WebhookSettings
 from schemas.callback_record import NotACallback, parse_callback_record
+from schemas.http_failure import http_failure
 from schemas.telemetry import WEBHOOK_DELIVERIES, WEBHOOK_DELIVERY_S
-from schemas.url_text import without_url_secrets
 
 log = logging.getLogger(__name__)
 
@@ -128,12 +128,9 @@ def in_words(error: Exception) -> str:
     """Return why there was no answer."""
     if isinstance(error, TimeoutError):
         return "the target did not answer in time"
-    if isinstance(error, aiohttp.ClientResponseError):
-        # Its text has the whole URL, and its repr also the signature.
-        return f"the target's answer is not HTTP: {error.message}"
     # Over a connection that broke, the request may have been sent.
     failure = "cannot be reached" if _is_unreachable(error) else "gave no answer"
-    return f"the target {failure}: {without_url_secrets(repr(error))}"
+    return f"the target {failure}: {http_failure(error)}"
 
 
 @contextlib.asynccontextmanager

@@ -6,7 +6,7 @@ import aiohttp
 import msgspec
 
 from consumers.stats.resolved_url import ResolvedUrl
-from schemas.url_text import without_url_secrets
+from schemas.http_failure import certificate_fault, http_failure
 
 # The start of the text about a server whose certificate is for another name, or not trusted.
 NOT_TRUSTED = "its certificate is not accepted"
@@ -47,7 +47,6 @@ async def get_json(
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise NoJsonAnswer(f"it does not answer with JSON ({error})") from error
     except aiohttp.ClientConnectorCertificateError as error:
-        reason = getattr(error.certificate_error, "verify_message", error.certificate_error)
-        raise NoJsonAnswer(f"{NOT_TRUSTED} ({reason})") from error
+        raise NoJsonAnswer(f"{NOT_TRUSTED} ({certificate_fault(error)})") from error
     except (aiohttp.ClientError, UnicodeError) as error:  # UnicodeError: not a host name
-        raise NoJsonAnswer(f"it does not answer ({without_url_secrets(str(error))})") from error
+        raise NoJsonAnswer(f"it does not answer ({http_failure(error)})") from error

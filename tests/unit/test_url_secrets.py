@@ -216,7 +216,7 @@ def test_an_answer_that_is_not_http_does_not_show_the_request() -> None:
     headers = CIMultiDictProxy(CIMultiDict({"webhook-signature": SECRET}))
     request = RequestInfo(url, "POST", headers, url)
     error = ClientResponseError(request, (), status=400, message="Bad status line")
-    assert in_words(error) == "the target's answer is not HTTP: Bad status line"
+    assert in_words(error) == "the target gave no answer: its answer is not HTTP: Bad status line"
 
 
 def test_an_archive_that_cannot_be_opened_does_not_show_its_token() -> None:
