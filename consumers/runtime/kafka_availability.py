@@ -42,7 +42,7 @@ class KafkaAvailability:
         self._logged_at = now
         self._kinds.add(kind)
         log.warning(
-            "%s waits for Kafka and continues when Kafka answers: %r%s",
+            "%s waits for Kafka and continues when the cause is gone: %r%s",
             self._name,
             error,
             f", for {now - self._since:.0f} s so far" if now > self._since else "",

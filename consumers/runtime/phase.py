@@ -34,10 +34,12 @@ def phase_of(
     """
     if hang_reason and not status.stopped:
         return Explained(Phase.STOPPED, f"A person must restart the process: {hang_reason}.")
+    # Kafka or the sink may answer, and lack a topic or refuse a right.
+    continues = "The process continues when the cause is gone"
     faults = (
         (Phase.STOPPED, status.stopped, "A person must act"),
-        (Phase.WAITING_FOR_KAFKA, status.kafka_fault, "The process continues when Kafka answers"),
-        (Phase.WAITING_FOR_SINK, status.sink_fault, "The process continues when the sink answers"),
+        (Phase.WAITING_FOR_KAFKA, status.kafka_fault, continues),
+        (Phase.WAITING_FOR_SINK, status.sink_fault, continues),
     )
     for phase, fault, then in faults:
         if fault:

@@ -99,7 +99,7 @@ def test_the_screen_says_why_kafka_cannot_be_used() -> None:
     waiting = a_consumer(
         kafka_fault=Fault(what=REJECTED, for_s=41.0),
         phase=Phase.WAITING_FOR_KAFKA,
-        phase_because=f"The process continues when Kafka answers. For 41 s: {REJECTED}",
+        phase_because=f"The process continues when the cause is gone. For 41 s: {REJECTED}",
     )
     text = flat(shown(report_of(measured(sync=[waiting]))))
     assert re.search(r"sync:8084 waits 0.2 s -? ?For 41 s: Kafka at kafka-1", text), text
