@@ -5,6 +5,7 @@ from contextlib import aclosing
 
 import click
 
+from ops.dead_letters.consumers_seen import ConsumersSeen
 from ops.dead_letters.drop_command import drop
 from ops.dead_letters.filters import ID, LetterFilter, filter_options
 from ops.dead_letters.groups import Groups, LetterGroup
@@ -14,7 +15,7 @@ from ops.dead_letters.reader import dead_letters, dead_letters_by_id, read_actio
 from ops.dead_letters.resend_command import resend
 from ops.failure import Failure
 from ops.options import bootstrap_option, json_option
-from ops.terminal import reader_may_leave, run
+from ops.terminal import reader_may_leave, run, say
 from schemas.dead_letter_actions import Actions, RecordId
 from schemas.kafka_access import KafkaAccess
 
@@ -55,9 +56,13 @@ def ls(*, kafka: KafkaAccess, wanted: LetterFilter, as_json: bool) -> None:
 
 async def _groups(kafka: KafkaAccess, wanted: LetterFilter) -> list[LetterGroup]:
     groups = Groups(await read_actions(kafka))
+    seen = ConsumersSeen(wanted.consumer)
     async with aclosing(dead_letters(kafka)) as read:
         async for letters in read:
             groups.add(filter(wanted.selects, letters))
+            seen.add(letters)
+    if seen.lack_wanted:
+        say(str(seen))
     return groups.sorted()
 
 

@@ -32,6 +32,8 @@ def drop(
 
     They are not open any more, and stay in the dead-letter topic until its 30 days are over.
     `hookline audit` reports their number. They are neither missing nor counted as in the sink.
+
+    A CONSUMER that no dead letter has is refused, and those that some have are named.
     """
     selection = run(select(kafka, wanted))
     if confirmed(selection, f"drop {counted(selection.count, 'dead letter')}", yes=yes):

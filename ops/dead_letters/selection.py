@@ -6,10 +6,13 @@ from dataclasses import dataclass, field
 
 from ops.confirmation import agreed
 from ops.dead_letters.actions import LETTERS_PER_ACTION_MAX
+from ops.dead_letters.consumers_seen import ConsumersSeen
 from ops.dead_letters.filters import LetterFilter
 from ops.dead_letters.letter import DeadLetter
 from ops.dead_letters.output import line
 from ops.dead_letters.reader import dead_letters, read_actions
+from ops.dead_letters.targets import is_own_consumer
+from ops.failure import Failure
 from ops.terminal import say
 from schemas.dead_letter_actions import ActionResult, Actions
 from schemas.kafka_access import KafkaAccess
@@ -20,19 +23,25 @@ BATCH_BYTES_MAX = 4 << 20
 Selects = Callable[[DeadLetter], bool]
 
 
+class NoSuchConsumer(Failure):
+    """No dead letter is of the consumer that a command names; the text has the names of others."""
+
+
 @dataclass(slots=True)
 class Selection:
     """
     The dead letters that were selected when the command began, and the first few of them.
 
     `actions` are all actions up to then, and `is_selected` decides by them. `ends` are the offsets
-    after the last dead letters: later ones are not part of it.
+    after the last dead letters: later ones are not part of it. `consumers` are those of all dead
+    letters, also of those that were not selected.
     """
 
     actions: Actions
     is_selected: Selects
     count: int = 0
     examples: list[DeadLetter] = field(default_factory=list)
+    consumers: ConsumersSeen = field(default_factory=lambda: ConsumersSeen(None))
     ends: dict[int, int] = field(default_factory=dict)
 
 
@@ -48,14 +57,23 @@ def selects(wanted: LetterFilter, actions: Actions, *, again: bool = False) -> S
 
 
 async def select(kafka: KafkaAccess, wanted: LetterFilter, *, again: bool = False) -> Selection:
-    """Read the actions, and count the open dead letters, with `again` also those sent again."""
+    """
+    Read the actions, and count the open dead letters, with `again` also those sent again.
+
+    Raises:
+        NoSuchConsumer: no dead letter is of the consumer, and it is none of Hookline's.
+    """
     actions = await read_actions(kafka)
-    selection = Selection(actions, selects(wanted, actions, again=again))
+    seen = ConsumersSeen(wanted.consumer)
+    selection = Selection(actions, selects(wanted, actions, again=again), consumers=seen)
     async with aclosing(dead_letters(kafka, ends=selection.ends)) as read:
         async for letters in read:
             found = list(filter(selection.is_selected, letters))
             selection.count += len(found)
             selection.examples += found[: EXAMPLES_MAX - len(selection.examples)]
+            seen.add(letters)
+    if seen.lack_wanted and not is_own_consumer(wanted.consumer or ""):
+        raise NoSuchConsumer(f"{seen}; nothing was done")
     return selection
 
 
@@ -70,7 +88,9 @@ def confirmed(selection: Selection, act: str, *, yes: bool) -> bool:
     if selection.count > len(selection.examples):
         say(f"… and {selection.count - len(selection.examples)} more")
     if not selection.count:
-        say("no open dead letter is selected; nothing was done")
+        lacking = selection.consumers.lack_wanted
+        reason = str(selection.consumers) if lacking else "no open dead letter is selected"
+        say(f"{reason}; nothing was done")
         return False
     return agreed(act, yes=yes)
 

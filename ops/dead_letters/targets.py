@@ -8,7 +8,7 @@ from ops.failure import Failure
 from ops.terminal import say
 from schemas.dead_letter import INGRESS
 
-SYNC = "sync"
+SYNC, ARCHIVE, COUNTERS = "sync", "archive", "counters"
 WEBHOOK_PREFIX = "webhook-"
 REJECTIONS_SHOWN_MAX = 20
 
@@ -67,6 +67,11 @@ def is_webhook(consumer: str) -> bool:
     return consumer.startswith(WEBHOOK_PREFIX) and consumer != WEBHOOK_PREFIX
 
 
+def is_own_consumer(name: str) -> bool:
+    """Return whether Hookline has a consumer of this name, or may have it: a webhook."""
+    return name in (SYNC, INGRESS, ARCHIVE, COUNTERS) or is_webhook(name)
+
+
 def target_name(consumer: str) -> str:
     """Return the target of the dead letters of a consumer, for a question."""
     if consumer == SYNC:
@@ -83,9 +88,9 @@ def check_can_resend(consumer: str) -> None:
     """
     if consumer in (SYNC, INGRESS) or is_webhook(consumer):
         return
-    if consumer == "archive":
+    if consumer == ARCHIVE:
         raise CannotResend("the archive rejects no record, so there is nothing to send again")
-    if consumer == "counters":
+    if consumer == COUNTERS:
         raise CannotResend(
             "single callbacks cannot be sent to the counters again: one that they have counted"
             " meanwhile would be counted twice. Fix the cause, then count all callbacks again, also"

@@ -155,3 +155,28 @@ async def test_malformed_callbacks_go_to_all_consumers_when_the_rules_accept_the
     (origin,) = report.origins
     assert origin.sinks[KAFKA].sequences == 8
     assert origin.sinks[INGRESS_DEAD_LETTERS].sequences == 1
+    assert report.dropped == 0
+    await world.hookline("drop", "ingress", "--because", "a test", "--yes")
+    report = await world.audited()
+    assert (report.proven, report.dropped) == (True, 1)
+
+
+@pytest.mark.timeout(600)
+async def test_a_consumer_that_no_dead_letter_has_is_named_with_those_that_some_have(
+    world: RejectedWorld,
+) -> None:
+    """A misspelt name must not look like work that is done already."""
+    await world.pipe.store(malformed_before(range(1)))
+    await world.pipe.forward()
+    because = ("--because", "a test", "--yes")
+    others = "the topic has those of: ingress"
+    wrong = await world.hookline("drop", "ingres", *because, code=ExitCode.UNREADABLE)
+    assert f"no dead letter is of the consumer 'ingres'; {others}; nothing was done" in wrong
+    # There may be such a webhook, or none of its dead letters any more: nothing to do is no error.
+    wrong = await world.hookline("drop", "webhook-crn", *because)
+    assert f"no dead letter is of the consumer 'webhook-crn'; {others}; nothing was done" in wrong
+    listed = await world.hookline("ls", "--consumer", "ingres")
+    assert f"no dead letter is of the consumer 'ingres'; {others}" in listed
+    assert "1 dead letter dropped" in await world.hookline("drop", "ingress", *because)
+    again = await world.hookline("drop", "ingress", *because)
+    assert "no open dead letter is selected; nothing was done" in again
