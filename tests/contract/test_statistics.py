@@ -84,14 +84,20 @@ class Bench:
 async def benches(
     url: str, *, bounds: Mapping[str, int] | None = None, **api: Any
 ) -> AsyncIterator[Bench]:
-    """Yield empty counts and their API; estimates are the same in each run."""
+    """
+    Yield empty counts and their API; estimates are the same in each run.
+
+    The times of most tests are fixed, so the API shows the estimates of days of any age.
+    """
     counts = counting(url, **{**LONG, **(bounds or {})})
     valkey = connect(Secret(url))
     # Else each run would have other hashes, two of which may count as one person.
     await valkey.set(layout.secret(layout.FIRST_GENERATION), "secret of the tests")
-    async with TestClient(TestServer(statistics_api(valkey, **api))) as client:
-        await counts.store_first_position(P0, Position(0))
-        yield Bench(counts, client)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("consumers.stats.series.DAY_SKETCHES_KEPT", timedelta(days=36_500))
+        async with TestClient(TestServer(statistics_api(valkey, **api))) as client:
+            await counts.store_first_position(P0, Position(0))
+            yield Bench(counts, client)
     await valkey.aclose()
     await counts.close()
 
@@ -266,8 +272,9 @@ async def test_totals_of_one_app_are_those_of_the_app_alone(bench: Bench) -> Non
 async def test_apps_are_listed_with_zone_and_first_day(bench: Bench) -> None:
     """Before the first callback, the list is empty."""
     assert await bench.ask("/v1/apps") == {"apps": []}
-    await bench.count((datetime.now(UTC) - timedelta(days=3), {}), (datetime.now(UTC), {}))
-    first = (datetime.now(UTC) - timedelta(days=3)).astimezone(SHANGHAI)
+    now = datetime.now(UTC)
+    await bench.count((now - timedelta(days=3), {}), (now, {}))
+    first = (now - timedelta(days=3)).astimezone(SHANGHAI)
     assert await bench.ask("/v1/apps") == {
         "apps": [{"app": APP, "zone": "Asia/Shanghai", "first_day": f"{first:%Y-%m-%d}"}]
     }
@@ -316,8 +323,7 @@ async def test_what_is_not_kept_any_more_is_refused_and_not_shown_as_nothing(
     }
     async with benches(valkey_url, bounds=bounds) as bench:
         await bench.count((datetime.now(UTC), {}))
-        old = f"{datetime.now(UTC) - timedelta(days=50):%Y-%m-%d}"
-        next_day = f"{datetime.now(UTC) - timedelta(days=49):%Y-%m-%d}"
+        old, next_day = _days_ago(50), _days_ago(49)
         for asked, words in (
             ("step=hour", "at most 40 days ago for hours"),
             ("tz=Asia/Tokyo", "for days of another zone than the app's"),
