@@ -90,11 +90,19 @@ async def handler_of(
         await handler.close()
 
 
+async def all_wait() -> None:
+    """Return when every task has gone as far as it can: none of them waits for a time."""
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
 async def timed_out(handler: WebhookHandler) -> None:
-    """Ask for the position, as the runtime does; it takes too long."""
-    with pytest.raises(TimeoutError):
-        async with asyncio.timeout(0.01):
-            await handler.position(P0)
+    """Ask for the position and give up while it cannot be known, as the runtime does in time."""
+    asking = asyncio.create_task(handler.position(P0))
+    await all_wait()
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
 
 
 async def test_a_state_that_takes_longer_than_a_call_is_read_once() -> None:
@@ -129,7 +137,7 @@ async def test_a_claim_that_fails_between_two_calls_is_reported_to_the_next_one(
         await timed_out(handler)
         topic.fails = True
         topic.is_read.set()
-        await asyncio.sleep(0.01)
+        await all_wait()
         with pytest.raises(OwnershipLost):
             await handler.position(P0)
         topic.fails = False
@@ -142,7 +150,7 @@ async def test_a_partition_that_is_lost_after_a_slow_claim_is_claimed_again() ->
     async with handler_of(topic) as handler:
         await timed_out(handler)
         topic.is_read.set()
-        await asyncio.sleep(0.01)
+        await all_wait()
         assert await handler.position(P0) == Position(7, None, "topic")
         topic.is_claimed_elsewhere = True
         topic.is_read.clear()
@@ -157,7 +165,7 @@ async def test_a_claim_that_failed_and_is_released_leaves_no_complaint() -> None
         await timed_out(handler)
         topic.fails = True
         topic.is_read.set()
-        await asyncio.sleep(0.01)
+        await all_wait()
 
 
 async def test_the_gauges_of_parked_callbacks_are_numbers_only_if_all_partitions_are_claimed() -> (
