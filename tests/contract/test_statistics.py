@@ -93,13 +93,16 @@ async def benches(
     valkey = connect(Secret(url))
     # Else each run would have other hashes, two of which may count as one person.
     await valkey.set(layout.secret(layout.FIRST_GENERATION), "secret of the tests")
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("consumers.stats.series.DAY_SKETCHES_KEPT", timedelta(days=36_500))
-        async with TestClient(TestServer(statistics_api(valkey, **api))) as client:
-            await counts.store_first_position(P0, Position(0))
-            yield Bench(counts, client)
-    await valkey.aclose()
-    await counts.close()
+    try:
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr("consumers.stats.series.DAY_SKETCHES_KEPT", timedelta(days=36_500))
+            async with TestClient(TestServer(statistics_api(valkey, **api))) as client:
+                await counts.store_first_position(P0, Position(0))
+                yield Bench(counts, client)
+    finally:
+        # A connection that a failed test leaves open would fail a later one, too.
+        await valkey.aclose()
+        await counts.close()
 
 
 @pytest.fixture
