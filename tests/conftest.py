@@ -12,6 +12,7 @@ from support.postgres_template import prepare_postgres
 from support.schedule import Shared
 from valkey import Valkey
 
+from ingress.spool import group_commit
 from ops.demo.embedded import child
 from ops.demo.embedded.postgres import EmbeddedPostgres
 from ops.demo.embedded.valkey import EmbeddedValkey
@@ -135,6 +136,14 @@ def _print_messages(terminalreporter: pytest.TerminalReporter) -> None:
         for report in terminalreporter.stats.get(category, ()):
             terminalreporter.section(f"{category}: {report.nodeid}", sep="-")
             terminalreporter.write_line(failures.message(report))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _patient_spools() -> Iterator[None]:
+    """Have spools wait for an fsync that a busy machine makes slow; some tests say how long."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(group_commit, "DISK_TIMEOUT_S", 180.0)
+        yield
 
 
 @pytest.fixture(scope="session")

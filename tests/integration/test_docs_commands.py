@@ -261,9 +261,10 @@ async def the_first_callback(shell: Shell, folder: Path) -> None:
     async with asyncio.timeout(180):
         while await asyncio.to_thread(post, url) != 403:  # noqa: ASYNC110 - another process
             await asyncio.sleep(0.1)
-    assert await shell.run(the_block("sha256sum")) == (
-        '{"ActionStatus":"OK","ErrorInfo":"","ErrorCode":0}'
-    )
+    answer = await shell.run(the_block("sha256sum"))
+    while "the disk takes longer" in answer:  # on a busy machine
+        answer = await shell.run(the_block("sha256sum"))
+    assert answer == '{"ActionStatus":"OK","ErrorInfo":"","ErrorCode":0}'
     (folder / "fullchain.pem").write_text("fullchain.pem\n")
     await shell.run(the_block("INGRESS_TOKENS_FILE=/secrets"))
     gateway_file = folder / "deploy" / "haproxy" / "files" / "gateway.pem"

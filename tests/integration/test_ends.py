@@ -1,6 +1,7 @@
 """Three real ingresses in every combination of up, stopped, dead and unreachable."""
 
 import asyncio
+import contextlib
 import itertools
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -46,8 +47,19 @@ class Replica:
             # As if it had stored a row: an end that another process read before is then outdated.
             (self._directory / f"{self.spool}{FILE_SUFFIX}").touch()
         if state == STOPPED:
-            self._ingress.freeze()
+            await until(self._is_frozen_with_its_spool_alone, f"{self.spool} alone is held")
         self.state = state
+
+    def _is_frozen_with_its_spool_alone(self) -> bool:
+        """Freeze it, but not while it has the spool of a dead one open: it would keep its lock."""
+        self._ingress.freeze()
+        open_files = Path(f"/proc/{self._ingress.process.pid}/fd").iterdir()
+        with contextlib.suppress(FileNotFoundError):  # it is not frozen yet
+            paths = [file.readlink() for file in open_files]
+            if {path.stem for path in paths if path.parent == self._directory} == {self.spool}:
+                return True
+        self._ingress.thaw()
+        return False
 
     @property
     def address(self) -> str:

@@ -9,7 +9,7 @@ from time import time
 from aiokafka.client import AIOKafkaClient
 from aiokafka.conn import create_conn
 from aiokafka.errors import SaslAuthenticationFailed
-from aiokafka.protocol.admin import CreateAclsRequest
+from aiokafka.protocol.admin import CreateAclsRequest, DescribeAclsRequest
 from support.kafka.broker import LONG_SESSION_MS, Broker
 from support.kafka.certificates import Certificates
 from support.processes.ingress import until
@@ -169,10 +169,11 @@ class SecuredBroker(Broker):
         """
         Give `user` the right to `operation` on a resource; see OPERATIONS and RESOURCES.
 
-        A `name` that ends in `*` is a prefix. The name of the cluster is `kafka-cluster`.
+        On return the broker uses it: its controller answers a moment earlier. A `name` that ends
+        in `*` is a prefix. The name of the cluster is `kafka-cluster`.
         """
         is_prefix = name.endswith("*") and name != "*"
-        request = CreateAclsRequest(
+        entry = (
             RESOURCES[resource],
             name.removesuffix("*") if is_prefix else name,
             _PREFIXED if is_prefix else _LITERAL,
@@ -182,9 +183,15 @@ class SecuredBroker(Broker):
             _ALLOW,
         )
         async with started(AIOKafkaClient(bootstrap_servers=self.address), 180) as client:
-            response = await client.send(client.get_random_node(), request)
-        ((error, message),) = response.creation_responses
-        assert error == 0, message
+            node = client.get_random_node()
+            response = await client.send(node, CreateAclsRequest(*entry))
+            ((error, message),) = response.creation_responses
+            assert error == 0, message
+
+            async def is_used() -> bool:
+                return bool((await client.send(node, DescribeAclsRequest(*entry))).resources)
+
+            await until(is_used, f"the broker lists that {user} may {operation} {name}")
 
 
 def unsecured_token(subject: str, *, valid_s: float = 3600) -> str:

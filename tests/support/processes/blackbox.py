@@ -164,7 +164,7 @@ def hookline(
 @contextlib.contextmanager
 def demo() -> Iterator[Demo]:
     """Yield a running demo; on exit all its processes have ended."""
-    with _running((HOOKLINE, "demo")) as running:
+    with _running((sys.executable, "-m", "support.processes.patient_demo")) as running:
         yield running
 
 

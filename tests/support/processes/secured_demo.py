@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from support.kafka.secured import SCRAM, USER, SecuredBroker
+from support.processes.patient_demo import have_patient_replicas
 
 from ops.demo import command, demo, services, stack
 from schemas.kafka_access import KafkaAccess, kafka_access
@@ -80,6 +81,7 @@ def main(directory: Path) -> None:
     for module, names in replaced.items():
         for name, value in names.items():
             setattr(module, name, value)
+    have_patient_replicas()
     command.demo(sys.argv[2:])
 
 
