@@ -9,6 +9,7 @@ import pytest
 from aiokafka import AIOKafkaConsumer
 from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaError
+from support.awake import awake_timeout
 from support.kafka.client_states import STATES, State
 from support.kafka.proxied import LOOPS, ProxiedKafka, Watch, kafka_behind_a_proxy
 from support.kafka.tcp_proxy import Network, tcp_proxy
@@ -90,7 +91,7 @@ def test_a_client_that_cannot_start_leaves_nothing(
                 await asyncio.sleep(0.01)
                 for task in starting:
                     task.cancel()
-            async with asyncio.timeout(END_S_MAX):
+            async with awake_timeout(END_S_MAX):
                 ended = await asyncio.gather(*starting, return_exceptions=True)
             allowed = asyncio.CancelledError if cancelled else ()
             assert all(each is None or isinstance(each, allowed) for each in ended), ended
@@ -161,7 +162,7 @@ async def _end_in_time(state: State, client: Client, *, cancelled: bool) -> None
         await asyncio.sleep(0.001)
         ending.cancel()
     # Many times what a client is given; a client that is not cut would wait for its broker.
-    async with asyncio.timeout(20 * (STOP_S + clients.CLOSE_TIMEOUT_S)):
+    async with awake_timeout(20 * (STOP_S + clients.CLOSE_TIMEOUT_S)):
         (raised,) = await asyncio.gather(ending, return_exceptions=True)
     if ending.cancelled():
         assert cancelled, f"{state.name} let a cancellation out"

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.admin import NewPartitions
+from support.awake import awake_timeout
 from support.builders import P0
 from support.kafka.access import plaintext
 from support.kafka.admin import admin_client
@@ -43,7 +44,7 @@ async def growing(kafka: EmbeddedKafka, topic: str) -> AsyncIterator[None]:
         await producer.send_and_wait(topic, b"{}", partition=1)
         writing = asyncio.create_task(write())
         try:
-            async with asyncio.timeout(ENDS_S_MAX):
+            async with awake_timeout(ENDS_S_MAX):
                 yield
         finally:
             writing.cancel()

@@ -422,7 +422,9 @@ async def test_a_refused_body_is_not_kept_and_its_connection_stays(port: PublicP
     refused = a_request(a_body()).replace(APP.encode(), b"999")
     reader, writer = await asyncio.open_connection(port.host, port.port)
     writer.write(refused[:-5])
-    await asyncio.sleep(0.05)
+    async with asyncio.timeout(180):
+        while not port.server.open_connections.discarding:  # noqa: ASYNC110 - it has no event
+            await asyncio.sleep(0.001)
     (open_connection,) = port.server.open_connections.all
     body = open_connection._partial_request  # noqa: SLF001 - what it keeps is not visible otherwise
     assert body

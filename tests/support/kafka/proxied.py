@@ -3,12 +3,12 @@
 import asyncio
 import contextlib
 import gc
-import time
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import uvloop
+from support.awake import awake_timeout
 from support.kafka.access import plaintext
 from support.kafka.broker import FEW_THREADS, session
 from support.kafka.tcp_proxy import tcp_proxy
@@ -67,13 +67,19 @@ class Watch:
     async def assert_nothing_left(self, what: str) -> None:
         """Assert that no task, connection or unretrieved exception is left."""
         gc.collect()
-        deadline = time.monotonic() + ENDS_S_MAX
-        while left := [*_tasks_of_aiokafka(), *_connections_to(self._port)]:
-            assert time.monotonic() < deadline, (what, left)
-            await asyncio.sleep(0.01)
+        left: list[str] = []
+        try:
+            async with awake_timeout(ENDS_S_MAX):
+                while left := self._left():  # noqa: ASYNC110 - it has no event
+                    await asyncio.sleep(0.01)
+        except TimeoutError:
+            raise AssertionError((what, left)) from None
         gc.collect()
         await asyncio.sleep(0)
         assert self.complaints == [], (what, self.complaints[:3])
+
+    def _left(self) -> list[str]:
+        return [*_tasks_of_aiokafka(), *_connections_to(self._port)]
 
 
 def _tasks_of_aiokafka() -> list[str]:

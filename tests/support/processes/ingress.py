@@ -13,6 +13,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple, Self
 
+from support.awake import awake_timeout
+
 from ops.demo.embedded import child
 
 APP = "1400000001"
@@ -82,7 +84,7 @@ def post(body: bytes) -> bytes:
 async def get(port: int, path: str) -> Answer | None:
     """Return the answer of the admin port, None if there is none."""
     try:
-        async with asyncio.timeout(GET_S_MAX):
+        async with awake_timeout(GET_S_MAX):
             connection = await Connection.open(port)
             connection.send(f"GET {path} HTTP/1.1\r\nHost: admin\r\n\r\n".encode())
             try:
