@@ -12,7 +12,7 @@ from support.postgres_template import prepare_postgres
 from support.schedule import Shared
 from valkey import Valkey
 
-from ingress.spool import group_commit
+from ingress.spool import directory, group_commit
 from ops.demo.embedded import child
 from ops.demo.embedded.postgres import EmbeddedPostgres
 from ops.demo.embedded.valkey import EmbeddedValkey
@@ -140,9 +140,15 @@ def _print_messages(terminalreporter: pytest.TerminalReporter) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def _patient_spools() -> Iterator[None]:
-    """Have spools wait for an fsync that a busy machine makes slow; some tests say how long."""
+    """
+    Give spools time on a busy machine; some tests set a shorter time.
+
+    An fsync that takes longer fails the callbacks of its commit, and a start takes a new spool if
+    the verification of its file takes longer.
+    """
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(group_commit, "DISK_TIMEOUT_S", 180.0)
+        patched.setattr(directory, "START_VERIFY_TIMEOUT_S", 180.0)
         yield
 
 
