@@ -10,7 +10,6 @@ once. The second try may use the rest of the vendor's 2 s; the gateway, whose li
 gives up a little earlier. With one address there is no second try: the vendor does not try again.
 """
 
-import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -20,6 +19,7 @@ import orjson
 
 from ops.simulate.callbacks import SimulatedCallback
 from ops.simulate.ledger import Outcome
+from schemas.http_failure import http_failure
 
 # The vendor's limit, which cannot be changed.
 ANSWER_TIMEOUT_S = 2.0
@@ -125,7 +125,7 @@ async def _try(
     except aiohttp.ClientConnectorDNSError:
         reason = "the host's name cannot be resolved"
     except aiohttp.ClientConnectorError as error:
-        reason = os.strerror(error.errno).lower() if error.errno else "no connection"
+        reason = http_failure(error)
     except (aiohttp.ClientError, OSError):
         reason = "connection cut before the answer"
     return SendResult("unanswered", 0, (reason,))

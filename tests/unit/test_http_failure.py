@@ -9,6 +9,8 @@ import pytest
 
 from consumers.webhook.guard import AddressGuard
 from ops.audit.http_json import NoJsonAnswer, get_json
+from ops.simulate.callbacks import requests
+from ops.simulate.delivery import UrlRotation, deliver
 from schemas.http_failure import http_failure
 
 CLOSES = "closes"
@@ -60,3 +62,13 @@ async def test_an_address_that_is_refused_is_said_with_what_to_set() -> None:
     text = http_failure(failed.value)
     assert text.startswith("the target's address 127.0.0.1 is not public")
     assert text.endswith("WEBHOOK_ALLOW_CIDRS (of hookline webhook test: --allow)")
+
+
+async def test_a_server_without_tls_is_not_an_operation_that_is_not_permitted() -> None:
+    """The number of an error of OpenSSL is none of the operating system."""
+    request = next(requests(("1400000001",), users=2, seed=1))
+    async with a_closing_server() as address, aiohttp.ClientSession() as session:
+        rotation = UrlRotation([f"https://{address}/"])
+        result = await deliver(session, request, rotation, answer_timeout_s=180)
+    (reason,) = result.failed_tries
+    assert reason.startswith("TLS fails: ")
