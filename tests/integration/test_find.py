@@ -198,7 +198,7 @@ async def the_command_prints_it(pipeline: Pipeline, key: str) -> None:
     assert "secret" not in text
     other = key.replace("1_", "9_", 1)
     text = await asyncio.to_thread(hookline, "find", other, env=pipeline.env, expect=1)
-    assert "use --until" in text
+    assert "--until TIME" in text
 
 
 def the(text: str) -> Question:
