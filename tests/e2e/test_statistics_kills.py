@@ -204,6 +204,8 @@ def check_series(  # noqa: PLR0917 - each is a part of the question
             kind
             for kind in ("type", "platform", "command")
             if (kind, step) != ("command", "minute")
+            # At a month's end the callbacks are of two months: too many quarters for one answer.
+            and (kind, step, zone) != ("command", "month", KATHMANDU)
         ]
         named = {kind: ask(stack, "/v1/series", **asked, by=kind)["rows"] for kind in kinds}
         for at, row in enumerate(rows):
