@@ -43,6 +43,16 @@ def connection_options(client: AIOKafkaClient) -> dict[str, Any]:
     return {name: getattr(client, f"_{name}") for name in (*names, *more)}
 
 
+def known_connections(producer: AIOKafkaProducer) -> list[AIOKafkaConnection]:
+    """Return the connections of `producer`, open or not; see their `connected()`."""
+    return list(inner_client(producer)._conns.values())  # noqa: SLF001
+
+
+def uses_tokens(client: AIOKafkaClient) -> bool:
+    """Return whether `client` authenticates by a token."""
+    return bool(client._sasl_mechanism == "OAUTHBEARER")  # noqa: SLF001
+
+
 def addresses_of(client: Client) -> str:
     """Return the addresses to which `client` connects first, as in the settings."""
     return ",".join(f"{host}:{port}" for host, port, _ in inner_client(client).hosts)

@@ -16,7 +16,6 @@ from typing import Any, TypeVar
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.client import AIOKafkaClient
-from aiokafka.conn import AIOKafkaConnection
 from aiokafka.errors import KafkaConnectionError, KafkaError, NodeNotReadyError
 
 from schemas import client_parts
@@ -35,6 +34,7 @@ log = logging.getLogger(__name__)
 STOP_TIMEOUT_S = 5.0
 CLOSE_TIMEOUT_S = 2.0
 CLOSE_RETRY_INTERVAL_S = 0.02
+LIST_INTERVAL_S = 0.2
 # A client that has run for so long has used the brokers' addresses, so they are no wrong settings.
 SETTINGS_PROVEN_S = 60.0
 # Exceptions that aiokafka raises, besides KafkaError, when a connection breaks: a transport that
@@ -99,11 +99,6 @@ def _came_through_aiokafka(error: Exception) -> bool:
     return any(module.partition(".")[0] == "aiokafka" for module in modules)
 
 
-def known_connections(producer: AIOKafkaProducer) -> list[AIOKafkaConnection]:
-    """Return the connections of `producer`, open or not; see their `connected()`."""
-    return list(client_parts.inner_client(producer)._conns.values())  # noqa: SLF001
-
-
 @contextlib.asynccontextmanager
 async def started(
     client: SomeClient, seconds: float, kafka: KafkaAccess | None = None, *, probes: bool = True
@@ -116,7 +111,7 @@ async def started(
 
     Raises:
         KafkaUnreachable: it cannot be used with its settings; the text has the cause.
-        NoBrokerListed: Kafka answers, but lists no broker, as while it starts.
+        NoBrokerListed: Kafka answers, but has listed no broker for half of `seconds`.
         NotAuthorized: Kafka refused what the block asked for; the text has the resource.
         KafkaError: it could not start, or failed in the block, with whatever exception of its own.
         TimeoutError: it did not start within `seconds`.
@@ -163,15 +158,30 @@ async def _running(
         if not starting.done():
             raise TimeoutError(f"Kafka does not answer within {seconds:g} s")
         starting.result()
-        # With such a client, each call would wait, or fail with an exception of its own. aiokafka
-        # reads the refusal of a token as an empty list, too: the probe tells which it is.
-        if not client_parts.inner_client(client).cluster.brokers():
-            raise NoBrokerListed(client_parts.addresses_of(client))
+        await _wait_for_brokers(client, seconds / 2)
         yield
     finally:
         if watching is not None:
             watching.cancel()
         await close_client(client, starting)
+
+
+async def _wait_for_brokers(client: Client, seconds: float) -> None:
+    """
+    Return once Kafka lists a broker: a client without one waits, or raises exceptions of its own.
+
+    A broker that has just started, or that was frozen, is listed after its next heartbeat.
+    """
+    inner = client_parts.inner_client(client)
+    clock = asyncio.get_running_loop().time
+    deadline = clock() + seconds
+    while not inner.cluster.brokers():
+        check_cancellation()
+        # aiokafka reads the refusal of a token as an empty list: the probe tells which it is.
+        if clock() > deadline or client_parts.uses_tokens(inner):
+            raise NoBrokerListed(client_parts.addresses_of(client))
+        await asyncio.wait((inner.force_metadata_update(),), timeout=deadline - clock())
+        await asyncio.sleep(LIST_INTERVAL_S)
 
 
 async def close_client(client: Client, starting: "asyncio.Task[Any] | None" = None) -> None:

@@ -9,8 +9,8 @@ from aiokafka.errors import KafkaError, MessageSizeTooLargeError, RecordListTooL
 
 from ingress.forward.compressed_batch import compress
 from ingress.forward.transaction_batches import BATCH_BYTES_MAX, TransactionBatches
-from schemas.client_parts import mark_retrieved
-from schemas.clients import known_connections, started
+from schemas.client_parts import known_connections, mark_retrieved
+from schemas.clients import started
 from schemas.kafka_access import KafkaAccess
 from schemas.marker_check import MarkerCheck
 from schemas.missing_topics import unknown_topics_checked

@@ -44,12 +44,10 @@ async def is_unlisted(broker: Broker) -> bool:
 @pytest.mark.parametrize(
     "command",
     [
-        "topics plan --wait 1",
         "topics apply --wait 1",
         "audit --archive {empty} --ingress http://127.0.0.1:1",
         "archive expire --archive {empty} --older-than 30d",
         "dead-letters ls",
-        "dead-letters show 0/1",
         "replay sync --from topic --since 2026-01-01 --postgres postgresql://u@127.0.0.1:1/x",
     ],
 )

@@ -24,7 +24,7 @@ from ingress.forward import forwarder, last_outcome
 from ingress.forward.cursor import cursor_group
 from ingress.forward.settle import settle
 from ingress.spool.disk import DiskFailed
-from schemas.clients import known_connections
+from schemas.client_parts import known_connections
 from schemas.marker_check import MarkerCheck
 from schemas.topics import CALLBACKS, DEAD_LETTERS
 from schemas.transaction_state import TransactionOutcome, last_transaction_outcome
