@@ -192,9 +192,9 @@ async def test_a_command_that_waits_for_what_another_has_undone_names_the_other(
     secured_broker: SecuredBroker, user: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It does not blame the brokers."""
-    monkeypatch.setattr(apply, "VISIBLE_S_MAX", 0)
     async with record_of(secured_broker) as first, admin(secured_broker) as client:
         await apply_table(secured_broker, AclTable())
+        monkeypatch.setattr(apply, "VISIBLE_S_MAX", 0)
         with pytest.raises(TakenOver):
             await apply._until_listed(client, first, subscribing(user).entries(plaintext("")))  # noqa: SLF001
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import RecordsToDelete
+from aiokafka.errors import KafkaTimeoutError
 from aiokafka.structs import ConsumerRecord
 from support.builders import a_body, a_callback, store
 from support.fakes import MemoryDeadLetters
@@ -152,9 +153,12 @@ async def in_topic(
 
 async def ends_of(kafka: str) -> dict[TopicPartition, int]:
     """Return the end offset of each partition of the main topic, after its markers."""
-    async with AIOKafkaConsumer(bootstrap_servers=kafka) as reader:
-        partitions = [TopicPartition(CALLBACKS.name, at) for at in range(CALLBACKS.partitions)]
-        return dict(await reader.end_offsets(partitions))
+    partitions = [TopicPartition(CALLBACKS.name, at) for at in range(CALLBACKS.partitions)]
+    while True:
+        async with AIOKafkaConsumer(bootstrap_servers=kafka) as reader:
+            # Once a client of aiokafka did not learn of a partition for 40 s; a new one does.
+            with contextlib.suppress(KafkaTimeoutError):
+                return dict(await reader.end_offsets(partitions))
 
 
 async def delete_before(bootstrap_servers: str, offsets: Mapping[TopicPartition, int]) -> None:
