@@ -11,6 +11,7 @@ import click
 
 from ops.failure import ExitCode, Failure
 from ops.terminal import warn
+from schemas.garbage import collect_garbage_again
 from schemas.printable import printable
 from schemas.url_text import without_url_secrets
 
@@ -46,9 +47,7 @@ class Commands(click.Group):
             return None
         module, _, function = SUBCOMMANDS[cmd_name].partition(":")
         command: click.Command = getattr(import_module(module), function)
-        if not gc.isenabled():
-            gc.freeze()
-            gc.enable()
+        collect_garbage_again()
         return command
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:

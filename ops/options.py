@@ -48,14 +48,20 @@ def separated(values: Sequence[str]) -> list[str]:
     return [name.strip() for value in values for name in value.split(",") if name.strip()]
 
 
-def _admin_urls(
-    _: click.Context, option: click.Parameter, values: tuple[str, ...]
-) -> tuple[str, ...]:
-    urls = separated(values)
-    for url in urls:
-        if not url.startswith(("http://", "https://")):
-            raise click.BadParameter(f"{url} must begin with http:// or https://", param=option)
-    return tuple(url.rstrip("/").removesuffix("/status") for url in urls)
+def base_url(option: str, url: str, path: str) -> str:
+    """
+    Return `url` without `path`, which people copy with it.
+
+    Raises:
+        BadParameter: it is not a URL of HTTP; the text names the option.
+    """
+    if not url.startswith(("http://", "https://")):
+        raise click.BadParameter("must begin with http:// or https://", param_hint=option)
+    return url.rstrip("/").removesuffix(path)
+
+
+def _admin_urls(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(base_url("--ingress", url, "/status") for url in separated(values))
 
 
 ingress_option = click.option(

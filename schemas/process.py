@@ -1,7 +1,6 @@
 """Run a process: its settings and `--help`, its log, its signals, its exit codes."""
 
 import asyncio
-import gc
 import logging
 import os
 import signal
@@ -12,6 +11,7 @@ from typing import Any, NoReturn
 
 import uvloop
 
+from schemas.garbage import collect_garbage_again
 from schemas.kafka_access import KafkaAccess
 from schemas.kafka_security import KAFKA_VARIABLES_PREFIX, KafkaSecurity
 from schemas.log_setup import log_format, log_to_stderr
@@ -56,9 +56,7 @@ def run_process(
     Exit codes: 0 after `--help` and an end without an exception; 1 if the settings have faults, and
     after an expected exception or an OSError; 2 if the command line has an argument.
     """
-    if not gc.isenabled():  # the process has disabled it during its imports
-        gc.freeze()
-        gc.enable()
+    collect_garbage_again()
     if arguments := sys.argv[1:] if arguments is None else arguments:
         _exit_for_argument(arguments[0], name, about, settings)
     log_to_stderr(log_format(os.environ))

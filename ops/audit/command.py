@@ -18,6 +18,7 @@ from ops.audit.statistics_api import read_token
 from ops.audit.webhook_options import APPS, COMMANDS, LOGS, webhook_sources
 from ops.options import (
     archive_option,
+    base_url,
     bootstrap_option,
     bounded,
     ingress_option,
@@ -139,7 +140,7 @@ def audit_command(
       130  interrupted
     """  # noqa: D301 - Click keeps the lines of a paragraph after \b
     bounded("--wait", wait_s, 0, 24 * 3600)
-    stats = _base_url(stats_url) if stats_url else None
+    stats = base_url("--stats", stats_url, "/v1/totals") if stats_url else None
     sources = Sources(
         kafka=kafka,
         archive=archive_url,
@@ -187,12 +188,6 @@ def _since(since: datetime | None, ledger_paths: tuple[Path, ...]) -> Since | No
             "--ledger and --since exclude each other: the entries of a ledger have no time"
         )
     return Since.the_hour_of(since)
-
-
-def _base_url(stats_url: str) -> str:
-    if not stats_url.startswith(("http://", "https://")):
-        raise click.BadParameter("must begin with http:// or https://", param_hint="--stats")
-    return stats_url.rstrip("/").removesuffix("/v1/totals")
 
 
 async def _audit(
