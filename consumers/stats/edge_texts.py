@@ -49,10 +49,10 @@ EDGE_TEXTS: Mapping[str, Text] = {
         "runbook.md#dead-letters",
     ),
     "dead_letters_unknown": Text(
-        "This process cannot count dead letters{since}; none of them is lost by that. The reason: "
+        "This process cannot count dead letters{since}. No dead letter is lost. The reason: "
         "{reason}.",
         "Fix what the reason names: Kafka, or this process's access to it.",
-        "{since}本进程无法统计死信，但死信不会因此丢失。原因：{reason}。",
+        "{since}本进程无法统计死信，但死信没有丢失。原因：{reason}。",
         "请按原因修复 Kafka，或本进程对 Kafka 的访问。",
         "runbook.md#kafka-is-down",
     ),

@@ -17,7 +17,7 @@ BACKLOG = 1024
 CLOSE_INTERVAL_S = 0.1
 # While the port drains, requests under way have DRAIN_TIMEOUT_S to be answered. The port is drained
 # when QUIET_CHECKS checks in a row find no request under way: the kernel may hold one that was not
-# read yet. Checks, not seconds: time also passes while the process stands still and reads nothing,
+# read yet. Checks, not seconds: time also passes while the process is suspended and reads nothing,
 # but each check comes after a turn of the event loop, which reads.
 DRAIN_TIMEOUT_S = 5.0
 QUIET_CHECKS = 100
@@ -85,7 +85,7 @@ class PublicServer:
         Close each connection after its next answer; return when none is due.
 
         While answers are still due, it returns once DRAIN_TIMEOUT_S are over and QUIET_CHECKS
-        checks were made, which takes longer if the process stands still. The end of a body whose
+        checks were made, which takes longer if the process is suspended. The end of a body whose
         head was read is still read, and its callback stored.
         """
         self.open_connections.is_draining = True

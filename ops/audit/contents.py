@@ -1,8 +1,8 @@
 """
 Find every `ce_id`, and every (origin, sequence), that has two different contents.
 
-All copies of one sequence, in the topics and in the archive, must have the same `ce_id` and, byte
-for byte, the same body. All callbacks of one `ce_id` must have the same content, which
+All copies of one sequence, in the topics and in the archive, must have the same `ce_id` and a body
+of the same bytes. All callbacks of one `ce_id` must have the same content, which
 schemas/identity.py defines.
 
 Bodies are not kept, only digests of 64 bits. Each callback, and each further copy of it, is a row

@@ -1,4 +1,4 @@
-"""The consumers that the dead letters name, to notice that a command names another one."""
+"""Collect the consumers of the dead letters, and report a consumer without any."""
 
 from collections.abc import Iterable
 

@@ -33,8 +33,8 @@ def drop(
     They are not open any more, and stay in the dead-letter topic until its 30 days are over.
     `hookline audit` reports their number. They are neither missing nor counted as in the sink.
 
-    If no dead letter is of CONSUMER, those are named of which there are some. If it is none of
-    Hookline's consumers either, the exit code is 2.
+    If no dead letter is of CONSUMER, the consumers that have dead letters are listed. If CONSUMER
+    is not one of Hookline's either, the exit code is 2.
     """
     selection = run(select(kafka, wanted))
     if confirmed(selection, f"drop {counted(selection.count, 'dead letter')}", yes=yes):

@@ -61,7 +61,7 @@ async def select(kafka: KafkaAccess, wanted: LetterFilter, *, again: bool = Fals
     Read the actions, and count the open dead letters, with `again` also those sent again.
 
     Raises:
-        NoSuchConsumer: no dead letter is of the consumer, and it is none of Hookline's.
+        NoSuchConsumer: no dead letter is of the consumer, and it is not one of Hookline's.
     """
     actions = await read_actions(kafka)
     seen = ConsumersSeen(wanted.consumer)

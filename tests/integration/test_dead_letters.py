@@ -172,7 +172,7 @@ async def test_a_consumer_that_no_dead_letter_has_is_named_with_those_that_some_
     others = "the topic has those of: ingress"
     wrong = await world.hookline("drop", "ingres", *because, code=ExitCode.UNREADABLE)
     assert f"no dead letter is of the consumer 'ingres'; {others}; nothing was done" in wrong
-    # There may be such a webhook, or none of its dead letters any more: nothing to do is no error.
+    # Such a webhook may exist, and have no dead letter any more: nothing to do is not an error.
     wrong = await world.hookline("drop", "webhook-crn", *because)
     assert f"no dead letter is of the consumer 'webhook-crn'; {others}; nothing was done" in wrong
     listed = await world.hookline("ls", "--consumer", "ingres")

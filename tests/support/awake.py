@@ -1,4 +1,4 @@
-"""A time-out that is not used up while the machine stands still."""
+"""A time-out that counts only the time in which this process runs."""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -7,11 +7,11 @@ import pytest
 from support.awake import awake_timeout
 
 
-async def test_a_machine_that_stands_still_uses_up_one_tick() -> None:
+async def test_a_suspended_process_uses_up_one_tick() -> None:
     """Otherwise tests would fail that give a fraction of a minute to what takes no time."""
     async with awake_timeout(0.5):
         for _ in range(3):
-            time.sleep(0.6)  # noqa: ASYNC251 - the process stands still
+            time.sleep(0.6)  # noqa: ASYNC251 - nothing else of the process runs
             await asyncio.sleep(0)
 
 

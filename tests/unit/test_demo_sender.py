@@ -24,7 +24,7 @@ Answer = Callable[[asyncio.StreamWriter], Awaitable[None]]
 
 @pytest.fixture(autouse=True)
 def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Else the first try would be too late, or be forgotten, when the machine stands still."""
+    """Else the first try would be too late, or be forgotten, when the process is suspended."""
     monkeypatch.setattr(delivery, "FIRST_TRY_TIMEOUT_S", 180.0)
     monkeypatch.setattr(delivery, "PASSED_OVER_S", 180.0)
 

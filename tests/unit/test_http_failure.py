@@ -65,7 +65,7 @@ async def test_an_address_that_is_refused_is_said_with_what_to_set() -> None:
 
 
 async def test_a_server_without_tls_is_not_an_operation_that_is_not_permitted() -> None:
-    """The number of an error of OpenSSL is none of the operating system."""
+    """The number of an error of OpenSSL is not one of the operating system's."""
     request = next(requests(("1400000001",), users=2, seed=1))
     async with a_closing_server() as address, aiohttp.ClientSession() as session:
         rotation = UrlRotation([f"https://{address}/"])
