@@ -45,7 +45,9 @@ class TransactionOutcome(Enum):
     FORGOTTEN = "a producer has started since, or Kafka has no such transactional id (any more)"
 
 
-async def last_transaction_outcome(kafka: KafkaAccess, transactional_id: str) -> TransactionOutcome:
+async def last_transaction_outcome(
+    kafka: KafkaAccess, transactional_id: KafkaName
+) -> TransactionOutcome:
     """
     Ask how the last transaction ended, or will end.
 
@@ -57,9 +59,8 @@ async def last_transaction_outcome(kafka: KafkaAccess, transactional_id: str) ->
     """
     client = AIOKafkaClient(**kafka.options())
     async with started(client, REQUEST_TIMEOUT_S, kafka), asyncio.timeout(REQUEST_TIMEOUT_S):
-        in_kafka = kafka.transactional_id(transactional_id)
-        coordinator = await _coordinator(client, in_kafka)
-        state = await transaction_state(client, coordinator, in_kafka)
+        coordinator = await _coordinator(client, transactional_id)
+        state = await transaction_state(client, coordinator, transactional_id)
     if state in _ABORTED_STATES:
         return TransactionOutcome.ABORTED
     if state in _COMMITTED_STATES:

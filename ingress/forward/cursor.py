@@ -19,6 +19,7 @@ from ingress.spool.async_spool import AsyncSpool
 from ingress.spool.state import SpoolState
 from schemas.clients import started
 from schemas.kafka_access import KafkaAccess
+from schemas.kafka_names import KafkaName
 from schemas.topics import CALLBACKS
 
 log = logging.getLogger(__name__)
@@ -44,9 +45,14 @@ def cursor_group(origin: str) -> str:
     return f"hookline-spool-{origin}"
 
 
+def transactional_id_of(kafka: KafkaAccess, origin: str) -> KafkaName:
+    """Return the transactional id of the forwarders of `origin`, as the cluster knows it."""
+    return kafka.transactional_id(bare_transactional_id(kafka, origin))
+
+
 def bare_transactional_id(kafka: KafkaAccess, origin: str) -> str:
     """
-    Return the transactional id of the forwarders of `origin`.
+    Return the transactional id of the forwarders of `origin`, without the pipeline's prefix.
 
     It is the origin alone in a pipeline without a prefix: an earlier release may have left a
     transaction of this id open. With a prefix, one ACL selects the ids of forwarders and no others.

@@ -16,11 +16,11 @@ from aiokafka.errors import KafkaError
 
 from ingress.forward.cursor import (
     Cursor,
-    bare_transactional_id,
     cursor_group,
     is_older_copy,
     read_cursor,
     report_older_copy,
+    transactional_id_of,
 )
 from ingress.forward.fault_text import log_fault
 from ingress.forward.last_outcome import LastOutcome
@@ -132,8 +132,8 @@ class Forwarder:
         transactions is settled; only then does the cursor agree with the topic.
         """
         async with asyncio.timeout(START_TIMEOUT_S):
-            bare_id = bare_transactional_id(self._kafka, self._origin)
-            await self._marker_check.begin(producer.client, self._kafka.transactional_id(bare_id))
+            transactional_id = transactional_id_of(self._kafka, self._origin)
+            await self._marker_check.begin(producer.client, transactional_id)
             self._last_outcome.begin_settling()
             abort = self._last_outcome.must_abort
             settling = settle(producer, self._kafka, cursor_group(self._origin), abort=abort)
@@ -241,7 +241,7 @@ class Forwarder:
     def _open_producer(self) -> AbstractAsyncContextManager[AIOKafkaProducer]:
         return transactional_producer(
             self._kafka,
-            bare_transactional_id(self._kafka, self._origin),
+            transactional_id_of(self._kafka, self._origin),
             record_bytes_max=self._record_bytes_max,
             start_s=START_TIMEOUT_S,
         )

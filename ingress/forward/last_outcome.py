@@ -20,7 +20,7 @@ waits for still changes the file later, and the next one would have to change it
 import asyncio
 from collections.abc import Callable
 
-from ingress.forward.cursor import bare_transactional_id
+from ingress.forward.cursor import transactional_id_of
 from ingress.spool.async_spool import AsyncSpool
 from ingress.spool.disk import DiskFailed, LimitReached
 from schemas.kafka_access import KafkaAccess
@@ -71,7 +71,7 @@ class LastOutcome:
         """
         if self._outcome is TransactionOutcome.NOT_ASKED:
             self._outcome = await last_transaction_outcome(
-                self._kafka, bare_transactional_id(self._kafka, origin)
+                self._kafka, transactional_id_of(self._kafka, origin)
             )
         is_noted = self._spool.aborted_origin == origin
         if self._outcome is TransactionOutcome.FORGOTTEN:

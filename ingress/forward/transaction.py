@@ -12,6 +12,7 @@ from ingress.forward.transaction_batches import BATCH_BYTES_MAX, TransactionBatc
 from schemas.client_parts import known_connections, mark_retrieved
 from schemas.clients import started
 from schemas.kafka_access import KafkaAccess
+from schemas.kafka_names import KafkaName
 from schemas.marker_check import MarkerCheck
 from schemas.missing_topics import unknown_topics_checked
 from schemas.topics import CALLBACKS, DEAD_LETTERS
@@ -27,7 +28,7 @@ REFUSALS = (MessageSizeTooLargeError, RecordListTooLargeError)
 
 @asynccontextmanager
 async def transactional_producer(
-    kafka: KafkaAccess, bare_transactional_id: str, *, record_bytes_max: int, start_s: float
+    kafka: KafkaAccess, transactional_id: KafkaName, *, record_bytes_max: int, start_s: float
 ) -> AsyncIterator[AIOKafkaProducer]:
     """
     Yield a producer for both topics, which fences others with its id; close it on exit.
@@ -38,7 +39,7 @@ async def transactional_producer(
     """
     producer = AIOKafkaProducer(
         **kafka.options(),
-        transactional_id=kafka.transactional_id(bare_transactional_id),
+        transactional_id=transactional_id,
         transaction_timeout_ms=TRANSACTION_TIMEOUT_MS,
         request_timeout_ms=5000,
         metadata_max_age_ms=METADATA_MAX_AGE_MS,

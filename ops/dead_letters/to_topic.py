@@ -160,14 +160,15 @@ async def sending_to_topic(kafka: KafkaAccess, by: str) -> AsyncIterator[ToTopic
         KafkaError, TimeoutError: Kafka does not answer, or a topic does not exist.
         TakenOver: another command has begun meanwhile.
     """
+    transactional_id = kafka.transactional_id(TRANSACTIONAL_ID)
     # Ask before the producer starts: its start makes the coordinator forget the answer.
-    outcome = await last_transaction_outcome(kafka, TRANSACTIONAL_ID)
+    outcome = await last_transaction_outcome(kafka, transactional_id)
     async with transactional_producer(
-        kafka, TRANSACTIONAL_ID, record_bytes_max=EXTENDED_RECORD_BYTES_LIMIT, start_s=START_S
+        kafka, transactional_id, record_bytes_max=EXTENDED_RECORD_BYTES_LIMIT, start_s=START_S
     ) as producer:
         markers = MarkerCheck(map(kafka.topic, _TOPICS))
         async with asyncio.timeout(START_S):
-            await markers.begin(producer.client, kafka.transactional_id(TRANSACTIONAL_ID))
+            await markers.begin(producer.client, transactional_id)
             settling = settle(
                 producer,
                 kafka,

@@ -148,7 +148,7 @@ async def test_the_first_request_of_a_forwarder_names_its_transactional_id(
     env = secured_broker.env(SCRAM, user=user)
     kafka = kafka_access(env[SERVERS], env)
     with pytest.raises(NotAuthorized, match='for the transactional id "forwarder-1"; give it'):
-        await last_transaction_outcome(kafka, "forwarder-1")
+        await last_transaction_outcome(kafka, kafka.transactional_id("forwarder-1"))
 
 
 async def transact(access: Mapping[str, Any], group: str) -> None:

@@ -21,7 +21,7 @@ from support.kafka.half_ended import CARELESS, GROUP, RECORDS, leave_open
 from support.kafka.parts import Pipe, in_topic, many, sequences
 
 from ingress.forward import forwarder, last_outcome
-from ingress.forward.cursor import cursor_group
+from ingress.forward.cursor import cursor_group, transactional_id_of
 from ingress.forward.settle import settle
 from ingress.spool.disk import DiskFailed
 from schemas.client_parts import known_connections
@@ -30,6 +30,12 @@ from schemas.topics import CALLBACKS, DEAD_LETTERS
 from schemas.transaction_state import TransactionOutcome, last_transaction_outcome
 
 ROWS = 60
+
+
+async def last_outcome_of(address: str, origin: str) -> TransactionOutcome:
+    """Ask the broker how the last transaction of the forwarders of `origin` ended."""
+    kafka = plaintext(address)
+    return await last_transaction_outcome(kafka, transactional_id_of(kafka, origin))
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +60,7 @@ async def test_parts_that_a_transaction_left_open_end_as_the_transaction_did(
     with contextlib.closing(Pipe(careless_kafka, tmp_path / "spool")) as pipe:
         await pipe.store(many(ROWS))
         await leave_open(pipe, forgotten, abort=ended == "aborted")
-        last = await last_transaction_outcome(plaintext(careless_kafka), pipe.spool.origin)
+        last = await last_outcome_of(careless_kafka, pipe.spool.origin)
         assert last is TransactionOutcome[ended.upper()]
         await pipe.store(many(ROWS, first=ROWS + 1))
         await pipe.forward()
@@ -85,7 +91,7 @@ async def test_a_forwarder_that_dies_before_it_has_settled_forgets_no_decision(
         with monkeypatch.context() as dying:
             dying.setattr(forwarder, "settle", nothing_ends)
             await pipe.forward(until=lambda: has_settled)
-        assert await last_transaction_outcome(plaintext(careless_kafka), pipe.spool.origin) is (
+        assert await last_outcome_of(careless_kafka, pipe.spool.origin) is (
             TransactionOutcome.FORGOTTEN
         )
     # Another process, which knows what is on the disk.
@@ -180,22 +186,13 @@ async def test_the_start_of_a_producer_makes_the_coordinator_forget_a_commit(
     with contextlib.closing(Pipe(careless_kafka, tmp_path / "spool")) as pipe:
         await pipe.store(many(ROWS))
         origin = pipe.spool.origin
-        assert (
-            await last_transaction_outcome(plaintext(careless_kafka), origin)
-            is TransactionOutcome.FORGOTTEN
-        )
+        assert await last_outcome_of(careless_kafka, origin) is TransactionOutcome.FORGOTTEN
         await leave_open(pipe, [], abort=False)
-        assert (
-            await last_transaction_outcome(plaintext(careless_kafka), origin)
-            is TransactionOutcome.COMMITTED
-        )
+        assert await last_outcome_of(careless_kafka, origin) is TransactionOutcome.COMMITTED
         for _ in range(3):
             async with AIOKafkaProducer(bootstrap_servers=careless_kafka, transactional_id=origin):
                 pass
-            assert (
-                await last_transaction_outcome(plaintext(careless_kafka), origin)
-                is TransactionOutcome.FORGOTTEN
-            )
+            assert await last_outcome_of(careless_kafka, origin) is TransactionOutcome.FORGOTTEN
 
 
 async def test_an_end_during_which_a_broker_went_away_is_not_trusted(
