@@ -14,8 +14,8 @@ whichever process is killed, if the handler keeps three rules:
 
 The handler reports each failure by an exception. `Rejected`: one record can never be applied; it
 goes to the dead-letter topic. `Unavailable`: nothing can be applied now; the same records are
-handled again later. `Stopped`: a person has to decide. Any other exception is a bug: the process
-ends, and nothing is lost.
+handled again later, after `TookTooLong` in halves. `Stopped`: a person has to decide. Any other
+exception is a bug: the process ends, and nothing is lost.
 
 `main(Consumer(...))` is the whole process: settings from the environment, signals, health, metrics.
 A sink that is a SQL database needs no handler of its own: see `sql_sink`. (The consumer `sync` has
@@ -44,6 +44,7 @@ from consumers.runtime.handler import (
     PositionDiffers,
     Rejected,
     Stopped,
+    TookTooLong,
     Unavailable,
 )
 from consumers.runtime.sql_sink import sql_sink
@@ -72,6 +73,7 @@ __all__ = [
     "Settings",
     "SettingsFaults",
     "Stopped",
+    "TookTooLong",
     "Unavailable",
     "callbacks",
     "main",

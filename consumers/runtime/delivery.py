@@ -1,9 +1,9 @@
 """
 Deliver one partition's batches to the handler, one after the other.
 
-A batch that cannot be applied now is delivered again after a growing wait. A record that can never
-be applied goes to the dead-letter topic; if the handler does not name it, the batch is halved until
-the record is alone.
+A batch that cannot be applied now is delivered again after a growing wait, in halves if it took too
+long. A record that can never be applied goes to the dead-letter topic; if the handler does not name
+it, the batch is halved until the record is alone.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ from consumers.runtime.batch_queue import BatchQueue
 from consumers.runtime.consumer_parts import ConsumerParts
 from consumers.runtime.dead_lettering_handler import DeadLetteringHandler
 from consumers.runtime.dead_letters import reject
-from consumers.runtime.handler import HANDLE_TIMEOUT_S, Rejected, Unavailable
+from consumers.runtime.handler import HANDLE_TIMEOUT_S, Rejected, TookTooLong, Unavailable
 from consumers.runtime.pending_batch import PendingBatch
 from consumers.runtime.source import Source
 from schemas.clock import now_ms
@@ -75,10 +75,13 @@ class Delivery:
         except (Unavailable, TimeoutError) as error:
             self._check_owned()
             pending.note_failure(now_ms())
+            halves = isinstance(error, TookTooLong) and _can_be_halved(pending, batch)
             log.warning(
-                "the sink of %s cannot apply a batch of %s now; it is delivered again: %r",
-                *(self._parts.name, self._name_in_kafka, error),
+                "the sink of %s cannot apply a batch of %s now; it is delivered again%s: %r",
+                *(self._parts.name, self._name_in_kafka, " in halves" if halves else "", error),
             )
+            if halves:
+                self._queue.halve_first()
             await self._backoff.wait(_unavailable(error))
         else:
             # The effect is in the sink, even if the partition was revoked during the call.
@@ -90,9 +93,15 @@ class Delivery:
 
     async def _handle(self, batch: Batch) -> None:
         self.in_flight_since = self._parts.clock()
+        limit = asyncio.timeout(HANDLE_TIMEOUT_S)
         try:
-            async with asyncio.timeout(HANDLE_TIMEOUT_S):
+            async with limit:
                 await self._parts.handler.handle(batch)
+        except TimeoutError as error:
+            if limit.expired():
+                text = f"the sink did not answer within {HANDLE_TIMEOUT_S:g} s"
+                raise TookTooLong(text) from error
+            raise
         finally:
             self.in_flight_since = None
 
@@ -120,7 +129,7 @@ class Delivery:
         if pending.packed is not None:
             # Packed records can be neither halved nor removed.
             raise AssertionError(f"a handler that packs its records rejects one: {rejected}")
-        if rejected.offset is None and len(batch.records) > 1:
+        if rejected.offset is None and _can_be_halved(pending, batch):
             self._queue.halve_first()
             return
         record = _rejected_record(batch, rejected)
@@ -148,10 +157,14 @@ class Delivery:
         pending.remove(record.offset)
 
 
+def _can_be_halved(pending: PendingBatch, batch: Batch) -> bool:
+    return pending.packed is None and len(batch.records) > 1
+
+
 def _unavailable(error: Unavailable | TimeoutError) -> Unavailable:
     if isinstance(error, Unavailable):
         return error
-    return Unavailable(f"the sink did not answer within {HANDLE_TIMEOUT_S:g} s")
+    return Unavailable(f"the sink did not answer in time: {error!r}")
 
 
 def _rejected_record(batch: Batch, rejected: Rejected) -> Record:

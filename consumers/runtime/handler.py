@@ -38,6 +38,14 @@ class Unavailable(Exception):
     """Nothing can be applied now. The same records are handled again later."""
 
 
+class TookTooLong(Unavailable):
+    """
+    The sink did not apply the batch within its time limit.
+
+    The records are handled again later, in halves: the same batch might take too long each time.
+    """
+
+
 class PositionDiffers(Exception):
     """
     The sink's position is not the offset at which the batch begins.
@@ -106,6 +114,7 @@ class Handler(Protocol):
         Raises:
             Rejected: one record can never be applied; nothing was applied.
             Unavailable: nothing could be applied now, or the sink did not answer.
+            TookTooLong: nothing was applied, or the sink did not answer, within its time limit.
             PositionDiffers: the sink has another position, from before the call or after a part of
                 it.
             Stopped: to continue would lose or duplicate records; a person decides.

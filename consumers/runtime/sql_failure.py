@@ -2,6 +2,8 @@
 
 import enum
 
+# A time-out, or a person, has cancelled the statement.
+_TOOK_TOO_LONG = "57014"
 # Classes, the first two characters of an SQLSTATE (appendix A of PostgreSQL's manual).
 _NOT_NOW = frozenset(["08", "25", "28", "3D", "40", "53", "55", "57", "58", "72", "F0", "XX"])
 _WRONG_CLASSES = frozenset(["0A", "26", "3F", "42"])
@@ -19,12 +21,14 @@ _ROW_POLICY = "ExecWithCheckOptions"
 _GENERAL = "HY"
 _MYSQL_NOT_NOW = frozenset([1021, 1037, 1041, 1114, 1205, 1290, 1836, 3100])
 _MYSQL_CLIENT_NUMBERS = range(2000, 3000)
+_MYSQL_TOOK_TOO_LONG = 3024
 
 
 class SqlFailure(enum.Enum):
     """The meaning of a failed statement for the rows that it was to write."""
 
     NOT_NOW = enum.auto()  # the same rows may be written later
+    TOOK_TOO_LONG = enum.auto()  # a part of the rows may be written later
     ROW_REFUSED = enum.auto()  # one of the rows can never be written
     WRONG_TABLES = enum.auto()  # no row can be written until a person changes the tables
 
@@ -39,7 +43,9 @@ def sql_failure(error: BaseException) -> SqlFailure | None:
     if state is None:
         return None
     if state[:2] == _GENERAL:
-        return SqlFailure.NOT_NOW if _is_mysql_not_now(getattr(error, "errno", None)) else None
+        return _mysql_failure(getattr(error, "errno", None))
+    if state == _TOOK_TOO_LONG:
+        return SqlFailure.TOOK_TOO_LONG
     if state in _IN_CHANGE:
         function = getattr(getattr(error, "diag", None), "source_function", None)
         return SqlFailure.ROW_REFUSED if function == _ROW_POLICY else SqlFailure.NOT_NOW
@@ -65,5 +71,9 @@ def _state(error: BaseException) -> str | None:
     return state if isinstance(state, str) else None
 
 
-def _is_mysql_not_now(number: object) -> bool:
-    return isinstance(number, int) and (number in _MYSQL_NOT_NOW or number in _MYSQL_CLIENT_NUMBERS)
+def _mysql_failure(number: object) -> SqlFailure | None:
+    if number == _MYSQL_TOOK_TOO_LONG:
+        return SqlFailure.TOOK_TOO_LONG
+    if isinstance(number, int) and (number in _MYSQL_NOT_NOW or number in _MYSQL_CLIENT_NUMBERS):
+        return SqlFailure.NOT_NOW
+    return None

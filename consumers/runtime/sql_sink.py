@@ -15,7 +15,14 @@ from typing import Any
 
 from consumers.runtime import sql_positions
 from consumers.runtime.batch import Batch, Limits, Partition, Position
-from consumers.runtime.handler import Handler, PositionDiffers, Rejected, Stopped, Unavailable
+from consumers.runtime.handler import (
+    Handler,
+    PositionDiffers,
+    Rejected,
+    Stopped,
+    TookTooLong,
+    Unavailable,
+)
 from consumers.runtime.sql_connection import SqlConnection, close_cursor, end, free_cursors
 from consumers.runtime.sql_failure import SqlFailure, is_general, sql_failure
 from consumers.runtime.sql_positions import SqlPositions
@@ -94,6 +101,7 @@ class SqlSink:
             Rejected: by `apply`, or the database refuses a row without saying which.
             PositionDiffers: the batch does not follow the position; nothing was written.
             Unavailable: the database did not answer; it may have written all or nothing.
+            TookTooLong: the database cancelled a statement; nothing was written.
             Stopped: the database refuses the position or a statement, whatever the records are.
         """
         try:
@@ -165,6 +173,8 @@ class SqlSink:
                 raise _RowRefused(str(error)) from error
             if failure is SqlFailure.NOT_NOW:
                 raise Unavailable(f"the database of {self._name}: {error}") from error
+            if failure is SqlFailure.TOOK_TOO_LONG:
+                raise TookTooLong(f"the database of {self._name}: {error}") from error
             if failure is SqlFailure.WRONG_TABLES:
                 raise self._statement_refused(error) from error
             raise

@@ -13,11 +13,11 @@ from contextlib import asynccontextmanager
 from importlib.resources import files
 
 import psycopg
-from psycopg import AsyncConnection, errors
+from psycopg import AsyncConnection
 
 from consumers.runtime.batch import Batch, Partition, Position
 from consumers.runtime.callbacks import Callback, callbacks
-from consumers.runtime.handler import PositionDiffers, Rejected, Stopped, Unavailable
+from consumers.runtime.handler import PositionDiffers, Rejected, Stopped, TookTooLong, Unavailable
 from consumers.runtime.sql_failure import SqlFailure, sql_failure
 from consumers.runtime.sql_positions import position_in
 from consumers.sync.connection import connect, first_line
@@ -97,7 +97,8 @@ class DatabaseHandler:
 
         Raises:
             Rejected: a record is not a callback; or PostgreSQL refuses a row, by a constraint for
-                example, without naming it; or the batch takes too long. Nothing was written.
+                example, without naming it. Nothing was written.
+            TookTooLong: the statement took more than STATEMENT_TIMEOUT_S; nothing was written.
             PositionDiffers: the batch does not follow the position; nothing was written.
             Unavailable: the database did not answer; it may have written all or nothing.
             Stopped: the tables are not those of this release; nothing was written.
@@ -118,11 +119,6 @@ class DatabaseHandler:
                 raise _position_refused(batch.partition, refused) from refused
             # The kind of the dead letter is that of the cause, such as CheckViolation.
             raise Rejected(None, f"PostgreSQL: {refused}") from refused.__cause__
-        except Unavailable as error:
-            if len(batch.records) > 1 and isinstance(error.__cause__, errors.QueryCanceled):
-                # The same batch would always take too long again, so its halves are tried next.
-                raise Rejected(None, str(error)) from error
-            raise
 
     async def close(self) -> None:
         """Close the connections."""
@@ -180,6 +176,8 @@ class DatabaseHandler:
                     raise _tables_refused(error) from error
                 case SqlFailure.ROW_REFUSED if connected:
                     raise _position_refused(partition, error) from error
+                case SqlFailure.TOOK_TOO_LONG:
+                    raise TookTooLong(f"PostgreSQL: {first_line(error)}") from error
                 case _:
                     advice = "" if connected else "; check that it runs, and SYNC_POSTGRES"
                     raise Unavailable(f"PostgreSQL: {first_line(error)}{advice}") from error

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 from consumers.runtime.batch import Batch, Partition, Position, Record
-from consumers.runtime.handler import PositionDiffers, Rejected
+from consumers.runtime.handler import PositionDiffers, Rejected, TookTooLong
 from consumers.sync.database import DatabaseHandler
 from ops.dead_letters.action_writer import ActionWriter
 from ops.dead_letters.letter import DeadLetter
@@ -98,15 +98,22 @@ class ToDatabase:
             return ResendCounts()
         try:
             await self._apply(letters)
+        except TookTooLong:
+            if len(letters) == 1:
+                raise
+            return await self._write_in_halves(letters)
         except Rejected as rejected:
             if len(letters) == 1:
                 await self._writer.write(letters, ActionResult.REJECTED, reason=str(rejected))
                 self._rejections.note(letters, str(rejected))
                 return ResendCounts(rejected=1)
-            at = len(letters) // 2
-            return await self._write(letters[:at]) + await self._write(letters[at:])
+            return await self._write_in_halves(letters)
         await self._writer.write(letters, ActionResult.RESENT)
         return ResendCounts(resent=len(letters))
+
+    async def _write_in_halves(self, letters: Sequence[DeadLetter]) -> ResendCounts:
+        at = len(letters) // 2
+        return await self._write(letters[:at]) + await self._write(letters[at:])
 
     async def _apply(self, letters: Sequence[DeadLetter]) -> None:
         for _ in range(MOVED_MAX):

@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 from consumers.runtime.batch import Batch, Partition, Position
-from consumers.runtime.handler import PositionDiffers, Rejected, Unavailable
+from consumers.runtime.handler import PositionDiffers, Rejected, TookTooLong, Unavailable
 from consumers.sync.database import DatabaseHandler
 from ops.failure import Failure
 from ops.records.same_topic import check_same_topic
@@ -130,6 +130,8 @@ class ToSync:
             lacking = await self._apply(part)
         except Rejected as rejected:
             return counts + await self._without(part, rejected)
+        except TookTooLong:
+            return counts + await self._in_halves(part)
         except PositionDiffers as differs:
             self._move(part, differs.position)
             return counts + await self._write(part)
@@ -140,20 +142,25 @@ class ToSync:
     async def _without(self, part: Part, rejected: Rejected) -> ReplayCounts:
         """Write a part in halves, or without its only record."""
         if len(part.records) > 1:
-            at = len(part.records) // 2
-            middle = part.records[at].offset
-            first = part._replace(records=part.records[:at], next_offset=middle)
-            second = part._replace(records=part.records[at:])
-            return await self._write(first) + await self._write(second)
+            return await self._in_halves(part)
         self._rejections.note(part.partition, part.records[0], str(rejected))
         self._rejecting.add(part.partition)
         return ReplayCounts(rejected=1)
+
+    async def _in_halves(self, part: Part) -> ReplayCounts:
+        at = len(part.records) // 2
+        first = part._replace(records=part.records[:at], next_offset=part.records[at].offset)
+        second = part._replace(records=part.records[at:])
+        return await self._write(first) + await self._write(second)
 
     async def _apply(self, part: Part) -> int:
         """
         Have the handler write a part, and return how many records the database lacked.
 
         Wait while the database does not answer.
+
+        Raises:
+            TookTooLong: the part has several records, and a smaller one may be written.
         """
         at = self._at[part.partition]
         batch = Batch(
@@ -171,6 +178,8 @@ class ToSync:
                 lacking = len(await self._tables.lacking(part.records))
                 await self._database.handle(batch)
             except Unavailable as error:
+                if isinstance(error, TookTooLong) and len(part.records) > 1:
+                    raise
                 # Sync itself waits for a right or a table that is missing; a command must not.
                 check_may_wait(error.__cause__)
                 say(f"{error}; waiting for the database")

@@ -7,7 +7,7 @@ import pytest
 from support.builders import P0, a_body, a_stored_batch, a_stored_record, all_rejected
 
 from consumers.runtime.batch import Batch, Position, Record
-from consumers.runtime.handler import Rejected, Stopped, Unavailable
+from consumers.runtime.handler import Rejected, Stopped, TookTooLong, Unavailable
 from consumers.sync.database import DatabaseHandler
 from schemas.setting import Secret
 
@@ -119,8 +119,9 @@ async def deliver(database: DatabaseHandler, batch: Batch) -> list[int]:
     """Write and halve rejected batches as the runtime does; return the offsets of dead letters."""
     try:
         await database.handle(batch)
-    except Rejected:
+    except (Rejected, TookTooLong) as error:
         if len(batch.records) == 1:
+            assert isinstance(error, Rejected)  # noqa: PT017 - no raise expected
             await database.handle(all_rejected(batch))
             return [batch.records[0].offset]
         half = len(batch.records) // 2

@@ -19,7 +19,7 @@ from support.kafka.tcp_proxy import Network, tcp_proxy
 from support.own_disk import mounted_disk, own_disk
 
 from consumers.runtime.batch import Batch, Position
-from consumers.runtime.handler import PositionDiffers, Rejected, Unavailable
+from consumers.runtime.handler import PositionDiffers, Rejected, TookTooLong, Unavailable
 from consumers.sync.database import DatabaseHandler
 from ops.demo.embedded import child
 from ops.demo.embedded.postgres import EmbeddedPostgres
@@ -51,6 +51,11 @@ class Delivered:
             while True:
                 try:
                     await self.database.handle(batch)
+                except TookTooLong as error:
+                    self.unavailable.append(str(error))
+                    if len(batch.records) > 1:
+                        await self.in_halves(batch)
+                        return
                 except Unavailable as error:
                     self.unavailable.append(str(error))
                     await asyncio.sleep(0.05)
@@ -63,12 +68,16 @@ class Delivered:
                         self.dead_letters.append(batch.records[0].offset)
                         batch = all_rejected(batch)
                         continue
-                    half = len(batch.records) // 2
-                    await self.deliver(a_stored_batch(*batch.records[:half]))
-                    await self.deliver(a_stored_batch(*batch.records[half:]))
+                    await self.in_halves(batch)
                     return
                 else:
                     return
+
+    async def in_halves(self, batch: Batch) -> None:
+        """Deliver the halves of a batch, one after the other."""
+        half = len(batch.records) // 2
+        await self.deliver(a_stored_batch(*batch.records[:half]))
+        await self.deliver(a_stored_batch(*batch.records[half:]))
 
     async def until_unavailable(self, says: str) -> None:
         """Return once an attempt failed with a text that contains `says`."""

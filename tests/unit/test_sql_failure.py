@@ -7,7 +7,15 @@ from typing import Any
 
 import pytest
 
-from consumers.runtime import Batch, Position, Rejected, Stopped, Unavailable, sql_sink
+from consumers.runtime import (
+    Batch,
+    Position,
+    Rejected,
+    Stopped,
+    TookTooLong,
+    Unavailable,
+    sql_sink,
+)
 from consumers.runtime.handler_checks import HERE, a_batch
 
 
@@ -41,6 +49,7 @@ def of_pg8000(sqlstate: str) -> sqlite3.DatabaseError:
     ("error", "wanted"),
     [
         (Base(1205, "HY000"), Unavailable),
+        (Base(3024, "HY000"), TookTooLong),
         (Base(1021, "HY000"), Unavailable),
         (Base(1290, "HY000"), Unavailable),
         (Base(2006, "HY000"), Unavailable),
@@ -51,7 +60,7 @@ def of_pg8000(sqlstate: str) -> sqlite3.DatabaseError:
         (Base(1366, "HY000"), Rejected),
         (Integrity(1062, "23000"), Rejected),
         (of_pg8000("23514"), Rejected),
-        (of_pg8000("57014"), Unavailable),
+        (of_pg8000("57014"), TookTooLong),
         (of_pg8000("42703"), Stopped),
         (sqlite3.DatabaseError("a bug"), sqlite3.DatabaseError),
         (sqlite3.DatabaseError({}), sqlite3.DatabaseError),

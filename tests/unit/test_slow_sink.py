@@ -1,0 +1,130 @@
+"""A batch that takes too long is delivered again in halves, and never becomes a dead letter."""
+
+import asyncio
+
+import pytest
+from support.builders import P0
+from support.fakes import MemorySink
+from support.runner_bench import RunnerBench
+
+from consumers.runtime import delivery
+from consumers.runtime.backoff import WAIT_S_MAX
+from consumers.runtime.batch import Batch, Limits, Partition, Record
+from consumers.runtime.handler import TookTooLong
+
+LIMITS = Limits(records=12, bytes=1 << 20, age_s=5)
+
+
+class SlowSink(MemorySink):
+    """A sink that applies at most `at_once` records within its time limit."""
+
+    def __init__(self, at_once: int) -> None:
+        super().__init__()
+        self.at_once = at_once
+        self.tried: list[int] = []
+
+    async def handle(self, batch: Batch) -> None:
+        """Apply a small batch."""
+        self.tried.append(len(batch.records))
+        if len(batch.records) > self.at_once:
+            await self.take_too_long()
+        await super().handle(batch)
+
+    async def take_too_long(self) -> None:
+        """End the batch, as a server does."""
+        raise TookTooLong("canceling statement due to statement timeout")
+
+
+class SilentSink(SlowSink):
+    """A sink that does not say that a batch takes too long."""
+
+    async def take_too_long(self) -> None:
+        """Answer never."""
+        await asyncio.Event().wait()
+
+
+def a_bench(sink: MemorySink) -> RunnerBench:
+    """Return a bench of 12 records, which are one batch."""
+    bench = RunnerBench(offsets=range(12), limits=LIMITS)
+    bench.sink = sink
+    bench.runner = bench.a_runner()
+    bench.assign(P0)
+    return bench
+
+
+async def run(bench: RunnerBench, rounds: int = 12) -> None:
+    """Run rounds after which no wait is left."""
+    for _ in range(rounds):
+        await bench.run_rounds(4)
+        bench.clock.now += WAIT_S_MAX
+
+
+async def test_a_batch_that_takes_too_long_is_applied_in_parts() -> None:
+    """All records are applied, in order; the failure is shown until the first part is applied."""
+    sink = SlowSink(at_once=4)
+    bench = a_bench(sink)
+    await bench.run_rounds(4)
+    assert sink.tried == [12]
+    assert "statement timeout" in str(bench.runner.status().sink_fault)
+    await run(bench)
+    assert sink.applied == {P0: list(range(12))}
+    assert sink.tried == [12, 6, 3, 3, 6, 3, 3]
+    assert bench.dead_letters.offsets == []
+    assert bench.runner.status().sink_fault is None
+
+
+async def test_a_single_record_that_takes_too_long_is_delivered_again_and_again() -> None:
+    """A slow sink may be an outage: no record is given up for it."""
+    sink = SlowSink(at_once=0)
+    bench = a_bench(sink)
+    await run(bench)
+    assert sink.tried[:8] == [12, 6, 3, 1, 1, 1, 1, 1]
+    assert (bench.dead_letters.offsets, sink.applied) == ([], {})
+    sink.at_once = 12
+    await run(bench)
+    assert sink.applied == {P0: list(range(12))}
+
+
+async def test_a_sink_that_does_not_answer_gets_halves(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same batch might take longer than the runtime waits each time."""
+    monkeypatch.setattr(delivery, "HANDLE_TIMEOUT_S", 0.01)
+    sink = SilentSink(at_once=6)
+    bench = a_bench(sink)
+    async with asyncio.timeout(180):
+        while len(sink.applied.get(P0, ())) < 12:
+            await run(bench, 1)
+            await asyncio.sleep(0.02)
+    assert sink.applied == {P0: list(range(12))}
+    assert sink.tried == [12, 6, 6]
+
+
+class PackedRecords:
+    """Records that are only counted."""
+
+    held_bytes = 0
+
+    async def add(self, records: list[Record]) -> None:
+        """Forget the records."""
+
+
+class PackingSink(SlowSink):
+    """A sink that packs its records."""
+
+    def packed_records(self, _partition: Partition) -> PackedRecords:
+        """Return an empty object."""
+        return PackedRecords()
+
+    async def handle(self, batch: Batch) -> None:
+        """Take too long once."""
+        self.tried.append(batch.next_offset)
+        if len(self.tried) == 1:
+            await self.take_too_long()
+        await MemorySink.handle(self, batch)
+
+
+async def test_packed_records_are_never_halved() -> None:
+    """They are delivered again as they are."""
+    sink = PackingSink(at_once=0)
+    bench = a_bench(sink)
+    await run(bench)
+    assert sink.tried == [12, 12]
