@@ -155,7 +155,7 @@ CONSUMER_SINK_UP = Gauge(
 )
 CONSUMER_STOPPED = Gauge(
     "consumer_stopped",
-    "1 while the consumer has stopped, for any reason, and waits for a person",
+    "1 while the consumer has stopped, for any reason, or hangs, and waits for a person",
     registry=CONSUMER_METRICS,
 )
 CONSUMER_BRAKED = Gauge(

@@ -24,8 +24,9 @@ async def admin_port(health: ConsumerHealth, host: str, port: int) -> AsyncItera
     """
 
     async def livez(_: web.Request) -> web.Response:
-        if hang_reason := health.runner.hang_reason():
-            return web.Response(status=503, text=f"{hang_reason}\n")
+        if hanging := health.runner.hanging():
+            text = f"for {hanging.for_s:.0f} s: {hanging.what}\n"
+            return web.Response(status=503, text=text)
         return web.Response(text="the event loop runs\n")
 
     async def readyz(_: web.Request) -> web.Response:

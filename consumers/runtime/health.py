@@ -23,7 +23,7 @@ class ConsumerHealth:
     runner: Runner
     handler: Handler
     kafka_availability: KafkaAvailability
-    # Why the process waits for a person.
+    # Why the process has left its group and waits for a person.
     stopped: OngoingFailure | None = None
     rates: Rates = field(init=False)
 
@@ -49,11 +49,9 @@ class ConsumerHealth:
             kafka_fault=None if stopped else _fault(self.kafka_availability.failure),
             sink_fault=None if stopped else _fault(sink.failure),
         )
-        explained = phase_of(
-            status,
-            hang_reason=self.runner.hang_reason(),
-            positions_missing=self.runner.positions_missing,
-        )
+        # A process that hangs waits for a person, too, but it is still in its group.
+        status = msgspec.structs.replace(status, stopped=stopped or self.runner.hanging())
+        explained = phase_of(status, positions_missing=self.runner.positions_missing)
         kafka_up = None if stopped else self.kafka_availability.answers
         return msgspec.structs.replace(
             status,

@@ -23,17 +23,12 @@ class Explained(NamedTuple):
     because: str
 
 
-def phase_of(
-    status: ConsumerStatus, *, hang_reason: str | None, positions_missing: int
-) -> Explained:
+def phase_of(status: ConsumerStatus, *, positions_missing: int) -> Explained:
     """
     Return the phase of a process with this status.
 
-    `hang_reason` says which part hangs, None if no part does. `positions_missing` is the number of
-    partitions whose sink has not said yet where to continue.
+    `positions_missing` is the number of partitions whose sink has not said yet where to continue.
     """
-    if hang_reason and not status.stopped:
-        return Explained(Phase.STOPPED, f"A person must restart the process: {hang_reason}.")
     # Kafka or the sink may answer, and lack a topic or refuse a right.
     continues = "The process continues when the cause is gone"
     faults = (

@@ -117,7 +117,7 @@ class Runner:
         ready_partitions = [
             partition for partition, worker in self._workers.items() if worker.is_ready_for_more
         ]
-        if self._is_held_bytes_max_reached():
+        if self._held_bytes() >= self._held_bytes_max:
             self._complete_largest()
             ready_partitions = []
         try:
@@ -142,15 +142,17 @@ class Runner:
         await asyncio.sleep(0)
         self._raise_failure()
 
-    def hang_reason(self) -> str | None:
+    def hanging(self) -> Fault | None:
         """Return which part hangs, None if none does. An unavailable sink does not hang."""
-        now = self._clock()
-        if now - self._round_ended_at > ROUND_S_MAX:
-            return f"the loop has finished no round for {now - self._round_ended_at:.0f} s"
+        for_s = self._clock() - self._round_ended_at
+        if for_s > ROUND_S_MAX:
+            return Fault(what="the loop has finished no round; restart the process", for_s=for_s)
         for worker in self._workers.values():
-            if worker.in_flight_since is not None and now - worker.in_flight_since > HANDLING_S_MAX:
+            begun = worker.in_flight_since
+            if begun is not None and (for_s := self._clock() - begun) > HANDLING_S_MAX:
                 where = self._parts.name_in_kafka(worker.partition)
-                return f"a write of {where} has taken {now - worker.in_flight_since:.0f} s"
+                what = f"a write of {where} has not ended; restart the process"
+                return Fault(what=what, for_s=for_s)
         return None
 
     def note_alive(self) -> None:
@@ -159,7 +161,7 @@ class Runner:
 
     def set_gauges(self, status: ConsumerStatus) -> None:
         """Set the gauges of /metrics to the present values; `status` is the present status."""
-        set_gauges(status, sum(worker.queue.held_bytes for worker in self._workers.values()))
+        set_gauges(status, self._held_bytes())
 
     @property
     def partitions(self) -> list[Partition] | None:
@@ -223,9 +225,8 @@ class Runner:
             worker.end(task)
         return list(tasks.values())
 
-    def _is_held_bytes_max_reached(self) -> bool:
-        held_bytes = sum(worker.queue.held_bytes for worker in self._workers.values())
-        return held_bytes >= self._held_bytes_max
+    def _held_bytes(self) -> int:
+        return sum(worker.queue.held_bytes for worker in self._workers.values())
 
     def _complete_largest(self) -> None:
         """Complete the largest growing batch, so that it is delivered and makes room."""

@@ -1,6 +1,7 @@
 """Sort the errors of a SQL database by what can be done about them. No I/O."""
 
 import enum
+from typing import Any
 
 # A time-out, or a person, has cancelled the statement.
 _TOOK_TOO_LONG = "57014"
@@ -59,9 +60,36 @@ def already_exists(error: BaseException) -> bool:
     return _state(error) in _EXISTS
 
 
-def is_general(error: BaseException) -> bool:
-    """Return whether the SQLSTATE of a driver's `error` is that of general errors."""
-    return (_state(error) or "")[:2] == _GENERAL
+class DriverErrors:
+    """
+    The errors of a Python driver (PEP 249), sorted by SQLSTATE, and by their class without one.
+
+    `base` is the class of all of them.
+    """
+
+    def __init__(self, driver: Any) -> None:
+        self.base: type[Exception] = driver.Error
+        # Drivers raise these for values that a database cannot hold, and for invalid text.
+        self._of_rows = (driver.DataError, driver.IntegrityError, UnicodeError, OverflowError)
+        self._not_now = (
+            driver.OperationalError,
+            driver.InterfaceError,
+            driver.InternalError,
+            OSError,
+        )
+
+    def failure(self, error: BaseException) -> SqlFailure | None:
+        """Return the meaning of any error, None if it is a bug."""
+        is_of_driver = isinstance(error, self.base)
+        if is_of_driver and (failure := sql_failure(error)):
+            return failure
+        if isinstance(error, self._of_rows):
+            return SqlFailure.ROW_REFUSED
+        if isinstance(error, self._not_now):
+            return SqlFailure.NOT_NOW
+        # MySQL refuses a row by a check in this way.
+        is_general = (_state(error) or "")[:2] == _GENERAL
+        return SqlFailure.ROW_REFUSED if is_of_driver and is_general else None
 
 
 def _state(error: BaseException) -> str | None:

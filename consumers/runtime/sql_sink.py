@@ -24,7 +24,7 @@ from consumers.runtime.handler import (
     Unavailable,
 )
 from consumers.runtime.sql_connection import SqlConnection, close_cursor, end, free_cursors
-from consumers.runtime.sql_failure import SqlFailure, is_general, sql_failure
+from consumers.runtime.sql_failure import DriverErrors, SqlFailure
 from consumers.runtime.sql_positions import SqlPositions
 from consumers.runtime.sql_tables import make_tables
 
@@ -59,15 +59,7 @@ class SqlSink:
         self._apply = apply
         self._tables = tables
         self._positions = SqlPositions(name, driver.paramstyle)
-        self._error = driver.Error
-        # Drivers raise these for values that a database cannot hold, and for invalid text.
-        self._row_errors = (driver.DataError, driver.IntegrityError, UnicodeError, OverflowError)
-        self._not_now_errors = (
-            driver.OperationalError,
-            driver.InterfaceError,
-            driver.InternalError,
-            OSError,
-        )
+        self._errors = DriverErrors(driver)
         self._threads: dict[Partition, ThreadPoolExecutor] = {}
         self._connections: dict[Partition, SqlConnection] = {}
         self._tables_lock = Lock()
@@ -141,7 +133,7 @@ class SqlSink:
             try:
                 follows = self._positions.move(cursor, batch)
             except Exception as error:
-                if self._failure(error) is SqlFailure.ROW_REFUSED:
+                if self._errors.failure(error) is SqlFailure.ROW_REFUSED:
                     raise self._position_refused(partition, error) from error
                 raise
             if not follows:
@@ -168,7 +160,7 @@ class SqlSink:
             close_cursor(cursor)
             free_cursors(error)
             self._drop(partition)
-            failure = self._failure(error)
+            failure = self._errors.failure(error)
             if failure is SqlFailure.ROW_REFUSED:
                 raise _RowRefused(str(error)) from error
             if failure is SqlFailure.NOT_NOW:
@@ -191,30 +183,18 @@ class SqlSink:
             "changed, or the statement is wrong. Correct it, then start the consumer again."
         )
 
-    def _failure(self, error: BaseException) -> SqlFailure | None:
-        if isinstance(error, self._error) and (failure := sql_failure(error)):
-            return failure
-        if isinstance(error, self._row_errors):
-            return SqlFailure.ROW_REFUSED
-        if isinstance(error, self._not_now_errors):
-            return SqlFailure.NOT_NOW
-        # MySQL refuses a row by a check in this way.
-        return (
-            SqlFailure.ROW_REFUSED if isinstance(error, self._error) and is_general(error) else None
-        )
-
     def _open_connection(self) -> SqlConnection:
         connection = self._connect()
         try:
             with self._making_tables_in_turn():
-                make_tables(connection, (sql_positions.CREATE, *self._tables), self._error)
+                make_tables(connection, (sql_positions.CREATE, *self._tables), self._errors.base)
             cursor = connection.cursor()
             self._positions.check_columns(cursor)
             self._positions.check_rollback(connection)
         except BaseException as error:
             free_cursors(error)
             end(connection)
-            if self._failure(error) is SqlFailure.ROW_REFUSED:
+            if self._errors.failure(error) is SqlFailure.ROW_REFUSED:
                 # Another member makes the same tables.
                 raise Unavailable(f"the database of {self._name}: {error}") from error
             raise

@@ -11,7 +11,7 @@ from consumers.runtime.handler import Stopped, Unavailable
 from consumers.runtime.health import ConsumerHealth
 from consumers.runtime.kafka_availability import KafkaAvailability
 from consumers.runtime.ongoing_failure import OngoingFailure
-from consumers.runtime.phase import Phase, phase_of
+from consumers.runtime.phase import Phase
 from consumers.runtime.runner import ROUND_S_MAX, SINK_ANSWER_S_MAX
 from consumers.runtime.source import KafkaUnavailable
 from schemas.telemetry import CONSUMER_METRICS
@@ -152,13 +152,15 @@ async def test_a_process_that_has_stopped_knows_nothing_else(why: Stopped) -> No
 
 
 async def test_a_process_that_hangs_needs_a_person() -> None:
-    """It would be waiting for nothing."""
+    """The phase, the status and the gauge say it; it is still in its group."""
     bench = Bench()
     bench.assign(P0)
     await bench.run_rounds()
+    assert await bench.shown("stopped") == 0
     bench.clock.now += ROUND_S_MAX + 1
-    explained = phase_of(
-        bench.runner.status(), hang_reason=bench.runner.hang_reason(), positions_missing=0
-    )
-    assert explained.phase == Phase.STOPPED
-    assert "the loop has finished no round" in explained.because
+    status = await bench.health.status()
+    assert status.phase == Phase.STOPPED
+    assert "the loop has finished no round; restart the process" in status.phase_because
+    assert status.stopped is not None
+    assert status.partitions == 1
+    assert await bench.shown("stopped") == 1
