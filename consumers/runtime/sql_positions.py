@@ -32,6 +32,7 @@ _MOVE = (
 # A topic id that is not known, on either side, equals any other.
 _FOLLOWS = " and next_offset = ? and coalesce(topic_id, ?, '') = coalesce(?, topic_id, '')"
 _DELETE = "delete from hookline_positions"
+_ANY = "select count(*) from hookline_positions where consumer = ?"
 # The topic of a row that a new connection inserts and rolls back. Each connection has a row of its
 # own, so that a process that is suspended meanwhile does not block the others.
 _PROBE_TOPIC = "probe"
@@ -43,18 +44,28 @@ def position_in(row: Sequence[Any]) -> Position:
     return Position(next_offset, None if last[0] is None else (last[0], last[1], last[2]), topic_id)
 
 
+def with_marks(statement: str, paramstyle: str) -> str:
+    """Return `statement`, whose parameters are `?`, in a driver's `paramstyle` (PEP 249)."""
+    return statement.replace("?", {"qmark": "?", "format": "%s", "pyformat": "%s"}[paramstyle])
+
+
 class SqlPositions:
     """Reads and writes the positions of one consumer, by cursors of any driver of PEP 249."""
 
     def __init__(self, name: str, paramstyle: str) -> None:
         self._name = name
-        self._mark = {"qmark": "?", "format": "%s", "pyformat": "%s"}[paramstyle]
+        self._paramstyle = paramstyle
 
     def find(self, cursor: Any, partition: Partition) -> Position | None:
         """Return the position of `partition`, None if there is none."""
         self._execute(cursor, _FIND + _OF_ONE, self._name, *partition)
         row = cursor.fetchone()
         return None if row is None else position_in(row)
+
+    def has_any(self, cursor: Any) -> bool:
+        """Return whether the consumer has a position of any partition."""
+        self._execute(cursor, _ANY, self._name)
+        return bool(cursor.fetchone()[0])
 
     def store_first(self, cursor: Any, partition: Partition, position: Position) -> None:
         """Insert the position of `partition`; the driver raises an error if there is one."""
@@ -112,4 +123,4 @@ class SqlPositions:
             )
 
     def _execute(self, cursor: Any, statement: str, *values: object) -> None:
-        cursor.execute(statement.replace("?", self._mark), values)
+        cursor.execute(with_marks(statement, self._paramstyle), values)

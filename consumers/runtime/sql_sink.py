@@ -10,10 +10,8 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
-from threading import Lock
 from typing import Any
 
-from consumers.runtime import sql_positions
 from consumers.runtime.batch import Batch, Limits, Partition, Position
 from consumers.runtime.handler import (
     Handler,
@@ -26,12 +24,9 @@ from consumers.runtime.handler import (
 from consumers.runtime.sql_connection import SqlConnection, close_cursor, end, free_cursors
 from consumers.runtime.sql_failure import DriverErrors, SqlFailure
 from consumers.runtime.sql_positions import SqlPositions
-from consumers.runtime.sql_tables import make_tables
+from consumers.runtime.sql_tables import SqlTables
 
 LIMITS = Limits(records=1000, bytes=4 << 20, age_s=0.25)
-# Partitions make the tables one after the other, because a database may refuse to make them twice
-# at the same time. A partition whose server hangs delays the others for this time at most.
-TABLES_S_MAX = 5.0
 
 
 class _RowRefused(Exception):
@@ -57,12 +52,11 @@ class SqlSink:
         self._name = name
         self._connect = connect
         self._apply = apply
-        self._tables = tables
+        self._tables = SqlTables(name, driver, tables)
         self._positions = SqlPositions(name, driver.paramstyle)
         self._errors = DriverErrors(driver)
         self._threads: dict[Partition, ThreadPoolExecutor] = {}
         self._connections: dict[Partition, SqlConnection] = {}
-        self._tables_lock = Lock()
 
     async def position(self, partition: Partition) -> Position | None:
         """
@@ -70,7 +64,8 @@ class SqlSink:
 
         Raises:
             Unavailable: the database does not answer.
-            Stopped: the connection commits each statement, or the tables are of another release.
+            Stopped: the connection commits each statement, or the tables are of another release
+                or of another consumer.
         """
         position: Position | None = await self._in_thread(partition, self._position)
         return position
@@ -186,10 +181,8 @@ class SqlSink:
     def _open_connection(self) -> SqlConnection:
         connection = self._connect()
         try:
-            with self._making_tables_in_turn():
-                make_tables(connection, (sql_positions.CREATE, *self._tables), self._errors.base)
-            cursor = connection.cursor()
-            self._positions.check_columns(cursor)
+            self._tables.make(connection, self._positions)
+            self._positions.check_columns(connection.cursor())
             self._positions.check_rollback(connection)
         except BaseException as error:
             free_cursors(error)
@@ -199,16 +192,6 @@ class SqlSink:
                 raise Unavailable(f"the database of {self._name}: {error}") from error
             raise
         return connection
-
-    @contextmanager
-    def _making_tables_in_turn(self) -> Iterator[None]:
-        """Wait until no other partition makes the tables, TABLES_S_MAX at most."""
-        acquired = self._tables_lock.acquire(timeout=TABLES_S_MAX)
-        try:
-            yield
-        finally:
-            if acquired:
-                self._tables_lock.release()
 
     def _drop(self, partition: Partition) -> None:
         if connection := self._connections.pop(partition, None):

@@ -17,7 +17,7 @@ ADD = """insert into days values (?, ?, ?, ?)
 class SubscriberSettings(Settings):
     """SUBSCRIBER_*: settings of the consumer `subscriber`."""
 
-    file: Path = Path("days.db")
+    file: Path
 
 
 def count(cursor: sqlite3.Cursor, batch: Batch) -> None:

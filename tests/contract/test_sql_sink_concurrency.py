@@ -24,7 +24,7 @@ from consumers.runtime import (
     sql_sink,
 )
 from consumers.runtime.handler_checks import HERE, THERE, a_batch
-from consumers.runtime.sql_sink import SqlSink
+from consumers.runtime.sql_tables import SqlTables
 
 
 async def test_one_of_two_rivals_wins_every_race(sql_database: SqlDatabase) -> None:
@@ -149,7 +149,7 @@ async def test_partitions_wait_a_bounded_time_for_one_that_hangs_while_it_create
     conninfo: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its first statements do not return; the others continue without their turn."""
-    monkeypatch.setattr(sys.modules[SqlSink.__module__], "TABLES_S_MAX", 0.1)
+    monkeypatch.setattr(sys.modules[SqlTables.__module__], "TABLES_S_MAX", 0.1)
     with psycopg.connect(conninfo, autocommit=True) as server:
         server.execute("create schema hanging")
         for schema, seconds in (("hanging", 600), ("public", 0)):

@@ -130,7 +130,9 @@ async def test_another_team_gets_from_nothing_to_a_subscriber(
             await asyncio.to_thread(team.run, "/readyz")
         await asyncio.to_thread(team.run, "mine.jsonl")
         await ingress.until_forwarded()
-        assert OWN_DEAD_LETTERS in await asyncio.to_thread(team.run, "NewTopic")
+        for outcome in ("NoError", "TopicAlreadyExistsError"):
+            made = await asyncio.to_thread(team.run, "NewTopic")
+            assert made == f"{OWN_DEAD_LETTERS} {outcome}\n"
         await a_broken_record(team, empty_kafka.address)
         with team.running("CONSUMER_DEAD_LETTERS_TOPIC") as runs:
             await until(lambda: runs() and counted(team) == 202, "the repeat is counted")
@@ -184,5 +186,6 @@ async def a_dead_letter(team: Team, runs: Callable[[], bool], bootstrap_servers:
     else:
         team.skip("my-team.dead.v1 -o beginning")
     printed = await asyncio.to_thread(team.run, "AIOKafkaConsumer")
+    assert "no dead letters" in await asyncio.to_thread(team.run, "dead-letters ls")
     assert "b'not a callback'" in printed
     assert "('hookline.errors.group', b'subscriber')" in printed

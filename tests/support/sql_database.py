@@ -30,11 +30,10 @@ class SqlDatabase:
         apply: Callable[[Any, Batch], None] = see,
         connect: Open | None = None,
         tables: list[str] | None = None,
+        name: str = "seen",
     ) -> Handler:
-        """Return a new handler that writes to the database."""
-        made = sql_sink(
-            "seen", self.driver, connect or self.connect, apply, tables=tables or [SEEN]
-        )
+        """Return a new handler of the consumer `name` that writes to the database."""
+        made = sql_sink(name, self.driver, connect or self.connect, apply, tables=tables or [SEEN])
         handler, _ = await self._opened.enter_async_context(made)
         return handler
 

@@ -128,10 +128,29 @@ def test_every_error_text_that_the_runbook_explains_is_in_the_code() -> None:
     assert len(quoted) > 30
     code = texts_of_the_code()
     for text in quoted:
-        for words in map(str.split, text.split("…")):
-            # Some texts are put together from two.
-            halves = [(" ".join(words[:at]), " ".join(words[at:])) for at in range(len(words) + 1)]
-            assert any(first in code and second in code for first, second in halves), text
+        assert is_in(code, text), text
+
+
+def is_in(code: str, text: str) -> bool:
+    """Return whether each part of `text` is in `code`; "…" stands for a value."""
+    for words in map(str.split, text.split("…")):
+        # Some texts are put together from two.
+        halves = [(" ".join(words[:at]), " ".join(words[at:])) for at in range(len(words) + 1)]
+        if not any(first in code and second in code for first, second in halves):
+            return False
+    return True
+
+
+def test_every_error_text_of_the_runtime_that_subscribers_look_up_is_in_the_code() -> None:
+    """The other rows of the table have texts of kcat, pytest and the shell."""
+    page = (ROOT / "docs" / "subscribe.md").read_text()
+    cells = re.findall(r"^\| ([^|]+) \|", page.partition("## If it does not work")[2], re.MULTILINE)
+    ours = [cell for cell in cells if not re.match("you see|---|`(kcat|pytest|./hookline)", cell)]
+    quoted = [text for cell in ours for text in re.findall("`([^`/][^`]*)`", cell)]
+    assert len(quoted) == len(ours) > 8
+    code = texts_of_the_code()
+    for text in quoted:
+        assert is_in(code, re.sub("^[A-Z_]+:? ", "", text)), text
 
 
 def test_every_file_that_the_docs_name_is_there() -> None:
