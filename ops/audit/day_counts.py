@@ -101,7 +101,8 @@ class DayCounts:
         """
         if self._shown is None:
             return None
-        compared = missing = doubled = different = 0
+        compared = different = 0
+        messages = callbacks = StatisticReport(shown=0, least=0, most=0)
         records, unsure_repeats = expected_counts.days(), expected_counts.unsure_repeats()
         listed: list[DayReport] = []
         reasons: dict[tuple[str, str], list[str]] = defaultdict(list)
@@ -117,8 +118,8 @@ class DayCounts:
                 unread=unread,
                 may_lack=unsure_repeats[app] + dead_lettered,
             )
-            missing += report.missing
-            doubled += report.doubled
+            messages += report.messages
+            callbacks += report.callbacks
             if report.missing or report.doubled:
                 different += 1
                 if len(listed) < LISTED_MAX:
@@ -126,8 +127,8 @@ class DayCounts:
         return DaysReport(
             compared=compared,
             different=different,
-            missing=missing,
-            doubled=doubled,
+            missing=max(messages.missing, callbacks.missing),
+            doubled=max(messages.doubled, callbacks.doubled),
             listed=listed,
             not_judged=[
                 DaysNotJudged(app=app, first=days[0], last=days[-1], days=len(days), reason=reason)

@@ -5,7 +5,7 @@ from typing import Any
 
 from ops.audit.day_counts import DayCounts
 from ops.audit.expected_counts import NOT_COUNTED, ExpectedCounts
-from ops.audit.statistic_report import StatisticReport
+from ops.audit.statistic_report import ADDED_MAX, MESSAGES, PEOPLE, StatisticReport
 from ops.audit.statistics import Statistics
 from schemas.additions import additions_of
 from schemas.callback_record import CallbackRecord
@@ -72,18 +72,18 @@ class MessageCounts:
         """
         least, most = expected_counts.messages()
         reports = {
-            "messages": StatisticReport(
+            MESSAGES: StatisticReport(
                 shown=statistics.messages,
                 least=max(0, least - dead_lettered),
                 most=most + expired,
             )
         }
         if statistics.people is not None:
-            # Each dead letter and each callback that has expired may have been a message of two
-            # people.
-            reports["people"] = StatisticReport(
+            # Each dead letter and each callback that has expired may have been a message.
+            people_max = ADDED_MAX[PEOPLE]
+            reports[PEOPLE] = StatisticReport(
                 shown=statistics.people,
-                least=max(0, len(self._people_up_to_end) - 2 * dead_lettered),
-                most=len(self._people_after_end | self._people_up_to_end) + 2 * expired,
+                least=max(0, len(self._people_up_to_end) - people_max * dead_lettered),
+                most=len(self._people_after_end | self._people_up_to_end) + people_max * expired,
             )
         return reports

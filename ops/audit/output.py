@@ -237,10 +237,13 @@ def verdict(audited: Report) -> RenderableType:
         "delivered with an unknown id": audited.unknown_deliveries,
         "only in the dead-letter topic": audited.dead_lettered,
     }
-    if faults_text := ", ".join(f"{count} {fault}" for fault, count in counts.items() if count):
-        kind = "faults" if audited.faults else "dead letters"
+    found = [f"{count} {fault}" for fault, count in counts.items() if count]
+    if days := audited.different_days:
+        found.append(f"{counted(days, 'day')} with other counts than the records")
+    if found:
+        kind = "faults" if audited.has_faults else "dead letters"
         unknown_text = f"; {unknown}" if unknown else ""
-        line = f"{kind}: {faults_text}"
+        line = f"{kind}: {', '.join(found)}"
     else:
         line, unknown_text = "incomplete: no fault was found", f"; {unknown}"
     since_text = f"; only callbacks since {audited.since}" if audited.since else ""

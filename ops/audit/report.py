@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 
 from ops.audit.difference import Difference
-from ops.audit.statistic_report import DaysReport, StatisticReport
+from ops.audit.statistic_report import DaysReport, StatisticReport, doubled_by, missing_by
 from ops.audit.webhook_report import WebhookReport
 from ops.failure import ExitCode
 
@@ -84,9 +84,9 @@ class LedgerReport:
     """
     The ledger of `hookline simulate`, compared with the sinks.
 
-    `missing`: by sink, the number of callbacks that were answered OK and are not in it. `changed`:
-    the number that are in a sink with other bytes than were sent. `listed` has the first LISTED_MAX
-    ids of both.
+    `missing`: by sink, the number of callbacks that were answered OK and are not in it; for
+    PostgreSQL, the number of rows, one for each `ce_id`. `changed`: the number that are in a sink
+    with other bytes than were sent. `listed` has the first LISTED_MAX ids of both.
     """
 
     sent: int
@@ -133,14 +133,13 @@ class Report:
         """
         The least number of missing copies, over all sinks: a callback that two lack counts twice.
 
-        It is `missing` in the JSON. Sequences, statistics, their days and the ledger may all show
-        the same loss, so it is the largest of the four numbers, not their sum.
+        It is `missing` in the JSON. Sequences, messages, people, days and the ledger may all show
+        the same loss, so it is the largest of the numbers, not their sum.
         """
         by_sequence = sum(origin.missing for origin in self.origins)
-        by_statistics = sum(statistic.missing for statistic in self.statistics.values())
         by_ledger = sum(self.ledger.missing.values()) if self.ledger else 0
         by_day = self.days.missing if self.days else 0
-        return max(by_sequence, by_statistics, by_day, by_ledger)
+        return max(by_sequence, missing_by(self.statistics), by_day, by_ledger)
 
     @property
     def changed(self) -> int:
@@ -151,9 +150,13 @@ class Report:
     def doubled_at_least(self) -> int:
         """The least number of doubled copies, over all sinks; see missing_at_least."""
         by_sequence = sum(origin.doubled for origin in self.origins)
-        by_statistics = sum(statistic.doubled for statistic in self.statistics.values())
         by_day = self.days.doubled if self.days else 0
-        return max(by_sequence, by_statistics, by_day)
+        return max(by_sequence, doubled_by(self.statistics), by_day)
+
+    @property
+    def different_days(self) -> int:
+        """Days of apps whose counts differ from the records, perhaps by callbacks of other days."""
+        return self.days.different if self.days else 0
 
     @property
     def dead_lettered(self) -> int:
@@ -171,14 +174,18 @@ class Report:
         return sum(webhook.unknown for webhook in self.webhooks.values())
 
     @property
-    def faults(self) -> int:
-        """The least number of faults: missing, changed, doubled, different, unknown."""
-        return (
-            self.missing_at_least
-            + self.changed
-            + self.doubled_at_least
-            + self.different
-            + self.unknown_deliveries
+    def has_faults(self) -> bool:
+        """True if anything is missing, changed, doubled, different or unknown."""
+        # Not a number: one fault may be several of these, as a row that was altered.
+        return any(
+            (
+                self.missing_at_least,
+                self.changed,
+                self.doubled_at_least,
+                self.different,
+                self.unknown_deliveries,
+                self.different_days,
+            )
         )
 
     @property
@@ -201,13 +208,13 @@ class Report:
 
         Callbacks that have expired or that a person has dropped are excepted.
         """
-        return not (self.faults or self.names_in_doubt or self.dead_lettered)
+        return not (self.has_faults or self.names_in_doubt or self.dead_lettered)
 
     @property
     def exit_code(self) -> ExitCode:
         """The exit code of the command."""
         return ExitCode.of_result(
-            faults=bool(self.faults),
+            faults=self.has_faults,
             dead_lettered=bool(self.dead_lettered),
             incomplete=bool(self.names_in_doubt),
         )

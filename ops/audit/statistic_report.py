@@ -1,6 +1,11 @@
 """The numbers of the statistics, and of each app's days, compared with the records."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+
+# The names of the numbers of the statistics, and how many of each a callback adds at most.
+MESSAGES, PEOPLE = "messages", "people"
+ADDED_MAX = {MESSAGES: 1, PEOPLE: 2}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +30,29 @@ class StatisticReport:
     def doubled(self) -> int:
         """The least number of messages, people or callbacks that are counted twice."""
         return max(0, self.shown - self.most)
+
+    def __add__(self, other: "StatisticReport") -> "StatisticReport":
+        """Return the number of two days together."""
+        return StatisticReport(
+            shown=self.shown + other.shown,
+            least=self.least + other.least,
+            most=self.most + other.most,
+        )
+
+
+def missing_by(statistics: Mapping[str, StatisticReport]) -> int:
+    """Return the least number of callbacks that are not counted, by numbers of the statistics."""
+    return max((_callbacks(name, each.missing) for name, each in statistics.items()), default=0)
+
+
+def doubled_by(statistics: Mapping[str, StatisticReport]) -> int:
+    """Return the least number of callbacks that are counted and must not be."""
+    return max((_callbacks(name, each.doubled) for name, each in statistics.items()), default=0)
+
+
+def _callbacks(name: str, number: int) -> int:
+    """Return the least number of callbacks that add `number` to a number of the statistics."""
+    return -(-number // ADDED_MAX[name])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +92,9 @@ class DaysReport:
     """
     The days of all apps in the statistics, compared with the records.
 
-    `different` is the number of days that differ; `listed` has the first LISTED_MAX.
+    `different` is the number of days that differ; `listed` has the first LISTED_MAX. `missing` and
+    `doubled` are of all compared days together: a callback that is counted in another one of these
+    days than its own is neither.
     """
 
     compared: int

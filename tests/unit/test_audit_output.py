@@ -130,7 +130,7 @@ def test_a_day_that_differs_is_printed_with_its_app_and_zone() -> None:
         ),
         "and 1 more days",
         "app 2: 3 days from 2026-11-01 to 2026-11-09 are not judged: why",
-        "faults: 1 missing",
+        "faults: 1 missing, 2 days with other counts than the records",
     ]
 
 

@@ -134,6 +134,6 @@ def test_an_origin_that_only_an_action_has_is_incomplete() -> None:
     """As for every other source: the end of the origin is not known."""
     world = AuditedWorld(actions=[an_action(DROPPED, "sync", origin="unknown")])
     report = world.audited()
-    assert (report.faults, report.proven, report.names_in_doubt) == (0, False, ["unknown"])
+    assert (report.has_faults, report.proven, report.names_in_doubt) == (False, False, ["unknown"])
     world.actions = [an_action(RESENT, "ingress", sequence=9)]
     assert world.audited().names_in_doubt == [ORIGIN]

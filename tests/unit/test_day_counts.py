@@ -109,7 +109,7 @@ def test_days_are_those_of_the_apps_zone() -> None:
 
 
 @pytest.mark.parametrize(
-    ("numbers", "faults"),
+    ("numbers", "differences"),
     [
         ({YESTERDAY: 1, TODAY: 3}, {YESTERDAY: (1, 0), TODAY: (0, 1)}),
         ({YESTERDAY: 3, TODAY: 1}, {YESTERDAY: (0, 1), TODAY: (1, 0)}),
@@ -117,18 +117,28 @@ def test_days_are_those_of_the_apps_zone() -> None:
     ],
 )
 def test_a_message_in_the_wrong_day_is_found_although_the_totals_agree(
-    numbers: dict[str, Any], faults: dict[str, tuple[int, int]]
+    numbers: dict[str, Any], differences: dict[str, tuple[int, int]]
 ) -> None:
-    """One day has one too few, another one too many; only the days show it."""
+    """Only the days show it. The message is counted once, so it is neither missing nor doubled."""
     records = [a_message(n, LATE if n < 3 else EARLY) for n in (1, 2, 3, 4)]
     report = audited(shown_days(numbers, first=YESTERDAY), *records)
     assert all(not each.missing and not each.doubled for each in report.statistics.values())
-    assert differing(report) == faults
-    assert report.exit_code is ExitCode.FAULT
-    assert (report.missing_at_least, report.doubled_at_least) == (
-        sum(missing for missing, _ in faults.values()),
-        sum(doubled for _, doubled in faults.values()),
-    )
+    assert differing(report) == differences
+    assert (report.exit_code, report.different_days) == (ExitCode.FAULT, 2)
+    assert (report.missing_at_least, report.doubled_at_least) == (0, 0)
+
+
+def test_callbacks_that_no_day_has_are_missing_and_those_that_no_record_makes_are_doubled() -> None:
+    """Both also beside a message in the wrong day, and if the totals agree."""
+    records = [a_message(n, LATE if n < 3 else EARLY) for n in (1, 2, 3, 4)]
+    for numbers, missing, doubled in (
+        ({YESTERDAY: 0, TODAY: 2}, 2, 0),
+        ({YESTERDAY: 0, TODAY: 3}, 1, 0),
+        ({YESTERDAY: 2, TODAY: 5}, 0, 3),
+        ({YESTERDAY: 1, TODAY: 5}, 0, 2),
+    ):
+        report = audited(shown_days(numbers, first=YESTERDAY), *records, messages=4)
+        assert (report.missing_at_least, report.doubled_at_least) == (missing, doubled), numbers
 
 
 def test_callbacks_that_are_no_messages_are_compared_as_well() -> None:

@@ -162,7 +162,7 @@ def test_a_dead_letter_is_only_a_dead_letter_if_the_counts_do_not_have_it(
         assert counts_report.missing_listed == [n for n in (1, 2, 3) if n not in (*counted, *dead)]
         assert world.audited().proven is (len(counted) == 3)
         world.counts = {ORIGIN: {P0.number: (len(counted), sum(counted) + 50)}}
-        assert world.audited().faults
+        assert world.audited().has_faults
 
 
 def test_a_callback_that_kafka_refused_is_never_proven() -> None:
@@ -176,7 +176,7 @@ def test_a_callback_that_kafka_refused_is_never_proven() -> None:
         world.dead.append((a_callback(2), {STAGE: stage}))
         report = world.audited()
         assert report.origins[0].sinks[KAFKA].dead_lettered_listed == dead_lettered
-        assert (report.faults, report.dead_lettered) == (0, len(dead_lettered))
+        assert (report.has_faults, report.dead_lettered) == (False, len(dead_lettered))
         assert report.proven is (not dead_lettered)
 
 

@@ -49,7 +49,7 @@ def a_tally(spool_ends: SpoolEnds, **webhooks: CallbackFilter) -> Tally:
 
 def is_doubted(report: Report) -> bool:
     """Return whether the end of ORIGIN is in doubt, and nothing else is wrong."""
-    assert (report.faults, report.proven) == (0, not report.doubts), report
+    assert (report.has_faults, report.proven) == (False, not report.doubts), report
     assert report.names_in_doubt in ([], [ORIGIN])
     return "restored from an older copy" in report.doubts.get(ORIGIN, "")
 
