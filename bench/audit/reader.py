@@ -26,7 +26,7 @@ async def read(*, counts: bool) -> None:
     directory, records = Path(os.environ["DIRECTORY"]), int(os.environ["RECORDS"])
     tally = Tally(SpoolEnds(), [], audits_postgres=False, audits_counts=counts)
     if counts:
-        tally.note_statistics(Statistics(messages=0, people=0, counted={}))
+        tally.note_statistics(Statistics(messages=0, people=0, applied={}))
     (directory / BEGUN).touch()
     await TopicReader(KafkaAccess(bootstrap_servers=os.environ["KAFKA"])).read(tally)
     if tally.record_count != records:

@@ -15,7 +15,7 @@ from typing import IO
 
 from ops.audit.sources import AuditFailed
 
-# The number of buckets. A bucket of 100 million rows takes some 20 MB while it is compared.
+# The number of buckets. In an audit of 100 million rows, one takes some 20 MB while it is compared.
 BUCKETS = 1024
 COLUMNS = 8
 # The largest size of the rows that one file has in memory.

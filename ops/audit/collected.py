@@ -31,7 +31,7 @@ class Collected:
     message_counts: MessageCounts
     webhooks: Mapping[str, WebhookCheck]
     statistics: Statistics = field(
-        default_factory=lambda: Statistics(messages=0, people=None, counted={})
+        default_factory=lambda: Statistics(messages=0, people=None, applied={})
     )
     foreign_count: int = 0
 

@@ -1,8 +1,9 @@
 """
-Find out which sequences of a partition the counters have not counted, or counted twice. No I/O.
+Find out which sequences of a partition the counters have not applied, or applied twice. No I/O.
 
-Counts have no sequences, only their number and sum by origin and partition. Counters apply a
-partition in its order. So without a fault the counted sequences are the first `count` of the
+Counts have no sequences, only the number and sum of those that were applied, by origin and
+partition: also of repeats, which the numbers of callbacks and messages leave out. Counters apply a
+partition in its order. So without a fault the applied sequences are the first `count` of the
 partition, with that sum, even while traffic goes on. If they are not, and one sequence that is
 missing or doubled explains number and sum, that is the fault. Otherwise only the least number of
 faults is known.
@@ -26,28 +27,28 @@ class CountFaults:
 
     A list has the first LISTED_MAX sequences; it is empty if number and sum do not show which ones
     are missing or doubled.
-    `counted_lost` has a sequence that was counted before Kafka lost it.
+    `applied_lost` has a sequence that was applied before Kafka lost it.
     """
 
     missing: int = 0
     doubled: int = 0
     missing_listed: list[int] = field(default_factory=list)
     doubled_listed: list[int] = field(default_factory=list)
-    counted_lost: list[int] = field(default_factory=list)
+    applied_lost: list[int] = field(default_factory=list)
 
 
 def faults_of(
     sequences: SequenceOrder,
     count: int,
-    counted_sum: int,
+    applied_sum: int,
     *,
     last_sequence: int,
     lost_from_kafka: BitMap64,
 ) -> CountFaults:
     """
-    Compare the number and the sum of the counted sequences with those of a partition, in order.
+    Compare number and sum of the applied sequences with those of a partition, in order.
 
-    Sequences above `last_sequence` may be counted or not. `lost_from_kafka` are of any partition.
+    Sequences above `last_sequence` may be applied or not. `lost_from_kafka` are of any partition.
     The result has no faults only if the first `count` sequences have that sum, perhaps with one of
     the lost ones.
     """
@@ -58,7 +59,7 @@ def faults_of(
         )
 
     def sum_above_first(number: int) -> int:
-        return (counted_sum - sequences.sum_of_first(number)) % SUM_MODULUS
+        return (applied_sum - sequences.sum_of_first(number)) % SUM_MODULUS
 
     size = len(sequences)
     if count <= size and not sum_above_first(count):
@@ -67,7 +68,7 @@ def faults_of(
         # If the counts have the first `count - 1` sequences and one more, this is that one.
         extra = sum_above_first(count - 1)
         if extra in lost_from_kafka:
-            return replace(missing_after(count - 1), counted_lost=[extra])
+            return replace(missing_after(count - 1), applied_lost=[extra])
         if not missing_after(count - 1).missing and sequences.has_within_first(count - 1, extra):
             return CountFaults(doubled=1, doubled_listed=[extra])
     if count < size:
@@ -88,11 +89,11 @@ def missing_of(sequences: Iterable[int]) -> CountFaults:
     return CountFaults(missing=len(listed) + sum(1 for _ in missing), missing_listed=listed)
 
 
-def least_highest(count: int, counted_sum: int) -> int:
+def least_highest(count: int, applied_sum: int) -> int:
     """Return the least possible highest one of `count` different sequences with this sum."""
     # The sum of the highest sequence and the next lower ones is count * highest - 0 - 1 - 2 - ...
     # A sum that was reduced by SUM_MODULUS only makes the result lower.
-    return -(-(counted_sum + count * (count - 1) // 2) // count) if count else 0
+    return -(-(applied_sum + count * (count - 1) // 2) // count) if count else 0
 
 
 def without_dead_letters(sequences: SequenceOrder, dead_letters: BitMap64) -> SequenceOrder:
@@ -102,8 +103,8 @@ def without_dead_letters(sequences: SequenceOrder, dead_letters: BitMap64) -> Se
     return SequenceOrder(sequence for sequence in sequences if sequence not in dead_letters)
 
 
-def counted_dead_letters(
-    sequences: SequenceOrder, dead_letters: BitMap64, count: int, counted_sum: int
+def applied_dead_letters(
+    sequences: SequenceOrder, dead_letters: BitMap64, count: int, applied_sum: int
 ) -> BitMap64:
     """
     Return the dead letters that the counts of a partition include all the same.
@@ -123,6 +124,6 @@ def counted_dead_letters(
         end = number + count
         if end > len(sequences):
             continue
-        if (sums[number] - skipped_sums[number] - counted_sum) % SUM_MODULUS == 0:
+        if (sums[number] - skipped_sums[number] - applied_sum) % SUM_MODULUS == 0:
             return BitMap64(sequence for index, sequence in skipped[number:] if index < end)
     return BitMap64()

@@ -90,14 +90,19 @@ class DayCounts:
         return ExpectedCounts(self._keys, self._counts)
 
     def compare(
-        self, expected_counts: ExpectedCounts, *, expired: int, unread: int, dead_lettered: int
+        self,
+        expected_counts: ExpectedCounts,
+        *,
+        expired: int,
+        unread: int,
+        need_not_be_counted: int,
     ) -> DaysReport | None:
         """
         Return the result for all days, None if no statistics were noted.
 
         `expired`: the number of callbacks that have expired everywhere. `unread`: the number of
         callbacks that may be counted in any day, but are in no record that was counted here.
-        `dead_lettered`: the number that was counted here and need not be counted in any day.
+        `need_not_be_counted`: the number that was counted here and may be in no day.
         """
         if self._shown is None:
             return None
@@ -116,7 +121,7 @@ class DayCounts:
                 day,
                 records.get((app, day), DayRecords()),
                 unread=unread,
-                may_lack=unsure_repeats[app] + dead_lettered,
+                may_lack=unsure_repeats[app] + need_not_be_counted,
             )
             messages += report.messages
             callbacks += report.callbacks

@@ -3,7 +3,8 @@
 import hashlib
 from collections.abc import Callable, Iterable
 
-from ops.audit.report import ARCHIVE, KAFKA, LISTED_MAX, POSTGRES, LedgerReport
+from ops.audit.ledger_report import LedgerReport
+from ops.audit.report import ARCHIVE, KAFKA, LISTED_MAX, POSTGRES
 from ops.simulate.ledger import LedgerEntry, Outcome
 from schemas.callback_record import CallbackRecord
 

@@ -61,20 +61,20 @@ class MessageCounts:
         expected_counts: ExpectedCounts,
         *,
         expired: int,
-        dead_lettered: int,
+        need_not_be_counted: int,
     ) -> dict[str, StatisticReport]:
         """
         Return the numbers of the statistics with their bounds, by name.
 
         `expected_counts`: those of `days`. `expired`: the number of callbacks that have expired
-        everywhere. `dead_lettered`: the number that the counters sent to the dead-letter
-        topic, so that they need not be counted.
+        everywhere. `need_not_be_counted`: the number of those that the counters sent to the
+        dead-letter topic, or that a person has dropped.
         """
         least, most = expected_counts.messages()
         reports = {
             MESSAGES: StatisticReport(
                 shown=statistics.messages,
-                least=max(0, least - dead_lettered),
+                least=max(0, least - need_not_be_counted),
                 most=most + expired,
             )
         }
@@ -83,7 +83,7 @@ class MessageCounts:
             people_max = ADDED_MAX[PEOPLE]
             reports[PEOPLE] = StatisticReport(
                 shown=statistics.people,
-                least=max(0, len(self._people_up_to_end) - people_max * dead_lettered),
+                least=max(0, len(self._people_up_to_end) - people_max * need_not_be_counted),
                 most=len(self._people_after_end | self._people_up_to_end) + people_max * expired,
             )
         return reports

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from rich.console import Group, RenderableType
 
+from ops.audit.ledger_report import LedgerReport
 from ops.audit.report import (
     ARCHIVE,
     COUNTS,
@@ -12,7 +13,6 @@ from ops.audit.report import (
     KAFKA,
     LISTED_MAX,
     POSTGRES,
-    LedgerReport,
     OriginReport,
     Report,
 )
@@ -86,7 +86,7 @@ def remarks(audited: Report) -> list[RenderableType]:
     lines += map(str, audited.different_listed)
     lines += (f"incomplete: {reason}" for reason in audited.doubts.values())
     if audited.repeats:
-        lines.append(f"{audited.repeats} callbacks were sent more than once: not a fault")
+        lines.append(f"{counted(audited.repeats, 'repeat')} of callbacks: not a fault")
     if audited.foreign:
         lines.append(f"{audited.foreign} records were not written by an ingress: not a fault")
     for name, delivered in audited.webhooks.items():

@@ -43,7 +43,7 @@ from pyroaring import BitMap64
 
 from ops.audit.count_faults import (
     CountFaults,
-    counted_dead_letters,
+    applied_dead_letters,
     faults_of,
     missing_of,
     without_dead_letters,
@@ -62,12 +62,13 @@ class OriginProof:
     def __init__(self, evidence: Evidence, required_range: RequiredRange) -> None:
         self._evidence = evidence
         self._required_range = required_range
-        self._up_to_end = sequence_bitmap(
+        # 1..N; with --since, from the first sequence since then.
+        self._in_range = sequence_bitmap(
             required_range.first_sequence, required_range.last_sequence
         )
         # Those that a person has dropped, and whose dead letters retention has deleted since.
         self._dropped_and_gone = (
-            self._up_to_end
+            self._in_range
             & evidence.dropped[INGRESS_DEAD_LETTERS]
             - evidence.ingress_dead_letters.distinct
             - evidence.topic.distinct
@@ -76,25 +77,22 @@ class OriginProof:
         self._final_ingress_dead_letters = evidence.ingress_dead_letters.distinct - evidence.resent
         self._final_ingress_dead_letters |= self._dropped_and_gone
         self._accounted_for_by_kafka = evidence.topic.distinct | self._final_ingress_dead_letters
-        may_be_expired = self._in_ranges(*evidence.expired_ranges)
+        may_be_expired = self._in_expired_ranges(*evidence.expired_ranges)
         self.expired_everywhere = (
             may_be_expired - self._accounted_for_by_kafka - evidence.archive.distinct
         )
         self.expired_after_end = self._expired_after_end(*evidence.expired_ranges)
-        self.expired_from_postgres = self._up_to_end & union(
+        self.expired_from_postgres = self._in_range & union(
             evidence.expired_from_postgres, last=required_range.last_sequence
         )
-        self._required = (
-            self._up_to_end - self.expired_everywhere - self._final_ingress_dead_letters
-        )
+        self._required = self._in_range - self.expired_everywhere - self._final_ingress_dead_letters
         if not required_range.is_known:
             self._required &= evidence.topic.distinct | evidence.archive.distinct
 
-    def _in_ranges(self, *partitions: int) -> BitMap64:
-        """Return the sequences 1..N in the expired ranges of some partitions."""
-        ranges = self._evidence.expired_ranges
-        in_ranges = chain.from_iterable(ranges[partition] for partition in partitions)
-        return self._up_to_end & union(in_ranges, last=self._required_range.last_sequence)
+    def _in_expired_ranges(self, *partitions: int) -> BitMap64:
+        """Return the sequences, of those that are audited, in expired ranges of some partitions."""
+        ranges = chain.from_iterable(self._evidence.expired_ranges[each] for each in partitions)
+        return self._in_range & union(ranges, last=self._required_range.last_sequence)
 
     def _expired_after_end(self, *partitions: int) -> int:
         """Return how many sequences above N the expired ranges of some partitions may have."""
@@ -108,14 +106,14 @@ class OriginProof:
         if not self._required_range.is_known:
             return BitMap64()
         return (
-            self._up_to_end
+            self._in_range
             - self.expired_everywhere
             - self._accounted_for_by_kafka
             - self._evidence.below_log_start
         )
 
     def kafka(self) -> SinkReport:
-        """Compare the main topic and the dead letters of the ingress, together, with 1..N."""
+        """Compare both topics together; the number of sequences is that of the main topic alone."""
         topic, dead_letters = self._evidence.topic, self._evidence.ingress_dead_letters
         refused = self._evidence.refused_by_kafka.distinct & self._final_ingress_dead_letters
         dropped = self._evidence.dropped[INGRESS_DEAD_LETTERS]
@@ -130,7 +128,7 @@ class OriginProof:
         )
 
     def ingress_dead_letters(self) -> SinkReport:
-        """Return the number of the ingress's dead letters that were not sent again."""
+        """Return the number of dead letters of the ingress; see `SinkReport`."""
         return SinkReport(sequences=len(self._final_ingress_dead_letters))
 
     def postgres(self) -> SinkReport:
@@ -167,30 +165,30 @@ class OriginProof:
             dropped=(missing | dead_lettered) & dropped,
         )
 
-    def counts(self, counted: Mapping[int, tuple[int, int]]) -> SinkReport:
-        """Compare with the topic what was `counted`: by partition, number and sum of sequences."""
+    def counts(self, applied: Mapping[int, tuple[int, int]]) -> SinkReport:
+        """Compare with the topic what was `applied`: by partition, number and sum of sequences."""
         dropped = self._evidence.dropped[COUNTS]
         dead_letters = self._evidence.dead_letters_of[COUNTS].distinct | dropped & self._required
         lost = self._missing_in_kafka
         all_faults = []
-        for partition in self._evidence.partitions | counted.keys():
+        for partition in self._evidence.partitions | applied.keys():
             sequences = self._evidence.in_order(partition)
-            count, counted_sum = counted.get(partition, (0, 0))
+            count, applied_sum = applied.get(partition, (0, 0))
             if partition in self._evidence.expired_ranges:
                 sequences = without_dead_letters(sequences, dead_letters)
                 all_faults.append(self._faults_beside_expired(partition, sequences, count))
                 continue
             if dead_letters:
-                dead_letters -= counted_dead_letters(sequences, dead_letters, count, counted_sum)
+                dead_letters -= applied_dead_letters(sequences, dead_letters, count, applied_sum)
                 sequences = without_dead_letters(sequences, dead_letters)
             partition_faults = faults_of(
                 sequences,
                 count,
-                counted_sum,
+                applied_sum,
                 last_sequence=self._required_range.last_sequence,
                 lost_from_kafka=lost,
             )
-            lost -= BitMap64(partition_faults.counted_lost)
+            lost -= BitMap64(partition_faults.applied_lost)
             all_faults.append(partition_faults)
         # A sequence that Kafka has lost is not counted either, unless the sum shows that it is.
         missing = sorted(
@@ -201,7 +199,7 @@ class OriginProof:
         )
         doubled = sorted(chain.from_iterable(faults.doubled_listed for faults in all_faults))
         return SinkReport(
-            sequences=sum(count for count, _ in counted.values()),
+            sequences=sum(count for count, _ in applied.values()),
             missing=len(lost) + sum(faults.missing for faults in all_faults),
             doubled=sum(faults.doubled for faults in all_faults),
             dead_lettered=len(dead_letters - dropped),
@@ -220,7 +218,7 @@ class OriginProof:
             sequence for sequence in sequences.after(count) if sequence <= last_sequence
         )
         surplus = max(0, count - len(sequences))
-        expired = len(self._in_ranges(partition) & self.expired_everywhere)
+        expired = len(self._in_expired_ranges(partition) & self.expired_everywhere)
         expired += self._expired_after_end(partition)
         doubled = max(0, surplus - expired) if self._required_range.is_known else 0
         return replace(missing, doubled=doubled)

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 
 from ops.audit.difference import Difference
+from ops.audit.ledger_report import LedgerReport
 from ops.audit.statistic_report import DaysReport, StatisticReport, doubled_by, missing_by
 from ops.audit.webhook_report import WebhookReport
 from ops.failure import ExitCode
@@ -11,7 +12,8 @@ from ops.failure import ExitCode
 # The number of sequences, ids and differences that a report lists.
 LISTED_MAX = 20
 
-# The names of two topics of Kafka and of the sinks in a report.
+# The names of the sinks in a report. KAFKA is judged by its two topics together: each callback must
+# be in one of them. INGRESS_DEAD_LETTERS is a number alone, of those in the dead-letter topic.
 KAFKA = "kafka"
 INGRESS_DEAD_LETTERS = "ingress_dead_letters"
 ARCHIVE = "archive"
@@ -26,10 +28,14 @@ class SinkReport:
     """
     The numbers of one sink for one origin, see proof.py.
 
-    `sequences`: the number of distinct sequences that the sink has. `dead_lettered`: the number
-    that its consumer sent to the dead-letter topic instead. `expired`: the number that `hookline
-    sync expire` has deleted; `returned`: the number of those that are in the sink again. `dropped`:
-    the number that the sink lacks because a person has dropped them (`hookline dead-letters drop`).
+    `sequences`: the number of distinct sequences that the sink has; of KAFKA, those in the main
+    topic; of counts, the number that was applied, doubled ones included. INGRESS_DEAD_LETTERS has
+    no other number: dead letters of the ingress that were not sent again, also dropped ones that
+    retention has deleted. `dropped`: the number that the sink lacks because a person has dropped
+    them (`hookline dead-letters drop`). `dead_lettered`: the number that the sink lacks, without
+    those, because its consumer sent them to the dead-letter topic; of KAFKA, because it refused
+    them after they were answered OK. `expired`: the number that `hookline sync expire` has deleted;
+    `returned`: the number of those that are in the sink again.
     The lists have the first LISTED_MAX sequences; those of counts may have fewer, because counts
     show which sequence is missing or doubled only if it is the only one in its partition.
     """
@@ -50,8 +56,8 @@ class SinkReport:
 class OriginReport:
     """
     The callbacks of one origin. `last_sequence` is N, None if no spool is known. `first_sequence`
-    is above 1 if only callbacks since a time were audited. `sinks` by name: those of the sinks, and
-    KAFKA and INGRESS_DEAD_LETTERS, the two topics, each judged as a sink is.
+    is above 1 if only callbacks since a time were audited. `sinks` by name: KAFKA,
+    INGRESS_DEAD_LETTERS, and the others that were audited.
 
     `expired`: retention and `hookline archive expire` deleted them everywhere, so the audit does
     not look for them.
@@ -80,32 +86,12 @@ class OriginReport:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LedgerReport:
-    """
-    The ledger of `hookline simulate`, compared with the sinks.
-
-    `missing`: by sink, the number of callbacks that were answered OK and are not in it; for
-    PostgreSQL, the number of rows, one for each `ce_id`. `changed`: the number that are in a sink
-    with other bytes than were sent. `listed` has the first LISTED_MAX ids of both.
-    """
-
-    sent: int
-    ok: int
-    refused: int
-    unanswered: int
-    unanswered_but_stored: int
-    missing: dict[str, int]
-    changed: int
-    listed: list[str]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
     """
     The result for all origins and sinks.
 
-    Not faults: `repeats`, callbacks that were sent again; `foreign`, records that no
-    ingress wrote. `statistics`: messages, and people if they are exact. `days`: None if the
+    Not faults: `repeats`, callbacks of a `ce_id` after its first one; `foreign`, records that
+    no ingress wrote. `statistics`: messages, and people if they are exact. `days`: None if the
     statistics were not audited.
     `different`: callbacks that differ in content from another one of their `ce_id` or sequence;
     `different_listed` has the first LISTED_MAX. `doubts`: by origin, spool, address or webhook, why

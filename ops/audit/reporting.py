@@ -86,7 +86,7 @@ class _Reporting:
             self._origin(origin, proof, webhook_sinks) for origin, proof in self._proofs.items()
         ]
         counts = [origin.sinks[COUNTS] for origin in origins if collected.audits_counts]
-        dead_lettered = sum(sink.dead_lettered + sink.dropped for sink in counts)
+        need_not_be_counted = sum(sink.dead_lettered + sink.dropped for sink in counts)
         webhooks = self._webhooks(logs)
         contents = collected.contents
         return Report(
@@ -94,8 +94,8 @@ class _Reporting:
             ledger=collected.ledger.report(
                 lambda origin, sequence: sequence in self._proofs[origin].expired_from_postgres
             ),
-            statistics=self._statistics(dead_lettered),
-            days=self._days(origins, dead_lettered),
+            statistics=self._statistics(need_not_be_counted),
+            days=self._days(origins, need_not_be_counted),
             repeats=self._content_check.repeats,
             foreign=collected.foreign_count,
             different=self._differences.count,
@@ -119,11 +119,11 @@ class _Reporting:
     def _count_doubts(self) -> dict[str, str]:
         """Return the origins of which the counts have a higher sequence than the spool."""
         doubts = {}
-        for origin, counted in self._collected.statistics.counted.items():
+        for origin, applied in self._collected.statistics.applied.items():
             end = self._collected.origins.sequence_bound(origin)
             # In other partitions, any wrong number or sum is a fault.
             expired_ranges = self._collected.origins.evidence(origin).expired_ranges
-            beside_expired = (counted[each] for each in counted.keys() & expired_ranges.keys())
+            beside_expired = (applied[each] for each in applied.keys() & expired_ranges.keys())
             least = max(starmap(least_highest, beside_expired), default=0)
             if least > end:
                 doubts[origin] = (
@@ -142,17 +142,17 @@ class _Reporting:
             for name, check in self._collected.webhooks.items()
         }
 
-    def _statistics(self, dead_lettered: int) -> dict[str, StatisticReport]:
+    def _statistics(self, need_not_be_counted: int) -> dict[str, StatisticReport]:
         if not self._collected.audits_counts:
             return {}
         return self._collected.message_counts.compare(
             self._collected.statistics,
             self._expected_counts,
             expired=self._expired,
-            dead_lettered=dead_lettered,
+            need_not_be_counted=need_not_be_counted,
         )
 
-    def _days(self, origins: list[OriginReport], dead_lettered: int) -> DaysReport | None:
+    def _days(self, origins: list[OriginReport], need_not_be_counted: int) -> DaysReport | None:
         if not self._collected.audits_counts:
             return None
         # Counters may have counted a record before Kafka lost it, and foreign records as well.
@@ -161,7 +161,7 @@ class _Reporting:
             self._expected_counts,
             expired=self._expired,
             unread=lost + self._collected.foreign_count,
-            dead_lettered=dead_lettered,
+            need_not_be_counted=need_not_be_counted,
         )
 
     def _origin(
@@ -176,7 +176,7 @@ class _Reporting:
         if self._collected.audits_postgres:
             sinks[POSTGRES] = proof.postgres()
         if self._collected.audits_counts:
-            sinks[COUNTS] = proof.counts(self._collected.statistics.counted.get(origin, {}))
+            sinks[COUNTS] = proof.counts(self._collected.statistics.applied.get(origin, {}))
         sinks |= {name: by_origin[origin] for name, by_origin in webhook_sinks.items()}
         return OriginReport(
             origin=origin,

@@ -14,5 +14,6 @@ class Statistics:
 
     messages: int
     people: int | None
-    # By origin and partition, the number of counted sequences and their sum modulo SUM_MODULUS.
-    counted: Mapping[str, Mapping[int, tuple[int, int]]]
+    # By origin and partition, the number of sequences that the counters have applied, repeats
+    # included, and their sum modulo SUM_MODULUS.
+    applied: Mapping[str, Mapping[int, tuple[int, int]]]

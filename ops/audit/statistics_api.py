@@ -109,7 +109,7 @@ async def read_statistics(api: StatisticsApi) -> Statistics:
     return Statistics(
         messages=totals.one_to_one_messages + totals.group_messages,
         people=None if totals.people_error else totals.people,
-        counted={
+        applied={
             origin: {
                 int(partition.rpartition("/")[2]): (applied.applied, applied.sequence_sum)
                 for partition, applied in partitions.items()

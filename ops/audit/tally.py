@@ -233,7 +233,7 @@ class Tally:
     def note_statistics(self, statistics: Statistics) -> None:
         """Note the statistics. They must be read before the records of the same round."""
         self._collected.statistics = statistics
-        for origin in statistics.counted:
+        for origin in statistics.applied:
             self.origins.add_origin(origin)
 
     def note_days(self, shown_days: Mapping[str, ShownDays]) -> None:

@@ -73,7 +73,7 @@ class AuditedWorld:
         )
         if audits_counts:
             tally.note_statistics(
-                Statistics(messages=self.messages, people=None, counted=self.counts)
+                Statistics(messages=self.messages, people=None, applied=self.counts)
             )
         tally.note_log_starts({P0.number: self.log_start})
         for record in self.topic:

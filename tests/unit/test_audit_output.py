@@ -3,6 +3,7 @@
 from rich.console import Console
 from support.reports import report_with
 
+from ops.audit.ledger_report import LedgerReport
 from ops.audit.output import render, waited_for
 from ops.audit.report import (
     ARCHIVE,
@@ -10,7 +11,6 @@ from ops.audit.report import (
     INGRESS_DEAD_LETTERS,
     KAFKA,
     POSTGRES,
-    LedgerReport,
     OriginReport,
     Report,
     SinkReport,
@@ -132,6 +132,12 @@ def test_a_day_that_differs_is_printed_with_its_app_and_zone() -> None:
         "app 2: 3 days from 2026-11-01 to 2026-11-09 are not judged: why",
         "faults: 1 missing, 2 days with other counts than the records",
     ]
+
+
+def test_repeats_are_counted_without_the_first_callback() -> None:
+    """A callback that was stored three times makes two."""
+    assert "2 repeats of callbacks: not a fault" in printed(report_with(repeats=2))
+    assert "1 repeat of callbacks: not a fault" in printed(report_with(repeats=1))
 
 
 def test_the_ledger_is_printed_in_one_sentence() -> None:

@@ -33,7 +33,7 @@ def test_one_fault_is_named_exactly(order: list[int], at: int, lag: int) -> None
     assert faults(order, others) == CountFaults(missing=1, missing_listed=[one])
     assert faults(order, [*order, one]) == CountFaults(doubled=1, doubled_listed=[one])
     if others:
-        assert faults(others, order, lost=one) == CountFaults(counted_lost=[one])
+        assert faults(others, order, lost=one) == CountFaults(applied_lost=[one])
     late = order[max(0, len(order) - lag) :]
     counted = order[: len(order) - len(late)]
     assert faults(order, counted) == CountFaults(missing=len(late), missing_listed=late)

@@ -71,10 +71,10 @@ def audited(
         audits_counts=True,
     )
     sequences = [record.offset + 1 for record in records if record is not dead]
-    counted = {ORIGIN: {P0.number: (len(sequences), sum(sequences))}}
+    applied = {ORIGIN: {P0.number: (len(sequences), sum(sequences))}}
     of_days = sum(numbers.messages for app in shown.values() for numbers in app.numbers.values())
     total = of_days if messages is None else messages
-    tally.note_statistics(Statistics(messages=total, people=None, counted=counted))
+    tally.note_statistics(Statistics(messages=total, people=None, applied=applied))
     tally.note_days(shown)
     tally.note_log_starts({P0.number: 0})
     if expired_at_ms is not None:

@@ -10,7 +10,7 @@ from rich.console import Console
 from support.reports import report_with
 
 from ops import terminal
-from ops.audit.report import LedgerReport
+from ops.audit.ledger_report import LedgerReport
 from ops.demo.demo import DemoResult
 from ops.demo.output import address_lines, archive_line, demo_table, status_line
 from ops.demo.services import StackAddresses

@@ -33,8 +33,8 @@ def audited(
         audits_counts=counts is not None,
     )
     if counts is not None:
-        counted = {ORIGIN: {P0.number: counts}}
-        tally.note_statistics(Statistics(messages=messages, people=2, counted=counted))
+        applied = {ORIGIN: {P0.number: counts}}
+        tally.note_statistics(Statistics(messages=messages, people=2, applied=applied))
     tally.note_log_starts({P0.number: 6})
     records = {
         sequence: numbered(sequence, a_body(MsgKey=f"key-{sequence}"))._replace(offset=sequence - 1)

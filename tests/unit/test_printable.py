@@ -19,7 +19,8 @@ from ops import terminal
 from ops.archive import output as archive_output
 from ops.archive.verify import OriginSequences, VerifyResult
 from ops.audit import output as audit_output
-from ops.audit.report import ARCHIVE, KAFKA, LedgerReport, OriginReport, SinkReport
+from ops.audit.ledger_report import LedgerReport
+from ops.audit.report import ARCHIVE, KAFKA, OriginReport, SinkReport
 from ops.demo.output import address_lines
 from ops.demo.services import StackAddresses
 from ops.simulate.output import traffic_table

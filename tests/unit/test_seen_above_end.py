@@ -117,9 +117,9 @@ def test_an_action_on_a_dead_letter_names_a_higher_sequence(
     assert not is_doubted(AuditedWorld(actions=[action], later=4).audited())
 
 
-@pytest.mark.parametrize(("count", "counted_sum", "is_above"), [(3, 6, False), (3, 7, True)])
+@pytest.mark.parametrize(("count", "applied_sum", "is_above"), [(3, 6, False), (3, 7, True)])
 def test_number_and_sum_of_the_counts_name_a_higher_sequence(
-    count: int, counted_sum: int, *, is_above: bool
+    count: int, applied_sum: int, *, is_above: bool
 ) -> None:
     """Where sequences have expired, the sum is compared with nothing else."""
     world = AuditedWorld(
@@ -128,7 +128,7 @@ def test_number_and_sum_of_the_counts_name_a_higher_sequence(
         receipts=[(ORIGIN, 3)],
         log_start=2,
         expired={ORIGIN: (1, 2)},
-        counts={ORIGIN: {P0.number: (count, counted_sum)}},
+        counts={ORIGIN: {P0.number: (count, applied_sum)}},
     )
     report = world.audited()
     assert is_doubted(report) is is_above

@@ -81,8 +81,8 @@ def audited(
         audits_counts=counts is not None,
     )
     if counts is not None:
-        counted = {ORIGIN: {P0.number: counts}}
-        tally.note_statistics(Statistics(messages=counts[0], people=2, counted=counted))
+        applied = {ORIGIN: {P0.number: counts}}
+        tally.note_statistics(Statistics(messages=counts[0], people=2, applied=applied))
     tally.note_log_starts({P0.number: log_start})
     for sequence in topic:
         see(tally, stored(sequence), archived=False)
@@ -241,7 +241,7 @@ def test_counts_below_the_topics_first_offset_are_compared_with_the_archive() ->
 def test_records_that_no_ingress_wrote_count_once_and_are_not_faults() -> None:
     """Missing headers, or sequences that are not numbers; the end of a new origin is not known."""
     tally = Tally(ends({ORIGIN: 1}), [], audits_postgres=True, audits_counts=True)
-    statistics = Statistics(messages=1, people=2, counted={ORIGIN: {P0.number: (1, 1)}})
+    statistics = Statistics(messages=1, people=2, applied={ORIGIN: {P0.number: (1, 1)}})
     tally.note_statistics(statistics)
     see(tally, stored(1))
     tally.add_receipts([a_receipt(stored(1))])
@@ -270,8 +270,8 @@ def test_the_statistics_must_show_the_messages_and_people_of_the_records() -> No
 
     def shown(messages: int, people: int | None) -> Report:
         tally = Tally(ends({ORIGIN: 3}), [], audits_postgres=False, audits_counts=True)
-        counted = {ORIGIN: {P0.number: (3, 6)}}
-        tally.note_statistics(Statistics(messages=messages, people=people, counted=counted))
+        applied = {ORIGIN: {P0.number: (3, 6)}}
+        tally.note_statistics(Statistics(messages=messages, people=people, applied=applied))
         for record in (stored(1), stored(2, To_Account="third"), stored(3, MsgKey="key-1")):
             see(tally, record)
         return tally.report()
@@ -287,7 +287,7 @@ def test_the_statistics_must_show_the_messages_and_people_of_the_records() -> No
 def test_a_message_that_is_not_counted_with_its_people_is_one_that_is_missing() -> None:
     """The message, both people and the sequence show the same loss."""
     tally = Tally(ends({ORIGIN: 2}), [], audits_postgres=False, audits_counts=True)
-    tally.note_statistics(Statistics(messages=1, people=2, counted={ORIGIN: {P0.number: (1, 1)}}))
+    tally.note_statistics(Statistics(messages=1, people=2, applied={ORIGIN: {P0.number: (1, 1)}}))
     see(tally, stored(1))
     see(tally, stored(2, From_Account="third", To_Account="fourth"))
     report = tally.report()
@@ -298,8 +298,8 @@ def test_a_message_that_is_not_counted_with_its_people_is_one_that_is_missing() 
 def test_online_only_messages_robots_and_the_app_are_not_counted() -> None:
     """The audit counts by the rules of the counters; else it would report false faults."""
     tally = Tally(ends({ORIGIN: 4}), [], audits_postgres=False, audits_counts=True)
-    counted = {ORIGIN: {P0.number: (4, 10)}}
-    tally.note_statistics(Statistics(messages=3, people=2, counted=counted))
+    applied = {ORIGIN: {P0.number: (4, 10)}}
+    tally.note_statistics(Statistics(messages=3, people=2, applied=applied))
     see(tally, stored(1, From_Account="@RBT#1"))
     see(tally, stored(2, From_Account="administrator", To_Account="b"))
     see(tally, stored(3, From_Account="c", OnlineOnlyFlag=1))
