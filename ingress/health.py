@@ -21,7 +21,7 @@ from ingress.settings import IngressSettings
 from ingress.spool.async_spool import AsyncSpool
 from ingress.spool.disk import Corrupt, DiskFailed, LimitReached
 from ingress.spool.fullness import READY_AGAIN_BELOW
-from ingress.spool.row import DamagedRow
+from ingress.spool.row import DamagedCallback
 from schemas import telemetry
 from schemas.disk_space import DiskSpace
 from schemas.ingress_status import STOPPING
@@ -144,7 +144,7 @@ class IngressHealth:
             oldest = self.spool.rows_after(
                 self.forwarder.forwarded_sequence, rows_max=1, bytes_max=1
             )
-        except (DamagedRow, Corrupt, DiskFailed, LimitReached):
+        except (DamagedCallback, Corrupt, DiskFailed, LimitReached):
             return None  # the forwarder logs it
         # At least 0, also after the clock was set back.
         return max(time.time() - oldest[0].received_at_ms / 1000, 0.0) if oldest else 0.0

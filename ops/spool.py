@@ -12,7 +12,7 @@ import click
 
 from ingress.spool.directory import corrupt_text, spool_names, summaries
 from ingress.spool.disk import Corrupt, DiskFailed, LimitReached
-from ingress.spool.row import DamagedRow, Row
+from ingress.spool.row import DamagedCallback, Row
 from ingress.spool.spool_lock import SpoolInUse
 from ingress.spool.unheld import UnheldSpool, open_unheld
 from ingress.spool.verification import NotVerified
@@ -110,7 +110,7 @@ def _rows(opened: UnheldSpool, after: int, limit: int) -> Iterator[Row]:
     while row_count < limit:
         try:
             row = opened.row_after(after)
-        except DamagedRow as damaged:
+        except DamagedCallback as damaged:
             warn(f"hookline: {damaged}; the ingress will move it into quarantine")
             after = damaged.sequence
             continue

@@ -42,7 +42,7 @@ from ingress.forward.transaction_batches import (
 )
 from ingress.spool.async_spool import AsyncSpool
 from ingress.spool.disk import Corrupt
-from ingress.spool.row import DamagedRow
+from ingress.spool.row import DamagedCallback
 from ingress.spool.state import SpoolState
 from schemas.clients import check_cancellation
 from schemas.ingress_status import NOT_CONNECTED
@@ -167,7 +167,7 @@ class Forwarder:
                 rows_max=self._next_transaction.rows_max,
                 dead_letters=self._next_transaction.dead_letters,
             )
-        except DamagedRow as damaged:
+        except DamagedCallback as damaged:
             await self._quarantine(damaged.sequence, str(damaged))
             return
         if self._spool.state.origin != self._origin:

@@ -14,7 +14,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.producer.message_accumulator import BatchBuilder
 
 from ingress.spool.async_spool import AsyncSpool
-from ingress.spool.row import DamagedRow, Row
+from ingress.spool.row import DamagedCallback, Row
 from schemas.kafka_access import KafkaAccess
 from schemas.outgoing_record import OutgoingRecord, with_place_and_id
 
@@ -60,10 +60,10 @@ async def build_batches(
     Return the rows after `after_sequence`, up to `rows_max` and some TRANSACTION_BYTES_MAX.
 
     A row whose sequence is in `dead_letters` is replaced by that record. The batches end before a
-    damaged row: the rows before it are sent first, and the next call raises DamagedRow.
+    damaged row: the rows before it are sent first, and the next call raises DamagedCallback.
 
     Raises:
-        DamagedRow: the row after `after_sequence` is not what was stored; no row can be sent.
+        DamagedCallback: the row after `after_sequence` is not what was stored; no row can be sent.
         Corrupt: the file is not a spool any more.
         KafkaError: the topics are not known now.
     """
@@ -104,12 +104,12 @@ def _next_rows(spool: AsyncSpool, batches: TransactionBatches, rows_max: int) ->
     Return the next rows, at most `rows_max` in all; none at the end or before a damaged row.
 
     Raises:
-        DamagedRow: the row is damaged, and `batches` is still empty.
+        DamagedCallback: the row is damaged, and `batches` is still empty.
     """
     step = min(ROWS_PER_STEP, rows_max - batches.row_count)
     try:
         return spool.rows_after(batches.last_sequence, rows_max=step, bytes_max=BYTES_PER_STEP)
-    except DamagedRow:
+    except DamagedCallback:
         if not batches.row_count:
             raise
         return []

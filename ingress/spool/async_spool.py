@@ -71,7 +71,7 @@ class AsyncSpool:
         Return the rows after `sequence`, which is at least that of the last forwarded row.
 
         Raises:
-            DamagedRow, DiskFailed, Corrupt: see Spool.rows_after.
+            DamagedCallback, DiskFailed, Corrupt: see Spool.rows_after.
         """
         return self._spool.rows_after(sequence, rows_max=rows_max, bytes_max=bytes_max)
 

@@ -18,13 +18,20 @@ _decoder = msgspec.msgpack.Decoder(tuple[int, OutgoingRecord])
 
 
 class DamagedRow(Exception):
-    """The bytes at `number` of a spool are not what was stored there."""
+    """The bytes at `number` of a spool's file are not what was stored there."""
 
     def __init__(self, text: str, number: int) -> None:
         super().__init__(text)
         self.number = number
-        # Spool.rows_after sets the sequence: only the spool knows the base of the current origin.
-        self.sequence = number
+
+
+class DamagedCallback(Exception):
+    """The row of the callback `sequence` is damaged; the sequence is of the spool's origin now."""
+
+    def __init__(self, damaged_row: DamagedRow, base: int) -> None:
+        super().__init__(str(damaged_row))
+        # After a new origin, the sequence is not the number (ingress/spool/__init__.py).
+        self.sequence = damaged_row.number - base
 
 
 class Row(msgspec.Struct, frozen=True, gc=False):

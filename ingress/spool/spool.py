@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 from ingress.spool.disk import Corrupt, DiskFailed, ReopenRequired, disk_faults
 from ingress.spool.recent_rows import RecentRows
-from ingress.spool.row import CHECKSUM_BYTES, DamagedRow, Row, check_and_decode
+from ingress.spool.row import CHECKSUM_BYTES, DamagedCallback, DamagedRow, Row, check_and_decode
 from ingress.spool.spool_file import STATE, SpoolFile, open_file
 from ingress.spool.state import SpoolState, check_and_decode_state, strip_number_checksum
 from ingress.spool.stored_rows import key, rows_from
@@ -136,7 +136,7 @@ class Spool:
         may have been forwarded, because the writer removes forwarded rows at any time.
 
         Raises:
-            DamagedRow: the first of these rows is not what was stored.
+            DamagedCallback: the first of these rows is not what was stored.
             DiskFailed: the file cannot be read now.
             Corrupt: the file is not a spool any more.
         """
@@ -161,8 +161,7 @@ class Spool:
                     read_bytes += len(stored)
             except DamagedRow as damaged:
                 if not rows:
-                    damaged.sequence = damaged.number - state.base
-                    raise
+                    raise DamagedCallback(damaged, state.base) from damaged
         self._mapped_bytes += read_bytes
         return rows
 

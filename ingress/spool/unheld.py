@@ -9,7 +9,7 @@ from typing import NamedTuple, Self
 import lmdb
 
 from ingress.spool.disk import disk_faults
-from ingress.spool.row import DamagedRow, Row, check_and_decode
+from ingress.spool.row import DamagedCallback, DamagedRow, Row, check_and_decode
 from ingress.spool.spool_file import SpoolFile
 from ingress.spool.spool_lock import FILE_SUFFIX, SpoolInUse
 from ingress.spool.state import SpoolState, strip_number_checksum
@@ -35,7 +35,7 @@ class UnheldSpool(NamedTuple):
         Return the first row after `sequence`, without those in quarantine; None if there is none.
 
         Raises:
-            DamagedRow: the row is not what was stored; the exception has its sequence.
+            DamagedCallback: the row is not what was stored.
         """
         if self.file is None:
             return None
@@ -46,8 +46,7 @@ class UnheldSpool(NamedTuple):
                 for number, stored in rows_from(cursor, self.state, self.name, base + sequence + 1):
                     return Row(number - base, *check_and_decode(stored, self.name, number))
             except DamagedRow as damaged:
-                damaged.sequence = damaged.number - base
-                raise
+                raise DamagedCallback(damaged, base) from damaged
         return None
 
     def quarantined_bytes(self, sequence: int) -> bytes:

@@ -9,7 +9,7 @@ import msgspec
 
 from ingress.spool.directory import corrupt_files, spool_names
 from ingress.spool.disk import Corrupt, DiskFailed, LimitReached
-from ingress.spool.row import DamagedRow, Row
+from ingress.spool.row import DamagedCallback, Row
 from ingress.spool.spool_lock import SpoolInUse
 from ingress.spool.unheld import UnheldSpool, open_unheld
 from ingress.spool.verification import NotVerified
@@ -171,7 +171,7 @@ def _rows(spool: UnheldSpool, doubts: dict[str, str]) -> Iterator[Row]:
     while True:
         try:
             row = spool.row_after(sequence)
-        except DamagedRow as damaged:
+        except DamagedCallback as damaged:
             doubts[f"{spool.name} {damaged.sequence}"] = str(damaged)
             sequence = damaged.sequence
             continue

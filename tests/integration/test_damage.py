@@ -13,7 +13,7 @@ from support.builders import a_wire_record
 
 from ingress.spool.directory import hold_any
 from ingress.spool.disk import Corrupt, DiskFailed, LimitReached
-from ingress.spool.row import DamagedRow, encode
+from ingress.spool.row import DamagedCallback, encode
 
 BYTES_MAX = 8 << 20
 ROWS = 300
@@ -50,7 +50,7 @@ def use(directory: Path, name: str) -> None:
         while True:
             try:
                 rows = spool.rows_after(after, rows_max=50, bytes_max=BYTES_MAX)
-            except DamagedRow as damage:
+            except DamagedCallback as damage:
                 spool.writer.quarantine(damage.sequence)
                 damaged, after = damaged + 1, damage.sequence
                 continue

@@ -14,7 +14,7 @@ from ingress.http.answer_sender import AnswerSender
 from ingress.http.failure_log import FailureLog
 from ingress.spool.disk import Corrupt, DiskFailed
 from ingress.spool.fullness import Fullness
-from ingress.spool.row import DamagedRow, Row
+from ingress.spool.row import DamagedCallback, DamagedRow, Row
 from schemas.telemetry import INGRESS_METRICS
 
 
@@ -43,7 +43,9 @@ def test_the_time_until_the_spool_is_full_follows_from_the_last_minute() -> None
     assert health.full_in_s() == math.inf
 
 
-@pytest.mark.parametrize("fault", [DamagedRow("row 1", 1), DiskFailed("disk"), Corrupt("file")])
+@pytest.mark.parametrize(
+    "fault", [DamagedCallback(DamagedRow("row 1", 1), 0), DiskFailed("disk"), Corrupt("file")]
+)
 async def test_an_oldest_row_that_cannot_be_read_is_not_the_same_as_none(fault: Exception) -> None:
     """An alert on the age must fire: callbacks wait, perhaps for long."""
     rows: list[Row] = []

@@ -11,8 +11,9 @@ from ingress.spool import verification
 from ingress.spool.block import pack
 from ingress.spool.directory import hold, hold_any, spool_names, summaries
 from ingress.spool.disk import Corrupt, LimitReached, ReopenRequired
-from ingress.spool.row import DamagedRow, add_checksums, check_and_decode, encode
+from ingress.spool.row import DamagedCallback, DamagedRow, add_checksums, check_and_decode, encode
 from ingress.spool.spool_lock import SpoolInUse
+from ingress.spool.unheld import open_unheld
 from ingress.spool.verification import NotVerified
 from ingress.spool.write_transaction import REMOVED_BLOCKS_MAX
 from schemas.ingress_status import SpoolSummary
@@ -117,7 +118,7 @@ def test_every_spool_is_listed_with_its_last_sequence(tmp_path: Path) -> None:
 
 
 def test_a_row_is_bound_to_its_place() -> None:
-    """A flipped bit, another number or another spool fails the checksum."""
+    """A flipped bit, another number or another spool fails the checksum, without a sequence."""
     (row,) = add_checksums([encode(a_wire_record(), 5)], "origin", 7)
     assert check_and_decode(row, "origin", 7) == (5, a_wire_record())
     flipped = row[:-1] + bytes([row[-1] ^ 1])
@@ -127,25 +128,38 @@ def test_a_row_is_bound_to_its_place() -> None:
         (row, "other", 7),
         (b"", "origin", 7),
     ):
-        with pytest.raises(DamagedRow, match=f"row {number} of spool {spool}"):
+        with pytest.raises(DamagedRow, match=f"row {number} of spool {spool}") as raised:
             check_and_decode(stored, spool, number)
+        assert not hasattr(raised.value, "sequence")
 
 
-def test_rows_before_a_damaged_one_are_read(tmp_path: Path) -> None:
+@pytest.mark.parametrize("before", [0, 2])
+def test_rows_before_a_damaged_one_are_read(tmp_path: Path, before: int) -> None:
     """The damaged row is never returned, and no row after it before it is in quarantine."""
     spool = hold_any(tmp_path, bytes_max=BYTES_MAX)
+    if before:
+        spool.writer.commit(contents(before), before)
+        spool.writer.commit([], before)
+        spool.writer.start_new_origin()
     spool.writer.commit(contents(3), 0)
     path = tmp_path / f"{spool.name}.lmdb"
     spool.close()
-    (stored,) = add_checksums(contents(2)[1:], spool.name, 2)
+    (stored,) = add_checksums(contents(2)[1:], spool.name, before + 2)
     content = path.read_bytes()
     assert content.count(stored) == 1
     path.write_bytes(content.replace(stored, stored[:-1] + bytes([stored[-1] ^ 1])))
     again = hold_any(tmp_path, bytes_max=BYTES_MAX)
     assert [row.sequence for row in again.rows_after(0, rows_max=9, bytes_max=BYTES_MAX)] == [1]
-    with pytest.raises(DamagedRow, match="row 2"):
+    with pytest.raises(DamagedCallback, match=f"row {before + 2}") as raised:
         again.rows_after(1, rows_max=9, bytes_max=BYTES_MAX)
+    assert raised.value.sequence == 2
     again.close()
+    with (
+        open_unheld(tmp_path, spool.name) as unheld,
+        pytest.raises(DamagedCallback) as raised_again,
+    ):
+        unheld.row_after(1)
+    assert raised_again.value.sequence == 2
 
 
 def test_a_file_that_is_not_a_spool_is_renamed(
@@ -276,7 +290,7 @@ def test_a_block_whose_head_is_damaged_goes_into_quarantine_whole(tmp_path: Path
     path.write_bytes(content.replace(head, head[:-1] + bytes([head[-1] ^ 1])))
     again = hold_any(tmp_path, bytes_max=BYTES_MAX)
     assert [r.sequence for r in again.rows_after(0, rows_max=9, bytes_max=BYTES_MAX)] == [1, 2, 3]
-    with pytest.raises(DamagedRow) as raised:
+    with pytest.raises(DamagedCallback) as raised:
         again.rows_after(3, rows_max=9, bytes_max=BYTES_MAX)
     assert raised.value.sequence == 4
     again.writer.quarantine(raised.value.sequence)

@@ -17,7 +17,7 @@ from support.builders import a_wire_record
 from ingress.spool import spool as spool_module
 from ingress.spool.directory import hold_any
 from ingress.spool.disk import Corrupt, DiskFailed, DiskFull, LimitReached, ReopenRequired
-from ingress.spool.row import DamagedRow, encode
+from ingress.spool.row import DamagedCallback, encode
 from ingress.spool.spool import Spool
 from ingress.spool.writer import SpoolWriter
 
@@ -238,7 +238,7 @@ def drained(spool: Spool) -> list[int]:
     while True:
         try:
             rows = spool.rows_after(after, rows_max=5, bytes_max=BYTES_MAX)
-        except DamagedRow as damaged:
+        except DamagedCallback as damaged:
             spool.writer.quarantine(damaged.sequence)
             continue
         if not rows:

@@ -26,7 +26,7 @@ from ingress.forward.cursor import Cursor, is_older_copy
 from ingress.forward.quarantine_log import QuarantineLog
 from ingress.spool.block import pack
 from ingress.spool.disk import DiskFailed, LimitReached, ReopenRequired
-from ingress.spool.row import DamagedRow, encode
+from ingress.spool.row import DamagedCallback, encode
 from ingress.spool.spool import Spool
 from ingress.spool.spool_lock import lock_kept_on_success
 from schemas.outgoing_record import OutgoingRecord
@@ -141,8 +141,8 @@ class SpoolMachine(RuleBasedStateMachine):
         try:
             rows = self.spool.rows_after(self.forwarded, rows_max=rows_max, bytes_max=bytes_max)
             fingerprint = self.spool.fingerprint(rows[-1].sequence) if rows else ""
-        except DamagedRow as damaged:
-            self._assert_is_damaged(damaged.number)
+        except DamagedCallback as damaged:
+            self._assert_is_damaged(self.spool.state.base + damaged.sequence)
             self._quarantine(damaged.sequence, fault)
         except (LimitReached, DiskFailed) as failure:
             self._failed(failure)
@@ -158,7 +158,7 @@ class SpoolMachine(RuleBasedStateMachine):
             return
         try:
             rows = self.spool.rows_after(self.forwarded, rows_max=1, bytes_max=1)
-        except (DamagedRow, DiskFailed):
+        except (DamagedCallback, DiskFailed):
             return
         for row in rows:
             self._quarantine(row.sequence, fault)
