@@ -49,8 +49,9 @@ def spool() -> None:
 @json_option
 def spool_ls(*, directory: Path, as_json: bool) -> None:
     """
-    List the spools with their stored callbacks, unsent callbacks and rows in quarantine.
+    List the spools with the callbacks that were stored, the rows in the file and in quarantine.
 
+    Rows that Kafka has stay in the file until their block is removed, by a later commit.
     Of a spool that a running ingress holds, only the name is shown: see its /status instead.
     Nothing on the disk is changed; a corrupt file is reported and stays as it is.
     """
@@ -64,7 +65,7 @@ def spool_ls(*, directory: Path, as_json: bool) -> None:
             echo(f"{summary.name}  {_state(summary)}")
 
 
-@spool.command("show", short_help="Show the unsent rows of a spool, and its quarantine.")
+@spool.command("show", short_help="Show the rows in the file of a spool, and its quarantine.")
 @directory_option
 @click.argument("name")
 @click.option("--after", default=0, help="Start after this sequence.")
@@ -72,8 +73,9 @@ def spool_ls(*, directory: Path, as_json: bool) -> None:
 @json_option
 def spool_show(*, directory: Path, name: str, after: int, limit: int, as_json: bool) -> None:
     """
-    Show the unsent rows of the spool NAME, and the rows in its quarantine.
+    Show the rows in the file of the spool NAME, and the rows in its quarantine.
 
+    The first of them may be in Kafka: they stay until their block is removed.
     Nothing on the disk is changed; a corrupt file is reported and stays as it is.
     """
     if name not in spool_names(directory):
@@ -125,7 +127,7 @@ def _state(summary: SpoolSummary) -> str:
         return summary.fault
     if summary.last_sequence is None:
         return "held by a running ingress, or cannot be read now"
-    state = f"{counted(summary.last_sequence, 'callback')}, {summary.rows} unsent"
+    state = f"{counted(summary.last_sequence, 'callback')}, {summary.rows} in the file"
     if summary.origin != summary.name:
         state += f", origin {summary.origin}"
     if summary.quarantined:

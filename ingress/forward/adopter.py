@@ -105,7 +105,7 @@ class Adopter:
         if self._is_drained(name):
             changed_at_ns, state = self._drained_spools[name]
             return summary_of(name, state, since_hour, changed_at_s=changed_at_ns / 1e9)
-        return SpoolSummary(name, name, None)
+        return SpoolSummary(name)
 
     def _is_drained(self, name: str) -> bool:
         """Return whether the spool was drained, and its file has not changed since."""
@@ -123,7 +123,7 @@ class Adopter:
         try:
             async with self._hold(name) as spool:
                 if rows := spool.state.row_count:
-                    log.warning("spool %s has %d callbacks and no process; draining it", name, rows)
+                    log.warning("spool %s has %d rows and no process; draining it", name, rows)
                     await self._drain(spool)
                     log.warning("spool %s is drained", name)
                 elif quarantined := spool.state.quarantined_sequences:

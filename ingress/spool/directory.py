@@ -127,7 +127,7 @@ def corrupt_files(directory: Path) -> Iterator[SpoolSummary]:
     for file in _files(directory):
         name, _, suffix = file.partition(FILE_SUFFIX)
         if suffix.startswith((CORRUPT_SUFFIX, FORMER_CORRUPT_SUFFIX)):
-            yield SpoolSummary(name, name, None, f"its file was corrupt and was renamed to {file}")
+            yield SpoolSummary(name, fault=f"its file was corrupt and was renamed to {file}")
 
 
 def _files(directory: Path) -> list[str]:
@@ -142,8 +142,8 @@ def summaries(directory: Path, since_hour: int | None = None) -> Iterator[SpoolS
     """
     Yield every spool in `directory`; those that no process holds are read for a moment.
 
-    Nothing on the disk is changed. The last sequence of a spool that another process holds, or that
-    could not be verified or read, is not known now; a log line says why the latter happened.
+    Nothing on the disk is changed. Of a spool that another process holds, or that could not be
+    verified or read, only the name is known now; a log line says why the latter happened.
 
     Raises:
         OSError: the directory cannot be read; it may have others.
@@ -155,13 +155,13 @@ def summaries(directory: Path, since_hour: int | None = None) -> Iterator[SpoolS
                 changed_at_s = (directory / f"{name}{FILE_SUFFIX}").stat().st_mtime
                 summary = summary_of(name, spool.state, since_hour, changed_at_s=changed_at_s)
         except SpoolInUse:
-            yield SpoolSummary(name, name, None)
+            yield SpoolSummary(name)
         except (NotVerified, DiskFailed, LimitReached) as not_read:
-            # The file may be sound; its last sequence is known once the file can be read.
+            # The file may be sound; the rest is known once the file can be read.
             log.warning("spool %s cannot be read now: %s; try again", name, not_read)
-            yield SpoolSummary(name, name, None)
+            yield SpoolSummary(name)
         except Corrupt as corrupt:
-            yield SpoolSummary(name, name, None, corrupt_text(name, corrupt))
+            yield SpoolSummary(name, fault=corrupt_text(name, corrupt))
         else:
             yield summary
 

@@ -132,7 +132,7 @@ def combine(
             continue
         # The holder's report counts. Another process may have read the spool before it was held.
         for spool in [spool for _, spool in reports] or spools:
-            if spool.last_sequence is not None:
+            if spool.origin is not None and spool.last_sequence is not None:
                 origins = by_spool.setdefault(name, {})
                 origins[spool.origin] = max(origins.get(spool.origin, 0), spool.last_sequence)
                 quarantined[spool.origin] = spool.quarantined
@@ -163,7 +163,8 @@ def _highest_reported(reports: Iterable[SpoolSummary]) -> dict[str, int]:
     """Return the highest end by origin. It is above N if the holder's file is an older copy."""
     highest: dict[str, int] = {}
     for spool in reports:
-        highest[spool.origin] = max(highest.get(spool.origin, 0), spool.last_sequence or 0)
+        if spool.origin is not None and spool.last_sequence is not None:
+            highest[spool.origin] = max(highest.get(spool.origin, 0), spool.last_sequence)
     return highest
 
 

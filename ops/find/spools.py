@@ -100,15 +100,16 @@ class SpoolSearch:
         rows, forwarded = spool.rows, None
         if spool.origin == status.origin and spool.last_sequence is not None:
             forwarded = status.forwarded_sequence
-            # Rows that were sent stay in the file for a while.
+            # Rows that were sent stay in the file for a while; `rows` has them, too.
             rows = max(0, spool.last_sequence - forwarded)
         if spool.fault:
             unsent[f"{spool.name} fault"] = f"spool {spool.name}: {spool.fault}"
         elif rows is None:
             unsent.setdefault(spool.name, f"spool {spool.name}: no ingress that was asked knows it")
         elif rows or spool.quarantined:
+            at_most = "at most " if rows and forwarded is None else ""
             unsent[spool.name] = (
-                f"spool {spool.name} has {counted(rows, 'callback')} not in Kafka yet, and"
+                f"spool {spool.name} has {at_most}{counted(rows, 'callback')} not in Kafka yet, and"
                 f" {len(spool.quarantined)} in quarantine; its ingress shows no rows while it runs"
             )
         else:

@@ -16,6 +16,7 @@ from ops.audit.http_json import NoJsonAnswer, get_json
 from ops.audit.report import Report
 from ops.audit.spool_ends import ReportedSpools, SpoolEnds, combine
 from ops.audit.tally import Tally
+from schemas.former_names import status_of
 from schemas.ingress_status import SpoolSummary
 from schemas.url_text import public_url
 
@@ -33,7 +34,8 @@ def spool_of(replica: str) -> str:
 def a_spool(replica: str, last_sequence: int | None = N, **fields: object) -> SpoolSummary:
     """Return a replica's spool as a process reports it."""
     name = spool_of(replica)
-    spool = SpoolSummary(name=name, origin=name, last_sequence=last_sequence)
+    origin = None if last_sequence is None else name
+    spool = SpoolSummary(name=name, origin=origin, last_sequence=last_sequence)
     return msgspec.structs.replace(spool, **fields)
 
 
@@ -42,7 +44,7 @@ def a_status(replica: str, *others: SpoolSummary, last_sequence: int = N) -> Rep
     own = a_spool(replica, last_sequence)
     return ReportedSpools(
         instance=replica,
-        origin=own.origin,
+        origin=own.name,
         last_sequence=last_sequence,
         spools=(own, *others),
     )
@@ -123,6 +125,20 @@ def test_a_spool_that_is_listed_without_an_end_is_never_forgotten() -> None:
     both = {"a": a_status("a", a_spool("b", None)), "c": a_status("c", a_spool("b"))}
     for order in (both, dict(reversed(both.items()))):
         assert combine(order, {}).last_sequences[spool_of("b")] == N
+
+
+def test_an_earlier_release_reports_the_name_of_an_unknown_spool_as_its_origin() -> None:
+    """An upgrade has ingresses of both releases: the ends are the same for both."""
+
+    def asked(origin: str | None) -> SpoolEnds:
+        unknown = {"name": spool_of("b"), "origin": origin, "last_sequence": None, "fault": ""}
+        content = msgspec.to_builtins(a_status("a"))
+        content["spools"] = [*content["spools"], unknown]
+        return combine({"a": status_of(content, ReportedSpools)}, {})
+
+    assert asked(None) == asked(spool_of("b"))
+    assert asked(None).last_sequences == {spool_of("a"): N, spool_of("b"): None}
+    assert set(asked(None).highest_reported) == {spool_of("a")}
 
 
 def test_the_report_of_the_process_that_holds_a_spool_counts() -> None:

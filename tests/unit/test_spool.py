@@ -112,7 +112,7 @@ def test_every_spool_is_listed_with_its_last_sequence(tmp_path: Path) -> None:
     """A spool that another process holds is listed without it."""
     spool = hold_any(tmp_path, bytes_max=BYTES_MAX)
     spool.writer.commit(contents(2), 0)
-    assert list(summaries(tmp_path)) == [SpoolSummary(spool.name, spool.name, None)]
+    assert list(summaries(tmp_path)) == [SpoolSummary(spool.name)]
     spool.close()
     assert list(summaries(tmp_path)) == [SpoolSummary(spool.name, spool.origin, 2, rows=2)]
 
@@ -361,7 +361,7 @@ def test_a_killed_verifier_proves_nothing_about_the_file(
         patched.setattr(verification, "VERIFY_COMMAND", (sys.executable, "-c", end))
         with pytest.raises(NotVerified, match="ended with exit code"):
             hold(tmp_path, spool.name, bytes_max=BYTES_MAX)
-        assert list(summaries(tmp_path)) == [SpoolSummary(spool.name, spool.name, None)]
+        assert list(summaries(tmp_path)) == [SpoolSummary(spool.name)]
         assert f"{spool.name}.lmdb could not be verified" in caplog.text
         other = hold_any(tmp_path, bytes_max=BYTES_MAX)
         assert other.name != spool.name

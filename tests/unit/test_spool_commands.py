@@ -83,8 +83,8 @@ async def test_the_commands_and_the_audit_change_nothing(tmp_path: Path) -> None
     listed = hookline("spool", "ls", "--spool", tmp_path)
     assert listed.exit_code == 0
     lines = {line.split()[0]: line for line in listed.stdout.splitlines()}
-    assert "2 callbacks, 2 unsent" in lines[left.name]
-    assert "0 callbacks, 0 unsent" in lines[new]
+    assert "2 callbacks, 2 in the file" in lines[left.name]
+    assert "0 callbacks, 0 in the file" in lines[new]
     assert "held by a running ingress" in lines[held.name]
     assert f"{corrupt}.lmdb is corrupt: " in lines[corrupt]
     assert "It was not changed; copy it now." in lines[corrupt]
