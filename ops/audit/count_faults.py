@@ -27,7 +27,8 @@ class CountFaults:
 
     A list has the first LISTED_MAX sequences; it is empty if number and sum do not show which ones
     are missing or doubled.
-    `applied_lost` has a sequence that was applied before Kafka lost it.
+    `applied_lost` has a sequence that was applied before Kafka lost it. `may_be_lost`: the number
+    that were applied and may be others that Kafka has lost, so that these are not missing.
     """
 
     missing: int = 0
@@ -35,6 +36,7 @@ class CountFaults:
     missing_listed: list[int] = field(default_factory=list)
     doubled_listed: list[int] = field(default_factory=list)
     applied_lost: list[int] = field(default_factory=list)
+    may_be_lost: int = 0
 
 
 def faults_of(
@@ -76,7 +78,25 @@ def faults_of(
         omitted = -sum_above_first(count + 1) % SUM_MODULUS
         if not missing_after(count + 1).missing and sequences.has_within_first(count + 1, omitted):
             return missing_of([omitted])
-        return CountFaults(missing=missing_after(count).missing or 1)
+    return _least_faults(sequences, count, last_sequence, len(lost_from_kafka))
+
+
+def _least_faults(
+    sequences: SequenceOrder, count: int, last_sequence: int, lost: int
+) -> CountFaults:
+    """Return the least faults if the first `count` sequences have another sum."""
+    size = len(sequences)
+    if lost:
+        # An unknown part of the lost sequences may have been applied.
+        required = sum(sequence <= last_sequence for sequence in sequences)
+        return CountFaults(
+            missing=max(0, required - count),
+            doubled=max(0, count - size - lost),
+            may_be_lost=min(lost, max(0, count - required)),
+        )
+    if count < size:
+        missing = missing_of(each for each in sequences.after(count) if each <= last_sequence)
+        return CountFaults(missing=missing.missing or 1)
     # With as many sequences as the partition but another sum, at least one is missing and one is
     # doubled. With more, at least those above the partition's number are doubled.
     return CountFaults(missing=int(count == size), doubled=count - size or 1)

@@ -60,30 +60,30 @@ class MessageCounts:
         statistics: Statistics,
         expected_counts: ExpectedCounts,
         *,
-        expired: int,
+        unread: int,
         need_not_be_counted: int,
     ) -> dict[str, StatisticReport]:
         """
         Return the numbers of the statistics with their bounds, by name.
 
-        `expected_counts`: those of `days`. `expired`: the number of callbacks that have expired
-        everywhere. `need_not_be_counted`: the number of those that the counters sent to the
-        dead-letter topic, or that a person has dropped.
+        `expected_counts`: those of `days`. `unread`: the number of callbacks that may be counted,
+        but are in no record that was counted here. `need_not_be_counted`: the number of those that
+        the counters sent to the dead-letter topic, or that a person has dropped.
         """
         least, most = expected_counts.messages()
         reports = {
             MESSAGES: StatisticReport(
                 shown=statistics.messages,
                 least=max(0, least - need_not_be_counted),
-                most=most + expired,
+                most=most + unread,
             )
         }
         if statistics.people is not None:
-            # Each dead letter and each callback that has expired may have been a message.
+            # Each dead letter and each callback that was not read may have been a message.
             people_max = ADDED_MAX[PEOPLE]
             reports[PEOPLE] = StatisticReport(
                 shown=statistics.people,
                 least=max(0, len(self._people_up_to_end) - people_max * need_not_be_counted),
-                most=len(self._people_after_end | self._people_up_to_end) + people_max * expired,
+                most=len(self._people_after_end | self._people_up_to_end) + people_max * unread,
             )
         return reports

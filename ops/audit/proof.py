@@ -190,17 +190,18 @@ class OriginProof:
             )
             lost -= BitMap64(partition_faults.applied_lost)
             all_faults.append(partition_faults)
-        # A sequence that Kafka has lost is not counted either, unless the sum shows that it is.
+        # A sequence that Kafka has lost is not counted either, unless number or sum may show that.
+        may_be_lost = min(len(lost), sum(faults.may_be_lost for faults in all_faults))
         missing = sorted(
             [
-                *lost[:LISTED_MAX],
+                *lost[: 0 if may_be_lost else LISTED_MAX],
                 *chain.from_iterable(faults.missing_listed for faults in all_faults),
             ]
         )
         doubled = sorted(chain.from_iterable(faults.doubled_listed for faults in all_faults))
         return SinkReport(
             sequences=sum(count for count, _ in applied.values()),
-            missing=len(lost) + sum(faults.missing for faults in all_faults),
+            missing=len(lost) - may_be_lost + sum(faults.missing for faults in all_faults),
             doubled=sum(faults.doubled for faults in all_faults),
             dead_lettered=len(dead_letters - dropped),
             dropped=len(dead_letters & dropped),

@@ -93,8 +93,9 @@ class Report:
     Not faults: `repeats`, callbacks of a `ce_id` after its first one; `foreign`, records that
     no ingress wrote. `statistics`: messages, and people if they are exact. `days`: None if the
     statistics were not audited.
-    `different`: callbacks that differ in content from another one of their `ce_id` or sequence;
-    `different_listed` has the first LISTED_MAX. `doubts`: by origin, spool, address or webhook, why
+    `different`: callbacks, copies, rows in PostgreSQL and lines of a webhook's log that differ in
+    content from another one of their `ce_id` or sequence; `different_listed` has the first
+    LISTED_MAX. `doubts`: by origin, spool, address or webhook, why
     the proof is incomplete, and what to do. `quarantined`: by origin, the rows in quarantine.
     `not_audited`: sinks that were not named. `webhooks`: by name of the target. `since`: the time
     since which callbacks were audited, None for all.
@@ -146,7 +147,7 @@ class Report:
 
     @property
     def dead_lettered(self) -> int:
-        """Callbacks that are in the dead-letter topic instead of in a sink, or in all sinks."""
+        """Callbacks that are in the dead-letter topic instead of in a sink, over all sinks."""
         return sum(sink.dead_lettered for origin in self.origins for sink in origin.sinks.values())
 
     @property

@@ -87,6 +87,8 @@ class _Reporting:
         ]
         counts = [origin.sinks[COUNTS] for origin in origins if collected.audits_counts]
         need_not_be_counted = sum(sink.dead_lettered + sink.dropped for sink in counts)
+        # Counters may have counted a record before Kafka lost it, and foreign records as well.
+        unread = sum(origin.sinks[KAFKA].missing for origin in origins) + collected.foreign_count
         webhooks = self._webhooks(logs)
         contents = collected.contents
         return Report(
@@ -94,8 +96,8 @@ class _Reporting:
             ledger=collected.ledger.report(
                 lambda origin, sequence: sequence in self._proofs[origin].expired_from_postgres
             ),
-            statistics=self._statistics(need_not_be_counted),
-            days=self._days(origins, need_not_be_counted),
+            statistics=self._statistics(unread, need_not_be_counted),
+            days=self._days(unread, need_not_be_counted),
             repeats=self._content_check.repeats,
             foreign=collected.foreign_count,
             different=self._differences.count,
@@ -104,17 +106,17 @@ class _Reporting:
             ),
             doubts=self._count_doubts() | collected.origins.doubts() | _doubts(webhooks),
             quarantined=collected.origins.quarantined,
-            not_audited=[
-                sink
-                for sink, is_audited in (
-                    (POSTGRES, collected.audits_postgres),
-                    (COUNTS, collected.audits_counts),
-                )
-                if not is_audited
-            ],
+            not_audited=self._not_audited(),
             webhooks=webhooks,
             since=str(collected.origins.since) if collected.origins.since else None,
         )
+
+    def _not_audited(self) -> list[str]:
+        audits = {
+            POSTGRES: self._collected.audits_postgres,
+            COUNTS: self._collected.audits_counts,
+        }
+        return [sink for sink, is_audited in audits.items() if not is_audited]
 
     def _count_doubts(self) -> dict[str, str]:
         """Return the origins of which the counts have a higher sequence than the spool."""
@@ -142,25 +144,23 @@ class _Reporting:
             for name, check in self._collected.webhooks.items()
         }
 
-    def _statistics(self, need_not_be_counted: int) -> dict[str, StatisticReport]:
+    def _statistics(self, unread: int, need_not_be_counted: int) -> dict[str, StatisticReport]:
         if not self._collected.audits_counts:
             return {}
         return self._collected.message_counts.compare(
             self._collected.statistics,
             self._expected_counts,
-            expired=self._expired,
+            unread=self._expired + unread,
             need_not_be_counted=need_not_be_counted,
         )
 
-    def _days(self, origins: list[OriginReport], need_not_be_counted: int) -> DaysReport | None:
+    def _days(self, unread: int, need_not_be_counted: int) -> DaysReport | None:
         if not self._collected.audits_counts:
             return None
-        # Counters may have counted a record before Kafka lost it, and foreign records as well.
-        lost = sum(origin.sinks[KAFKA].missing for origin in origins)
         return self._collected.message_counts.days.compare(
             self._expected_counts,
             expired=self._expired,
-            unread=lost + self._collected.foreign_count,
+            unread=unread,
             need_not_be_counted=need_not_be_counted,
         )
 

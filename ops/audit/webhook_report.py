@@ -11,8 +11,9 @@ class WebhookReport:
     `lines`: requests that the receiver has accepted; `repeats`: those of them that came again with
     the same id; `samples`: of `hookline webhook test`, not in `lines`; `without_body`: lines that
     have no digest, whose body is not compared. `unknown`: lines with an id that no callback has, a
-    fault; the list has the first LISTED_MAX. `waiting`: callbacks in the retry topic. `doubts`: why
-    the proof is incomplete.
+    fault; 0 if Kafka and the archive may lack callbacks that were delivered: then they are a doubt.
+    `unknown_listed` has the first LISTED_MAX in both cases. `waiting`: callbacks that wait in the
+    retry topic and that the log does not name. `doubts`: why the proof is incomplete.
     """
 
     lines: int

@@ -108,6 +108,17 @@ def test_a_count_above_the_number_of_sequences_is_doubled() -> None:
     assert gone.audited().origins[0].sinks[COUNTS].doubled == 1
 
 
+def test_callbacks_that_kafka_lost_after_they_were_counted_are_not_doubled() -> None:
+    """A broker without its last records was elected; the archive had not read them yet."""
+    kept = [a_callback(1)]
+    world = AuditedWorld(topic=kept, archive=kept, receipts=[(ORIGIN, 1)])
+    report = world.audited()
+    sinks = report.origins[0].sinks
+    assert (sinks[COUNTS].missing, sinks[COUNTS].doubled) == (0, 0)
+    assert [sinks[sink].missing for sink in (KAFKA, ARCHIVE, POSTGRES)] == [2, 2, 2]
+    assert (report.missing_at_least, report.doubled_at_least) == (6, 0)
+
+
 def test_a_dead_letter_that_expired_is_missing() -> None:
     """This holds for dead letters of the ingress and of consumers; the topic keeps them 30 days."""
     world = AuditedWorld(
