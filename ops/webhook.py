@@ -10,7 +10,7 @@ import orjson
 
 from consumers.runtime.batch import Record
 from consumers.webhook.outcome import OutcomeKind
-from consumers.webhook.sender import TargetAnswer, in_words, open_sender
+from consumers.webhook.sender import Attempt, TargetAnswer, in_words, open_sender
 from consumers.webhook.settings import WebhookSettings, is_url
 from ops.failure import ExitCode, Failure
 from ops.terminal import echo, run
@@ -84,13 +84,14 @@ def webhook_test(
         allow_cidrs=networks,
         timeout_s=timeout_s,
     )
+    attempt = Attempt()
     began_at = time.monotonic()
     try:
-        answer = run(_answer(settings))
+        answer = run(_answer(settings, attempt))
     except UnusableFile as unusable:
         raise NotSent(str(unusable)) from unusable
     except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-        raise NotSent(f"{public_url(url)}: {in_words(error)}") from error
+        raise NotSent(f"{public_url(url)}: {in_words(error, attempt)}") from error
     outcome = answer.outcome()
     took_ms = 1000 * (time.monotonic() - began_at)
     echo(f"{public_url(url)} answered {answer.status} after {took_ms:.0f} ms")
@@ -101,9 +102,9 @@ def webhook_test(
     echo(f"with this answer, {THEN[outcome.kind]}")
 
 
-async def _answer(settings: WebhookSettings) -> TargetAnswer:
+async def _answer(settings: WebhookSettings, attempt: Attempt) -> TargetAnswer:
     async with open_sender(settings) as sender:
-        return await sender.post(sample())
+        return await sender.post(sample(), attempt)
 
 
 def sample() -> Record:

@@ -16,7 +16,7 @@ from consumers.runtime.handler import Unavailable
 from consumers.runtime.pending_batch import offset_and_place
 from consumers.runtime.source import KafkaUnavailable
 from consumers.webhook.circuit import Circuit
-from consumers.webhook.outcome import Outcome, OutcomeKind
+from consumers.webhook.outcome import Connection, Outcome, OutcomeKind
 from consumers.webhook.rejections import Rejections
 from consumers.webhook.remembered_outcomes import RememberedOutcomes
 from consumers.webhook.retry_record import conversation
@@ -204,7 +204,7 @@ class BatchDelivery:
             self._circuit.note_failure(
                 conversation(record), outcome.reason, retry_after_s=outcome.retry_after_s
             )
-        elif outcome.is_sent:
+        elif outcome.connection is Connection.MADE:
             self._circuit.note_answer(conversation(record))
 
     async def _reject(

@@ -15,7 +15,7 @@ import math
 from collections import OrderedDict
 from collections.abc import Callable
 
-from consumers.webhook.outcome import Outcome
+from consumers.webhook.outcome import Connection, Outcome
 
 log = logging.getLogger(__name__)
 
@@ -59,13 +59,13 @@ class Circuit:
 
     def note_connection(self, outcome: Outcome) -> None:
         """Note for each attempt, also of a parked callback, whether there was a connection."""
-        if outcome.is_sent:
+        if outcome.connection is Connection.MADE:
             self._connected_at = self._clock()
             if self.is_unreachable:
                 self._close("can be reached")
             return
         was_connected = self._clock() - self._connected_at < CONNECTED_S
-        if outcome.is_unreachable and not self.is_open and not was_connected:
+        if outcome.connection is Connection.NOT_MADE and not self.is_open and not was_connected:
             self._open("no connection can be made", outcome.reason)
             self._opened_by_connections = True
 

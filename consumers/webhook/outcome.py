@@ -21,22 +21,27 @@ class OutcomeKind(Enum):
     GONE = "gone"
 
 
-class Outcome(NamedTuple):
+class Connection(Enum):
     """
-    Why a callback was delivered or not, and after which time the target may be asked again.
+    Whether an attempt had a connection to the target, which includes TLS.
 
-    `is_sent` False: no request was sent, so the outcome says nothing about the target's answers.
+    MADE: it had a new one, or an earlier one that was still open. NOT_MADE: it tried to make one,
+    which failed or did not end in time; so nothing was sent, and the callback cannot be the cause.
+    NOT_TRIED: it ended before that, which says nothing about the target.
     """
+
+    MADE = "made"
+    NOT_MADE = "not made"
+    NOT_TRIED = "not tried"
+
+
+class Outcome(NamedTuple):
+    """Why a callback was delivered or not, and after which time the target may be asked again."""
 
     kind: OutcomeKind
     reason: str = ""
     retry_after_s: float = 0.0
-    is_sent: bool = True
-
-    @property
-    def is_unreachable(self) -> bool:
-        """True if no connection could be made, which cannot be due to the callback."""
-        return self.kind is OutcomeKind.FAILED and not self.is_sent
+    connection: Connection = Connection.MADE
 
 
 def target_is_gone(outcome: Outcome) -> Stopped:

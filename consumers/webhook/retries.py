@@ -17,7 +17,7 @@ from consumers.runtime.handler import Unavailable
 from consumers.runtime.pending_batch import offset_and_place
 from consumers.webhook.batch_delivery import PROBES_MAX, CallbackSender
 from consumers.webhook.circuit import Circuit
-from consumers.webhook.outcome import Outcome, OutcomeKind, target_is_gone
+from consumers.webhook.outcome import Connection, Outcome, OutcomeKind, target_is_gone
 from consumers.webhook.rejections import Rejections
 from consumers.webhook.retry_partition import RetryPartition
 from consumers.webhook.retry_record import Change, FinishedCallback, ParkedCallback
@@ -184,7 +184,8 @@ class Retries:
         self.circuit.note_connection(outcome)
         if outcome.kind is OutcomeKind.GONE:
             raise target_is_gone(outcome)
-        if outcome.is_sent and outcome.kind is not OutcomeKind.FAILED and self.circuit.is_open:
+        is_answered = outcome.connection is Connection.MADE
+        if is_answered and outcome.kind is not OutcomeKind.FAILED and self.circuit.is_open:
             self.circuit.note_answer(b"")
         if outcome.kind is OutcomeKind.REFUSED and not await self._reject(
             retry_partition, parked, outcome

@@ -6,15 +6,17 @@ import logging
 import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from functools import partial
+from types import SimpleNamespace
 from typing import NamedTuple
 
 import aiohttp
-from aiohttp import ClientTimeout, DummyCookieJar, TCPConnector
+from aiohttp import ClientTimeout, DummyCookieJar, TCPConnector, TraceConfig
 from yarl import URL
 
 from consumers.runtime.batch import Record
 from consumers.webhook.guard import AddressGuard
-from consumers.webhook.outcome import Outcome, OutcomeKind, by_answer
+from consumers.webhook.outcome import Connection, Outcome, OutcomeKind, by_answer
 from consumers.webhook.request import webhook_headers
 from consumers.webhook.secrets_file import SecretsFile
 from consumers.webhook.settings import WebhookSettings
@@ -27,7 +29,16 @@ log = logging.getLogger(__name__)
 # The part of an answer's body that is read and reported. The connection of a longer one is closed.
 EXCERPT_BYTES_MAX = 1024
 HEADER_BYTES_MAX = 8190
+# Of one try to connect, TLS included. The name is looked up before, and after it aiohttp tries the
+# target's other addresses; only `timeout_s`, the time of the whole request, bounds all of this.
 CONNECT_S_MAX = 5.0
+
+
+class Attempt:
+    """One attempt to deliver a callback; `connection` is what aiohttp's trace has noted."""
+
+    def __init__(self) -> None:
+        self.connection = Connection.NOT_TRIED
 
 
 class TargetAnswer(NamedTuple):
@@ -59,20 +70,24 @@ class Sender:
         return outcome
 
     async def _send(self, record: Record) -> Outcome:
+        attempt = Attempt()
         try:
-            return (await self.post(record)).outcome()
+            return (await self.post(record, attempt)).outcome()
         except NotACallback as error:
-            return Outcome(OutcomeKind.REFUSED, str(error), is_sent=False)
+            return Outcome(OutcomeKind.REFUSED, str(error), connection=attempt.connection)
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-            return Outcome(OutcomeKind.FAILED, in_words(error), is_sent=not _is_unreachable(error))
+            reason = in_words(error, attempt)
         except Exception as error:
             # The target chooses the bytes of the answer: no answer may end the process.
             log.exception("an answer of the target cannot be handled")
-            return Outcome(OutcomeKind.FAILED, in_words(error))
+            reason = in_words(error, attempt)
+        return Outcome(OutcomeKind.FAILED, reason, connection=attempt.connection)
 
-    async def post(self, record: Record) -> TargetAnswer:
+    async def post(self, record: Record, attempt: Attempt) -> TargetAnswer:
         """
         Make one attempt to deliver `record`, and return the answer.
+
+        Note in `attempt` whether there was a connection.
 
         Raises:
             NotACallback: nothing was sent.
@@ -87,16 +102,15 @@ class Sender:
             signatures=self._secrets.signatures(callback.id, now_s, record.value),
         )
         async with self._session.post(
-            self._url, data=record.value, headers=headers, allow_redirects=False
+            self._url,
+            data=record.value,
+            headers=headers,
+            allow_redirects=False,
+            trace_request_ctx=attempt,
         ) as answer:
             return TargetAnswer(
                 answer.status, answer.headers.get("Retry-After"), await _excerpt(answer)
             )
-
-
-def _is_unreachable(error: Exception) -> bool:
-    """Return whether there was no connection, over which the request could have been sent."""
-    return isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError)
 
 
 async def _excerpt(answer: aiohttp.ClientResponse) -> str:
@@ -124,13 +138,40 @@ async def _read_beginning(answer: aiohttp.ClientResponse) -> bytes:
     return beginning[:EXCERPT_BYTES_MAX]
 
 
-def in_words(error: Exception) -> str:
-    """Return why there was no answer."""
-    if isinstance(error, TimeoutError):
-        return "the target did not answer in time"
+def in_words(error: Exception, attempt: Attempt) -> str:
+    """Return why there was no answer to an attempt."""
+    is_late = isinstance(error, TimeoutError)
+    if attempt.connection is Connection.NOT_MADE:
+        why = "no connection was made in time" if is_late else http_failure(error)
+        return f"the target cannot be reached: {why}"
+    if attempt.connection is Connection.NOT_TRIED:
+        why = "no connection was free in time" if is_late else http_failure(error)
+        return f"nothing was sent to the target: {why}"
     # Over a connection that broke, the request may have been sent.
-    failure = "cannot be reached" if _is_unreachable(error) else "gave no answer"
-    return f"the target {failure}: {http_failure(error)}"
+    if is_late:
+        return "the target did not answer in time"
+    return f"the target gave no answer: {http_failure(error)}"
+
+
+def _connection_trace() -> TraceConfig:
+    """
+    Return a trace that notes in the `Attempt` of each request whether it has a connection.
+
+    The exception does not show it: if the time of the whole request is over, aiohttp raises the
+    same one while it resolves the name, connects, or waits for the answer.
+    """
+
+    async def note(
+        connection: Connection, _: aiohttp.ClientSession, context: SimpleNamespace, _params: object
+    ) -> None:
+        attempt: Attempt = context.trace_request_ctx
+        attempt.connection = connection
+
+    trace = TraceConfig()
+    trace.on_connection_create_start.append(partial(note, Connection.NOT_MADE))
+    trace.on_connection_create_end.append(partial(note, Connection.MADE))
+    trace.on_connection_reuseconn.append(partial(note, Connection.MADE))
+    return trace
 
 
 @contextlib.asynccontextmanager
@@ -149,9 +190,8 @@ async def open_sender(settings: WebhookSettings) -> AsyncIterator[Sender]:
     )
     session = aiohttp.ClientSession(
         connector=connector,
-        timeout=ClientTimeout(
-            total=settings.timeout_s, sock_connect=min(CONNECT_S_MAX, settings.timeout_s)
-        ),
+        timeout=ClientTimeout(total=settings.timeout_s, sock_connect=CONNECT_S_MAX),
+        trace_configs=[_connection_trace()],
         cookie_jar=DummyCookieJar(),
         auto_decompress=False,
         trust_env=False,

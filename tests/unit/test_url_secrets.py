@@ -16,7 +16,8 @@ from yarl import URL
 
 from consumers.archive.store import open_store
 from consumers.archive.store_errors import CannotOpenStore
-from consumers.webhook.sender import in_words
+from consumers.webhook.outcome import Connection
+from consumers.webhook.sender import Attempt, in_words
 from ops.cli import SUBCOMMANDS, _show, main
 from ops.configuration import CLASSES
 from schemas.log_lines import JsonLines, TextLines
@@ -216,7 +217,10 @@ def test_an_answer_that_is_not_http_does_not_show_the_request() -> None:
     headers = CIMultiDictProxy(CIMultiDict({"webhook-signature": SECRET}))
     request = RequestInfo(url, "POST", headers, url)
     error = ClientResponseError(request, (), status=400, message="Bad status line")
-    assert in_words(error) == "the target gave no answer: its answer is not HTTP: Bad status line"
+    attempt = Attempt()
+    attempt.connection = Connection.MADE
+    text = in_words(error, attempt)
+    assert text == "the target gave no answer: its answer is not HTTP: Bad status line"
 
 
 def test_an_archive_that_cannot_be_opened_does_not_show_its_token() -> None:

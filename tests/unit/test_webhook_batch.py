@@ -14,7 +14,7 @@ from consumers.runtime.handler import Unavailable
 from consumers.runtime.pending_batch import record_sizes
 from consumers.webhook.batch_delivery import BEGIN_S_MAX, BatchDelivery, BatchResult
 from consumers.webhook.circuit import FAILING_MIN, Circuit
-from consumers.webhook.outcome import Outcome, OutcomeKind
+from consumers.webhook.outcome import Connection, Outcome, OutcomeKind
 from consumers.webhook.rejections import Rejections
 from consumers.webhook.remembered_outcomes import RememberedOutcomes
 from consumers.webhook.retry_record import ParkedCallback
@@ -56,7 +56,7 @@ class Target:
     async def send(self, record: Record) -> Outcome:
         """Answer a request."""
         if record.offset in self.foreign:
-            return Outcome(OutcomeKind.REFUSED, "not a callback", is_sent=False)
+            return Outcome(OutcomeKind.REFUSED, "not a callback", connection=Connection.NOT_TRIED)
         self.sent.append(record.offset)
         self.clock.now += self.answer_s.get(record.offset, 0.0)
         if record.offset in self.failing:
@@ -177,7 +177,9 @@ async def test_callbacks_of_a_parked_conversation_are_not_parked_without_a_conne
     state.apply(ParkedCallback(a_record(1, b"A"), 1, 0, 0, "500"))
     following = [a_record(2, b"A"), a_record(3, b"A")]
     assert (await target.deliver(following, state)).following == following
-    target.circuit.note_connection(Outcome(OutcomeKind.FAILED, "refused", is_sent=False))
+    target.circuit.note_connection(
+        Outcome(OutcomeKind.FAILED, "refused", connection=Connection.NOT_MADE)
+    )
     for _ in range(3):
         with pytest.raises(Unavailable, match="the target is down: refused"):
             await target.deliver(following, state)
@@ -188,7 +190,9 @@ async def test_callbacks_of_a_parked_conversation_are_not_parked_without_a_conne
 async def test_a_record_that_is_not_sent_does_not_close_the_circuit() -> None:
     """It is refused without a request, so the target has not answered."""
     target = Target()
-    target.circuit.note_connection(Outcome(OutcomeKind.FAILED, "refused", is_sent=False))
+    target.circuit.note_connection(
+        Outcome(OutcomeKind.FAILED, "refused", connection=Connection.NOT_MADE)
+    )
     target.clock.now += 60
     target.foreign = {1}
     with pytest.raises(Unavailable):

@@ -14,7 +14,7 @@ from consumers.runtime.brake import Brake
 from consumers.webhook.batch_delivery import BatchDelivery
 from consumers.webhook.circuit import Circuit
 from consumers.webhook.handler import WebhookHandler
-from consumers.webhook.outcome import Outcome, OutcomeKind
+from consumers.webhook.outcome import Connection, Outcome, OutcomeKind
 from consumers.webhook.parked_bounds import ParkedBounds
 from consumers.webhook.rejections import Rejections
 from consumers.webhook.retries import Retries
@@ -204,7 +204,9 @@ async def test_an_open_circuit_is_a_failure_of_the_sink_also_if_no_batch_waits()
             return str(WEBHOOK_METRICS.get_sample_value("webhook_circuit_open"))
 
         assert (await shown([P0]), await shown(None)) == ("0.0", "nan")
-        circuit.note_connection(Outcome(OutcomeKind.FAILED, "refused", is_sent=False))
+        circuit.note_connection(
+            Outcome(OutcomeKind.FAILED, "refused", connection=Connection.NOT_MADE)
+        )
         assert (await shown([P0]), await shown(None)) == ("1.0", "1.0")
         failure = (await handler.measure([P0])).failure
         assert failure is not None

@@ -4,8 +4,6 @@ import asyncio
 import contextlib
 import re
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import unquote_to_bytes
@@ -16,53 +14,16 @@ from hypothesis import strategies as st
 from standardwebhooks import Webhook, WebhookVerificationError
 from support.builders import a_record, a_stored_record
 from support.webhook.receiver import SECRET, Arrival, receiving
+from support.webhook.sending import Serve, raw_server, sender_to
 
 from consumers.webhook.outcome import RETRY_AFTER_S_MAX, Outcome, OutcomeKind, by_answer
 from consumers.webhook.request import escaped
 from consumers.webhook.secrets_file import SecretsFile, parse
-from consumers.webhook.sender import Sender, open_sender
-from consumers.webhook.settings import WebhookSettings
 from schemas.tokens_file import UnusableFile
 
 OTHER_SECRET = "whsec_" + "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE="
 PAGE = Path(__file__).parents[2] / "docs" / "webhooks.md"
 NOW = datetime(2026, 11, 28, 12, 0, tzinfo=UTC)
-Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
-
-
-@asynccontextmanager
-async def sender_to(url: str, directory: Path, timeout_s: float = 5) -> AsyncIterator[Sender]:
-    """Yield a sender to a URL on the loopback interface."""
-    file = directory / "secrets"
-    if not file.exists():
-        file.write_text(SECRET)
-    settings = WebhookSettings(
-        name="crm",
-        url=url,
-        secrets_file=file,
-        allow_cidrs=("127.0.0.0/8",),
-        timeout_s=timeout_s,
-    )
-    async with open_sender(settings) as sender:
-        yield sender
-
-
-@asynccontextmanager
-async def raw_server(serve: Serve) -> AsyncIterator[str]:
-    """Yield the URL of a server that answers the bytes that `serve` writes."""
-
-    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            await reader.readuntil(b"\r\n\r\n")
-            await serve(reader, writer)
-        except (ConnectionError, asyncio.IncompleteReadError):
-            pass
-        finally:
-            writer.close()
-
-    server = await asyncio.start_server(connected, "127.0.0.1", 0)
-    async with server:
-        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
 
 
 async def outcome_of(serve: Serve, directory: Path, timeout_s: float = 5) -> Outcome:
@@ -328,20 +289,6 @@ async def test_a_success_counts_even_if_its_body_is_cut_off(tmp_path: Path) -> N
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf")
 
     assert await outcome_of(cut_off, tmp_path) == Outcome(OutcomeKind.DELIVERED)
-
-
-async def test_only_an_attempt_without_a_connection_is_unreachable(tmp_path: Path) -> None:
-    """The circuit opens for it at once: nothing was sent, so no callback can be the cause."""
-
-    async def closed(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.transport.abort()
-
-    for url in ("http://127.0.0.1:1/", "http://10.255.255.1/", "http://name.invalid/"):
-        async with sender_to(url, tmp_path) as sender:
-            outcome = await sender.send(a_stored_record(3))
-        assert (outcome.kind, outcome.is_unreachable) == (OutcomeKind.FAILED, True), url
-        assert "cannot be reached" in outcome.reason or "did not answer in time" in outcome.reason
-    assert not (await outcome_of(closed, tmp_path)).is_unreachable
 
 
 async def test_a_head_without_an_end_is_a_failure(tmp_path: Path) -> None:

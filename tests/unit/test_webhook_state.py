@@ -10,7 +10,7 @@ from support.fakes import ManualClock
 from consumers.runtime.batch import Position, Record
 from consumers.webhook.callback_filter import callback_filter
 from consumers.webhook.circuit import CONNECTED_S, FAILING_MIN, Circuit
-from consumers.webhook.outcome import Outcome, OutcomeKind
+from consumers.webhook.outcome import Connection, Outcome, OutcomeKind
 from consumers.webhook.retries import RETRY_S_MAX, next_try_ms
 from consumers.webhook.retry_record import (
     Change,
@@ -144,7 +144,7 @@ def test_the_circuit_opens_when_most_conversations_fail() -> None:
     assert circuit.is_open
 
 
-REFUSED_CONNECTION = Outcome(OutcomeKind.FAILED, "refused", is_sent=False)
+REFUSED_CONNECTION = Outcome(OutcomeKind.FAILED, "refused", connection=Connection.NOT_MADE)
 
 
 def test_the_circuit_opens_when_no_connection_can_be_made() -> None:

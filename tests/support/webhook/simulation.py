@@ -19,7 +19,7 @@ from consumers.runtime.source import KafkaUnavailable
 from consumers.webhook.batch_delivery import BatchDelivery
 from consumers.webhook.circuit import Circuit
 from consumers.webhook.handler import WebhookHandler
-from consumers.webhook.outcome import Outcome, OutcomeKind
+from consumers.webhook.outcome import Connection, Outcome, OutcomeKind
 from consumers.webhook.parked_bounds import ParkedBounds
 from consumers.webhook.rejections import Rejections
 from consumers.webhook.retries import Retries
@@ -141,7 +141,7 @@ class Target:
         await self._loop.sometime()
         roll = self._chance.random()
         if self.is_down and self.is_unreachable:
-            return Outcome(OutcomeKind.FAILED, "no connection", is_sent=False)
+            return Outcome(OutcomeKind.FAILED, "no connection", connection=Connection.NOT_MADE)
         if self.is_down or conversation(record) in self.failing or roll < 0.05:
             return Outcome(OutcomeKind.FAILED, "500")
         if missing := set(self._before[record.offset]) - self.done:
