@@ -101,15 +101,16 @@ class Retries:
             raise errors.exceptions[0] from None
 
     async def _begin_due(self, retry_partition: RetryPartition, group: asyncio.TaskGroup) -> None:
-        while retry_partition.state.next_due_ms(failing=self._may_begin_failing) is not None:
+        state = retry_partition.state
+        while state.next_due_ms(include_failing=self._may_begin_failing) is not None:
             await self._slots.acquire()
-            name = retry_partition.state.take_due(self.clock_ms(), failing=self._may_begin_failing)
+            name = state.take_due(self.clock_ms(), include_failing=self._may_begin_failing)
             if name is None or self.circuit.is_open or retry_partition.is_lost:
                 self._slots.release()
                 if name is not None:
-                    retry_partition.state.give_back(name)
+                    state.give_back(name)
                 return
-            first = retry_partition.state.first(name)
+            first = state.first(name)
             is_failing = first is not None and fails_again(first)
             on_end = partial(self._note_end, retry_partition, is_failing=is_failing)
             self._failing += is_failing
@@ -129,7 +130,7 @@ class Retries:
 
     async def _wait(self, retry_partition: RetryPartition) -> None:
         """Return when a conversation may be due, at the latest after IDLE_S."""
-        due_ms = retry_partition.state.next_due_ms(failing=self._may_begin_failing)
+        due_ms = retry_partition.state.next_due_ms(include_failing=self._may_begin_failing)
         seconds = IDLE_S
         if due_ms is not None and not self.circuit.is_open:
             seconds = min(max((due_ms - self.clock_ms()) / 1000, 0.001), IDLE_S)

@@ -100,8 +100,8 @@ class RetryState:
         first = self.first(name)
         if first is None or name in self._in_delivery:
             return
-        failing = fails_again(first)
-        due = self._due[failing]
+        is_failing = fails_again(first)
+        due = self._due[is_failing]
         heapq.heappush(due, (first.next_try_ms, name))
         if len(due) > 2 * len(self._offsets) + 100:
             due[:] = [
@@ -109,40 +109,47 @@ class RetryState:
                 for each in self._offsets
                 if each not in self._in_delivery
                 and (head := self.first(each))
-                and fails_again(head) is failing
+                and fails_again(head) is is_failing
             ]
             heapq.heapify(due)
 
-    def next_due_ms(self, *, failing: bool = True) -> int | None:
+    def next_due_ms(self, *, include_failing: bool = True) -> int | None:
         """
         Return the time at which the next conversation is due, None if none waits.
 
-        `failing` False: leave out the conversations that fail again and again.
+        `include_failing` False: leave out the conversations that fail again and again.
         """
-        return min((due[0] for due in self._next(failing=failing)), default=(None, b""))[0]
+        schedules = self._schedules(include_failing=include_failing)
+        return min((due[0] for due in schedules), default=(None, b""))[0]
 
-    def take_due(self, now_ms: int, *, failing: bool = True) -> bytes | None:
-        """Return a conversation that is due, and keep it from others until `give_back`."""
-        due = min(self._next(failing=failing), default=None)
+    def take_due(self, now_ms: int, *, include_failing: bool = True) -> bytes | None:
+        """
+        Return a conversation that is due, and keep it from others until `give_back`.
+
+        `include_failing` False: leave out the conversations that fail again and again.
+        """
+        due = min(self._schedules(include_failing=include_failing), default=None)
         if due is None or due[0][0] > now_ms:
             return None
         _, name = heapq.heappop(due)
         self._in_delivery.add(name)
         return name
 
-    def _next(self, *, failing: bool) -> list[list[tuple[int, bytes]]]:
+    def _schedules(self, *, include_failing: bool) -> list[list[tuple[int, bytes]]]:
         """Return the schedules that have a conversation, which is their first entry."""
         for is_failing, due in self._due.items():
-            while due and not self._is_current(*due[0], failing=is_failing):
+            while due and not self._is_current(*due[0], is_failing=is_failing):
                 heapq.heappop(due)
-        return [due for is_failing, due in self._due.items() if due and is_failing <= failing]
+        return [
+            due for is_failing, due in self._due.items() if due and is_failing <= include_failing
+        ]
 
-    def _is_current(self, due_ms: int, name: bytes, *, failing: bool) -> bool:
+    def _is_current(self, due_ms: int, name: bytes, *, is_failing: bool) -> bool:
         first = self.first(name)
         return (
             first is not None
             and name not in self._in_delivery
-            and (first.next_try_ms, fails_again(first)) == (due_ms, failing)
+            and (first.next_try_ms, fails_again(first)) == (due_ms, is_failing)
         )
 
     def give_back(self, name: bytes) -> None:

@@ -105,16 +105,16 @@ def test_conversations_that_fail_again_and_again_can_be_left_out() -> None:
     """The others are delivered although those are due earlier."""
     state = RetryState()
     state.apply(a_parked(1, key=b"failing", next_try=1)._replace(attempts=2))
-    assert (state.next_due_ms(failing=False), state.next_due_ms()) == (None, 1)
-    assert state.take_due(9, failing=False) is None
+    assert (state.next_due_ms(include_failing=False), state.next_due_ms()) == (None, 1)
+    assert state.take_due(9, include_failing=False) is None
     state.apply(a_parked(2, key=b"new", next_try=5))
-    assert (state.next_due_ms(failing=False), state.next_due_ms()) == (5, 1)
-    assert state.take_due(9, failing=False) == b"new"
+    assert (state.next_due_ms(include_failing=False), state.next_due_ms()) == (5, 1)
+    assert state.take_due(9, include_failing=False) == b"new"
     assert state.take_due(9) == b"failing"
     state.apply(FinishedCallback(1))
     state.apply(a_parked(3, key=b"failing", next_try=2))
     state.give_back(b"failing")
-    assert state.take_due(9, failing=False) == b"failing"
+    assert state.take_due(9, include_failing=False) == b"failing"
 
 
 def test_attempts_wait_longer_and_longer_but_not_for_ever() -> None:
