@@ -159,8 +159,8 @@ def _wants(request: _Request, *, as_json: bool) -> bool:
     found = run(_preview(request))
     with reader_may_leave():
         if as_json:
-            print_preview_json(found, request.selection)
-        elif found.callbacks or found.unread:
+            print_preview_json(found, request.selection, is_sync=is_sync)
+        elif found.callbacks or found.pending:
             print_preview(found, request.selection, is_sync=is_sync)
     if not found.callbacks:
         say("no callback is selected; nothing was done")

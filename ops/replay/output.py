@@ -65,23 +65,23 @@ def _sums(preview: Preview, *, is_sync: bool) -> Iterator[str]:
             f"{preview.expired:,} of these were deleted by hookline sync expire; a replay brings"
             " them back"
         )
-    if preview.unread:
+    if preview.pending:
         yield (
-            f"{preview.unread:,} more are not counted: the consumer has not read them yet, or will"
+            f"{preview.pending:,} more are not counted: the consumer has not read them yet, or will"
             " try them again by itself"
         )
 
 
-def print_preview_json(preview: Preview, selection: ReplaySelection) -> None:
-    """Print the preview as one object."""
+def print_preview_json(preview: Preview, selection: ReplaySelection, *, is_sync: bool) -> None:
+    """Print the preview as one object; what a webhook's target lacks is not known, so null."""
     print_json(
         {
             "source": selection.source,
             "callbacks": preview.callbacks,
-            "lacking": preview.lacking,
-            "expired": preview.expired,
-            "unread": preview.unread,
-            "groups": [_group(each) for each in preview.sorted()],
+            "lacking": preview.lacking if is_sync else None,
+            "expired": preview.expired if is_sync else None,
+            "pending": preview.pending,
+            "groups": [_group(each, is_sync=is_sync) for each in preview.sorted()],
         }
     )
 
@@ -93,19 +93,19 @@ def print_result(counts: ReplayCounts, *, is_sync: bool, as_json: bool) -> None:
         line += f", {counts.unchanged:,} were there and are unchanged"
     if counts.rejected:
         line += f", {counts.rejected:,} rejected by the {'database' if is_sync else 'target'}"
-    if counts.unread:
-        line += f", {counts.unread:,} left to the consumer itself"
+    if counts.pending:
+        line += f", {counts.pending:,} left to the consumer itself"
     say(line)
     if as_json:
         print_json(counts._asdict())
 
 
-def _group(group: ReplayGroup) -> dict[str, Any]:
+def _group(group: ReplayGroup, *, is_sync: bool) -> dict[str, Any]:
     return {
         "app": group.app,
         "command": group.command,
         "callbacks": group.callbacks,
-        "lacking": group.lacking,
+        "lacking": group.lacking if is_sync else None,
         "first": f"{_time(group.first_ms).replace(' ', 'T')}Z",
         "last": f"{_time(group.last_ms).replace(' ', 'T')}Z",
     }

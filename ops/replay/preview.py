@@ -29,12 +29,13 @@ class Preview:
     """
     All callbacks that a replay would apply, by app and command.
 
-    `unread` are left to the consumer, which has not read them yet, and are in no group.
+    `lacking` and `expired` are of sync alone: of a webhook, it is not known what the target lacks,
+    and they are 0. `pending` are left to the consumer, and are in no group.
     """
 
     groups: dict[tuple[str, str], ReplayGroup] = field(default_factory=dict)
     expired: int = 0
-    unread: int = 0
+    pending: int = 0
 
     @property
     def callbacks(self) -> int:
@@ -43,7 +44,7 @@ class Preview:
 
     @property
     def lacking(self) -> int:
-        """The number of callbacks that the consumer lacks."""
+        """The number of callbacks that the database of sync lacks."""
         return sum(each.lacking for each in self.groups.values())
 
     def sorted(self) -> list[ReplayGroup]:
@@ -53,8 +54,8 @@ class Preview:
     def add(self, records: Sequence[Record], states: Sequence[RecordState]) -> None:
         """Count records with their states."""
         for record, state in zip(records, states, strict=True):
-            self.unread += state is RecordState.UNREAD
-            if state in (RecordState.UNREAD, RecordState.UNWANTED):
+            self.pending += state is RecordState.PENDING
+            if state in (RecordState.PENDING, RecordState.UNWANTED):
                 continue
             headers = header_texts(record.headers)
             group = self._group(

@@ -22,15 +22,17 @@ class RecordState(StrEnum):
     """
     The state of a record, by which a replay decides.
 
-    LACKING: the consumer lacks the callback. EXPIRED: it lacks the callback, because `hookline sync
-    expire` deleted it. THERE: the consumer has had it. UNREAD: the consumer has not read the record
-    yet, so the replay leaves it to the consumer. UNWANTED: the consumer's settings leave it out.
+    LACKING: the database of sync lacks the callback. EXPIRED: so it does, because `hookline sync
+    expire` deleted it. DONE: the database has it; or the target of a webhook got it, or refused it:
+    a replay to a webhook sends these again. PENDING: the replay leaves the callback to the
+    consumer, which has not read it yet, or tries it again. UNWANTED: it is not for the consumer, by
+    the settings of the consumer, or because the consumer began after it.
     """
 
     LACKING = "lacking"
     EXPIRED = "expired"
-    THERE = "there"
-    UNREAD = "unread"
+    DONE = "done"
+    PENDING = "pending"
     UNWANTED = "unwanted"
 
 
@@ -38,14 +40,14 @@ class ReplayCounts(NamedTuple):
     """
     The numbers of records of a replay, by result.
 
-    `written`: in the database, or sent to a target. `unchanged` were there, `unread` were left to
-    the consumer.
+    `written`: in the database, or sent to a target. `unchanged`: they were in the database.
+    `pending`: they were left to the consumer.
     """
 
     written: int = 0
     unchanged: int = 0
     rejected: int = 0
-    unread: int = 0
+    pending: int = 0
 
     def __add__(self, other: object) -> "ReplayCounts":
         """Return the sum of two results."""

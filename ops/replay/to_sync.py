@@ -78,9 +78,9 @@ class ToSync:
         lacking = await self._tables.lacking(part.records)
         passed = passed_in(self._sync_positions, part.partition, part.topic_id)
         return [
-            RecordState.UNREAD
+            RecordState.PENDING
             if passed is not None and record.offset >= passed
-            else lacking.get(number, RecordState.THERE)
+            else lacking.get(number, RecordState.DONE)
             for number, record in enumerate(part.records)
         ]
 
@@ -99,13 +99,13 @@ class ToSync:
         if wanted:
             passed = passed_in(self._sync_positions, part.partition, part.topic_id)
             wanted = [each for each in wanted if passed is None or each.offset < passed]
-        unread = ReplayCounts(unread=len(part.records) - len(wanted))
+        pending = ReplayCounts(pending=len(part.records) - len(wanted))
         unsaved = part.next_offset - self._at.get(part.partition, 0)
         if not wanted and (unsaved < OFFSETS_UNSAVED_MAX or part.partition in self._rejecting):
-            return unread
+            return pending
         if part.partition not in self._at:
             await self._begin(part)
-        return unread + await self._write(part._replace(records=wanted))
+        return pending + await self._write(part._replace(records=wanted))
 
     async def finish(self) -> None:
         """Delete the positions."""

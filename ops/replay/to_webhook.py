@@ -106,7 +106,7 @@ class ToWebhook:
 
     async def write(self, part: Part) -> ReplayCounts:
         """
-        Send the records that the webhook has delivered before, then store the position after all.
+        Send the records that the webhook is done with, then store the position after all.
 
         The position stays before the first record of the partition that the target refused.
         Wait while the target does not answer, or fails.
@@ -119,9 +119,9 @@ class ToWebhook:
         wanted = [
             record
             for record, state in zip(part.records, states, strict=True)
-            if state is RecordState.THERE
+            if state is RecordState.DONE
         ]
-        counts = ReplayCounts(unread=states.count(RecordState.UNREAD))
+        counts = ReplayCounts(pending=states.count(RecordState.PENDING))
         try:
             async with asyncio.TaskGroup() as tasks:
                 sent = [
@@ -147,7 +147,7 @@ class ToWebhook:
 
     def _state_of(self, part: Part, record: Record) -> RecordState:
         found = state_of(self._state, part, record, self._kafka_id)
-        if found is RecordState.THERE and not self._is_wanted(record):
+        if found is RecordState.DONE and not self._is_wanted(record):
             return RecordState.UNWANTED
         return found
 

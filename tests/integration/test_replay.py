@@ -129,10 +129,10 @@ async def test_only_the_selected_callbacks_are_written(world: RejectedWorld) -> 
     # The database was restored from an older copy: sync reads one partition again by itself.
     await change(world, "delete from hookline.receipts")
     number = max(each.partition for each in first)
-    unread = sum(each.partition == number for each in first)
+    pending = sum(each.partition == number for each in first)
     again = f"update hookline.positions set next_offset = 0 where partition = {number}"  # noqa: S608 - a number
     await change(world, again)
     done = await summary(world, *early, "--yes")
-    assert done == {"written": 30 - unread, "unchanged": 0, "rejected": 0, "unread": unread}
+    assert done == {"written": 30 - pending, "unchanged": 0, "rejected": 0, "pending": pending}
     await change(world, "delete from hookline.positions")
     assert "no position of sync" in await world.hookline("sync", *early, code=2)

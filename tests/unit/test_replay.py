@@ -1,5 +1,6 @@
 """Which callbacks a replay selects, how they are applied, and what the command refuses."""
 
+import json
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
@@ -11,6 +12,7 @@ from support.builders import APP, P0, a_body, a_stored_record
 
 from consumers.runtime.batch import Partition, Position
 from ops.cli import main
+from ops.replay.output import print_preview_json
 from ops.replay.preview import GROUPS_MAX, OTHERS, Preview
 from ops.replay.replay import BYTES_MAX, Rejecting, replay
 from ops.replay.selection import ReplaySelection, SourceKind
@@ -77,12 +79,27 @@ def test_a_preview_counts_by_app_and_command_in_bounded_memory() -> None:
     (group,) = preview.sorted()
     assert (group.app, group.command, group.callbacks, group.lacking) == (APP, MESSAGE, 3, 2)
     assert (group.first_ms, group.last_ms) == (FIRST_MS, FIRST_MS + 2)
-    assert (preview.callbacks, preview.lacking, preview.expired, preview.unread) == (3, 2, 1, 1)
+    assert (preview.callbacks, preview.lacking, preview.expired, preview.pending) == (3, 2, 1, 1)
     for number in range(GROUPS_MAX + 5):
         record = a_stored_record(number, a_body(CallbackCommand=f"command {number}"))
-        preview.add([record], [RecordState.THERE])
+        preview.add([record], [RecordState.DONE])
     assert len(preview.groups) == GROUPS_MAX + 1
     assert preview.groups[OTHERS, ""].callbacks == 6
+
+
+@pytest.mark.parametrize(
+    ("state", "lacking", "expired"), [(RecordState.LACKING, 1, 0), (RecordState.DONE, None, None)]
+)
+def test_a_preview_for_programs_says_what_is_lacking_only_of_sync(
+    state: RecordState, lacking: int | None, expired: int | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What the target of a webhook lacks is not known: that is null, and not 0."""
+    preview = Preview()
+    preview.add([a_stored_record(1)], [state])
+    print_preview_json(preview, a_selection(), is_sync=lacking is not None)
+    found = json.loads(capsys.readouterr().out)
+    assert (found["callbacks"], found["lacking"], found["expired"]) == (1, lacking, expired)
+    assert [each["lacking"] for each in found["groups"]] == [lacking]
 
 
 class FakeSource:

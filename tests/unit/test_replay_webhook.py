@@ -80,9 +80,9 @@ async def test_a_target_gets_only_what_its_webhook_has_delivered() -> None:
     target = a_target(state, is_wanted=lambda record: record.offset != 2)
     records = [a_stored_record(n) for n in range(4)]
     assert await target.states(Part(P0, records, 4, None, 4)) == [
-        *(RecordState.THERE, RecordState.UNREAD, RecordState.UNWANTED, RecordState.UNREAD),
+        *(RecordState.DONE, RecordState.PENDING, RecordState.UNWANTED, RecordState.PENDING),
     ]
-    assert await target.states(Part(P1, records[:1], 4, None, 4)) == [RecordState.UNREAD]
+    assert await target.states(Part(P1, records[:1], 4, None, 4)) == [RecordState.PENDING]
 
 
 async def test_what_a_target_refuses_is_tried_again_by_the_next_run() -> None:
@@ -110,21 +110,21 @@ async def test_a_first_callback_that_is_refused_leaves_no_position() -> None:
     assert await a_target(state, positions=positions).positions() == {}
 
 
-THERE, UNREAD, UNWANTED = RecordState.THERE, RecordState.UNREAD, RecordState.UNWANTED
+DONE, PENDING, UNWANTED = RecordState.DONE, RecordState.PENDING, RecordState.UNWANTED
 
 
 @pytest.mark.parametrize(
     ("topic_id", "begun", "position", "states"),
     [
-        ("new", Position(1, None, "new"), Position(3, None, "new"), [UNWANTED, THERE, UNREAD]),
+        ("new", Position(1, None, "new"), Position(3, None, "new"), [UNWANTED, DONE, PENDING]),
         # The topic was created again, and the webhook reads the new one.
-        ("new", Position(3, None, "old"), Position(3, None, "new"), [THERE, THERE, UNREAD]),
-        ("old", Position(2, None, "old"), Position(0, None, "new"), [UNWANTED, THERE, THERE]),
+        ("new", Position(3, None, "old"), Position(3, None, "new"), [DONE, DONE, PENDING]),
+        ("old", Position(2, None, "old"), Position(0, None, "new"), [UNWANTED, DONE, DONE]),
         ("old", Position(0, None, "new"), Position(9, None, "new"), [UNWANTED] * 3),
         # The webhook has not read the new topic yet.
-        ("new", Position(0, None, "old"), Position(9, None, "old"), [UNREAD] * 3),
+        ("new", Position(0, None, "old"), Position(9, None, "old"), [PENDING] * 3),
         # Kafka reports no ids.
-        (None, Position(1), Position(2), [UNWANTED, UNREAD, UNREAD]),
+        (None, Position(1), Position(2), [UNWANTED, PENDING, PENDING]),
     ],
 )
 async def test_offsets_of_two_topics_are_not_compared(
@@ -141,7 +141,7 @@ async def test_a_callback_of_another_topic_at_a_parked_offset_is_not_parked() ->
     """A parked callback is known by its origin and sequence."""
     state = TargetState(positions={0: Position(3)}, parked={0: {1: ("other", 2)}})
     part = Part(P0, [a_stored_record(1)], 2, None, 1)
-    assert await a_target(state).states(part) == [THERE]
+    assert await a_target(state).states(part) == [DONE]
 
 
 async def test_a_position_has_the_id_of_its_topic() -> None:
