@@ -24,8 +24,9 @@ from schemas.topics import CALLBACKS, DEAD_LETTERS
 
 # Another command may send at the same moment; each of them then continues after the other.
 MOVED_MAX = 20
-# The row of hookline.positions that these writes move. Its offset is the number of callbacks that
-# were sent again, so that two commands never write at the same moment.
+# The row of hookline.positions that these writes move, so that two commands never write at the same
+# moment. Sync does not read this topic, and `next_offset` is not an offset in it, but the number of
+# callbacks that were sent so far. The name stays: commands of earlier releases move this row, too.
 _RESENT = Partition(DEAD_LETTERS.name, 0)
 
 
@@ -64,7 +65,8 @@ class ToDatabase:
         Write callbacks that sync has rejected, and note the actions.
 
         A callback that sync has not passed yet is skipped: sync will read it by itself. That is so
-        if the database was restored from an older copy.
+        if the database was restored from an older copy. So is a dead letter without a source: it
+        is not known whether sync has passed its record.
 
         Raises:
             Unavailable: the database does not answer; some may have been written.
