@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from ops.dead_letters.letter import DeadLetter
 from schemas.dead_letter_actions import ActionResult, Actions
 
-# The number of groups; all further dead letters of a consumer are one group.
+# The number of groups; all further dead letters of a consumer are one more group, and so are those
+# of all further consumers.
 GROUPS_MAX = 1000
 OTHERS = "(other reasons and commands)"
 
@@ -16,8 +17,8 @@ class LetterGroup:
     """
     The dead letters of one consumer, reason and command.
 
-    `open` were neither sent again nor dropped. `rejected_again` are those of them that were sent
-    again, and that the sink has rejected again. `example` is one of them, an open one if possible.
+    `open` were neither sent again nor dropped. `rejected_again` are those of them that a resend has
+    tried, and that were rejected again. `example` is one of them, an open one if possible.
     """
 
     consumer: str
@@ -73,7 +74,7 @@ class Groups:
             group.add(letter, self._actions)
 
     def sorted(self) -> list[LetterGroup]:
-        """Return the groups: those with open dead letters first, the largest first."""
+        """Return the groups by consumer; of each, those with the most open dead letters first."""
         return sorted(
             self._groups.values(),
             key=lambda each: (each.consumer, -each.open, -each.resent, each.reason, each.command),

@@ -39,7 +39,8 @@ class DeadLetter:
 
     `consumer` rejected it: the name of a consumer, or "ingress". `headers` are those of the record
     that was rejected. `source` is the partition and the offset of that record in the main topic,
-    None if it was not there. `origin` and `sequence` are "" and 0 if no ingress wrote the record.
+    None if it was not there, or if the headers do not say where. `origin` and `sequence` are "" and
+    0 if no ingress wrote the record.
     """
 
     id: RecordId

@@ -23,6 +23,7 @@ from ops.dead_letters.targets import (
     ResendTarget,
     check_can_resend,
     is_webhook,
+    result_text,
     target_name,
 )
 from ops.dead_letters.to_database import sending_to_database
@@ -84,8 +85,9 @@ def resend(
     the command later. Give it the values that the processes have.
 
     First the number and some examples are shown. The command may be interrupted at any moment, and
-    run again: it continues. Callbacks come once, those of a webhook at least once. Those that are
-    rejected again stay open, and the exit code is 4.
+    run again: it continues. Callbacks come once, those of a webhook at least once. Those that the
+    database or the rules of the ingress reject again stay open, and the exit code is 4; one that
+    the target of a webhook refuses again later becomes a new dead letter.
     """
     bounded("--records-per-s", records_per_s, 0.1, RECORDS_PER_S_MAX)
     consumer = wanted.consumer or ""
@@ -106,14 +108,11 @@ def resend(
     # Each claim of a webhook's partition interrupts its member, so there are few large batches.
     batch_max = LETTERS_PER_ACTION_MAX if is_webhook(consumer) else throttle.batch_max
     counts = run(_send(kafka, selection, target, throttle, batch_max))
-    _report(counts, selection, as_json=as_json)
+    _report(counts, selection, consumer, as_json=as_json)
 
 
-def _report(counts: ResendCounts, selection: Selection, *, as_json: bool) -> None:
-    say(
-        f"{selection.count} selected: {counts.resent} sent, {counts.rejected} rejected again,"
-        f" {counts.skipped} skipped, because the consumer gets or has them without this command"
-    )
+def _report(counts: ResendCounts, selection: Selection, consumer: str, *, as_json: bool) -> None:
+    say(f"{selection.count} selected: {result_text(counts, consumer)}")
     if as_json:
         print_json(counts._asdict())
     if counts.rejected:

@@ -7,6 +7,7 @@ from ops.dead_letters.letter import DeadLetter
 from ops.failure import Failure
 from ops.terminal import say
 from schemas.dead_letter import INGRESS
+from schemas.topics import CALLBACKS
 
 SYNC, ARCHIVE, COUNTERS = "sync", "archive", "counters"
 WEBHOOK_PREFIX = "webhook-"
@@ -21,7 +22,7 @@ class ResendCounts(NamedTuple):
     """
     What happened to some dead letters.
 
-    `skipped`: nothing had to be done, because the sink has the callback or gets it in another way.
+    `skipped`: nothing was done; `result_text` has the reasons.
     """
 
     resent: int = 0
@@ -54,7 +55,7 @@ class ResendTarget(Protocol):
 
     async def send(self, letters: Sequence[DeadLetter]) -> ResendCounts:
         """
-        Send dead letters, and note in the topic of actions what happened to each.
+        Send dead letters, and note in the topic of actions which were sent and which rejected.
 
         Raises:
             Failure: some may have been sent; to send all of them again does no harm.
@@ -77,6 +78,24 @@ def target_name(consumer: str) -> str:
     if consumer == SYNC:
         return "the database of sync"
     return "the topic of callbacks" if consumer == INGRESS else f"the retry topic of {consumer}"
+
+
+def result_text(counts: ResendCounts, consumer: str) -> str:
+    """Return what happened to dead letters of a consumer, and why some may have been skipped."""
+    text = f"{counts.resent} sent, {counts.rejected} rejected again, {counts.skipped} skipped"
+    return f"{text}, because {_skipped_because(consumer)}" if counts.skipped else text
+
+
+def _skipped_because(consumer: str) -> str:
+    if consumer == INGRESS:
+        return (
+            "they, or other dead letters of the same callbacks, were sent or dropped by another"
+            " command"
+        )
+    return (
+        f"{consumer} will read their records by itself, or their headers do not name a record of"
+        f" {CALLBACKS.name}"
+    )
 
 
 def check_can_resend(consumer: str) -> None:

@@ -61,7 +61,8 @@ class ToWebhook:
 
         A callback that waits in the retry topic already is not parked again, but its action is
         noted: the command may have been killed before it did so. A callback that the webhook has
-        not reached yet is skipped: a member delivers it, or the target refuses it again.
+        not reached yet is skipped: a member delivers it, or the target refuses it again. So is a
+        dead letter without a source, which the retry topic could not order.
 
         Raises:
             NotParked: some may have been parked; to send all of them again repeats them at most.

@@ -112,7 +112,7 @@ async def test_what_the_webhook_has_is_noted_and_what_it_will_reach_is_skipped(
         for each, one in zip(parked, records, strict=True)
     )
     text = await rejected.hookline("resend", CRM, "--yes")
-    assert "2 selected: 0 sent, 0 rejected again, 2 skipped" in text
+    assert "2 selected: 0 sent, 0 rejected again, 2 skipped, because webhook-crm will read" in text
 
 
 @pytest.mark.timeout(600)

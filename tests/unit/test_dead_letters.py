@@ -14,7 +14,7 @@ from ops.dead_letters.groups import GROUPS_MAX, OTHERS, Groups
 from ops.dead_letters.letter import UNKNOWN_CONSUMER, DeadLetter, dead_letter, parse_id
 from ops.dead_letters.output import print_groups
 from ops.dead_letters.repaired import repaired
-from ops.dead_letters.targets import CannotResend, check_can_resend
+from ops.dead_letters.targets import CannotResend, ResendCounts, check_can_resend, result_text
 from schemas.body import Malformed
 from schemas.dead_letter import COMPONENT, CONNECT, GROUP
 from schemas.dead_letter_actions import Action, ActionResult, Actions, RecordId, decoded, encoded
@@ -83,6 +83,28 @@ def test_groups_are_bounded_and_none_of_the_letters_is_left_out() -> None:
     assert len(sorted_groups) <= GROUPS_MAX + 1
     assert sum(each.open for each in sorted_groups) == 160 + 2 * GROUPS_MAX
     assert OTHERS in {each.consumer for each in sorted_groups}
+
+
+def test_groups_are_in_the_order_of_their_consumers() -> None:
+    """Of each consumer, that with the most open dead letters is first."""
+    groups = Groups(Actions("topic"))
+    groups.add([rejected("sync", "rule", 0), rejected("counters", "rule", 1)])
+    groups.add(rejected("sync", "another rule", at) for at in (2, 3))
+    assert [(each.consumer, each.open) for each in groups.sorted()] == [
+        ("counters", 1),
+        ("sync", 2),
+        ("sync", 1),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("consumer", "why"),
+    [("ingress", "by another command"), ("sync", "sync will read"), ("webhook-a", "do not name a")],
+)
+def test_a_resend_says_why_it_has_skipped_dead_letters(consumer: str, why: str) -> None:
+    """Only if it has skipped some."""
+    assert result_text(ResendCounts(2, 0, 0), consumer) == "2 sent, 0 rejected again, 0 skipped"
+    assert why in result_text(ResendCounts(1, 0, 1), consumer)
 
 
 def taken(letters: Iterable[DeadLetter], result: ActionResult, topic_id: str = "topic") -> Action:
