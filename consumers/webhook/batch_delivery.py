@@ -3,7 +3,7 @@ Deliver the records of one batch: each conversation in order, conversations in p
 
 A conversation ends at its first callback that is neither delivered nor a dead letter. Outcomes are
 remembered until the position has moved over their offsets, so a batch that is handled again sends
-no callback twice, and no dead letter either.
+no callback again that was delivered or refused, and no dead letter either.
 """
 
 import asyncio

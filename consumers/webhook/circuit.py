@@ -42,7 +42,7 @@ class Circuit:
         # When an attempt that had a connection ended last.
         self._connected_at = -math.inf
         self.opened_at: float | None = None
-        self._opened_by_connections = False
+        self._opened_without_connection = False
         self.reason = ""
         self._wait_s = PROBE_S
         self._probe_at = 0.0
@@ -55,7 +55,7 @@ class Circuit:
     @property
     def is_unreachable(self) -> bool:
         """True while the target counts as down because no connection to it can be made."""
-        return self.is_open and self._opened_by_connections
+        return self.is_open and self._opened_without_connection
 
     def note_connection(self, outcome: Outcome) -> None:
         """Note for each attempt, also of a parked callback, whether there was a connection."""
@@ -66,8 +66,8 @@ class Circuit:
             return
         was_connected = self._clock() - self._connected_at < CONNECTED_S
         if outcome.connection is Connection.NOT_MADE and not self.is_open and not was_connected:
-            self._open("no connection can be made", outcome.reason)
-            self._opened_by_connections = True
+            self._open("no connection can be made", outcome.reason, until="can be reached")
+            self._opened_without_connection = True
 
     def note_answer(self, conversation: bytes) -> None:
         """Note an answer that is not about the target's health: a success, or a refused record."""
@@ -94,14 +94,16 @@ class Circuit:
         self._wait_s = PROBE_S
         self._tried.clear()
 
-    def _open(self, cause: str, reason: str, *, retry_after_s: float = 0.0) -> None:
+    def _open(
+        self, cause: str, reason: str, *, until: str = "answers", retry_after_s: float = 0.0
+    ) -> None:
         self.opened_at, self.reason = self._clock(), reason
-        self._opened_by_connections = False
+        self._opened_without_connection = False
         self._probe_at = self._clock() + max(PROBE_S, retry_after_s)
         log.warning(
-            "%s: the target is down, and nothing is delivered until it answers: %s, the last one "
-            "by: %s",
-            *(self._name, cause, reason),
+            "%s: the target is down, and nothing is delivered until it %s: %s; the last failure "
+            "is: %s",
+            *(self._name, until, cause, reason),
         )
 
     def _note(self, conversation: bytes, *, failed: bool) -> None:

@@ -139,7 +139,11 @@ class Retries:
                 await retry_partition.changed.wait()
 
     async def _probe(self, retry_partition: RetryPartition) -> None:
-        """While the circuit is open: try some parked conversations that are due, if it is time."""
+        """
+        While the circuit is open: try some parked conversations that are due, if it is time.
+
+        If there was no connection, try them also before they are due.
+        """
         due_ms, until_ms = retry_partition.state.next_due_ms(), self.clock_ms()
         if self.circuit.is_unreachable:
             # The batches wait for this probe: only a time that the target asked for is longer.

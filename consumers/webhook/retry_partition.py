@@ -76,8 +76,7 @@ class RetryPartition:
             Stopped: the topic takes no callback of this size; none of them is there.
         """
         async with self._writing:
-            if self.is_lost:
-                raise OwnershipLost(f"{self._name} has to be claimed again")
+            self._check_not_lost()
             try:
                 with kafka_failures():
                     async with asyncio.timeout(WRITE_TIMEOUT_S):
@@ -99,6 +98,10 @@ class RetryPartition:
             f"max.message.bytes={EXTENDED_RECORD_BYTES_LIMIT} for the topic, then start the "
             "process again."
         )
+
+    def _check_not_lost(self) -> None:
+        if self.is_lost:
+            raise OwnershipLost(f"{self._name} has to be claimed again")
 
     def _lose(self) -> None:
         self.is_lost = True
@@ -132,21 +135,20 @@ class RetryPartition:
         A member that was suspended notices it here, before it delivers anything again.
 
         Raises:
-            OwnershipLost: another member has claimed it.
+            OwnershipLost: another member has claimed it, or an earlier write of this one failed.
             KafkaUnavailable: Kafka does not answer.
         """
         # Not during a write, which moves the end before it is known here.
         async with self._writing:
-            if not self.is_lost:
-                try:
-                    with kafka_failures():
-                        async with asyncio.timeout(CALL_TIMEOUT_S / 2):
-                            ends = await self._reader.end_offsets([self._partition])
-                except (KafkaError, TimeoutError) as error:
-                    raise KafkaUnavailable(f"{self._name} does not answer: {error!r}") from error
-                if ends[self._partition] > self._last_offset + 1 + _MARKER:
-                    self._lose()
-            if self.is_lost:
+            self._check_not_lost()
+            try:
+                with kafka_failures():
+                    async with asyncio.timeout(CALL_TIMEOUT_S / 2):
+                        ends = await self._reader.end_offsets([self._partition])
+            except (KafkaError, TimeoutError) as error:
+                raise KafkaUnavailable(f"{self._name} does not answer: {error!r}") from error
+            if ends[self._partition] > self._last_offset + 1 + _MARKER:
+                self._lose()
                 raise OwnershipLost(f"another member has claimed {self._name}")
 
     async def read(self, claim: str) -> None:
@@ -169,9 +171,10 @@ class RetryPartition:
                     stated = change(record.key, record.value, record.headers)
                 except UnreadableRetryRecord as unreadable:
                     raise Stopped(
-                        f"{self._name} at offset {record.offset}: {unreadable}. Only the members "
-                        "of this target write the topic. Remove what else writes to it, then see "
-                        "'A webhook stops' in docs/runbook.md."
+                        f"{self._name} at offset {record.offset}: {unreadable}. Only this "
+                        "target's processes and 'hookline dead-letters resend' write the topic. "
+                        "Remove what else writes to it, then see 'A webhook stops' in "
+                        "docs/runbook.md."
                     ) from unreadable
                 self.state.apply(stated)
                 if stated == PartitionClaim(claim):

@@ -24,7 +24,7 @@ FIRST_FAILED_MS, REASON = RETRY + "first_failed_at_ms", RETRY + "reason"
 
 
 class UnreadableRetryRecord(Exception):
-    """A record of the retry topic that no process of a webhook wrote."""
+    """A record of the retry topic that neither a webhook nor a resend to it wrote."""
 
 
 class ParkedCallback(NamedTuple):

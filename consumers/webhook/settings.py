@@ -84,7 +84,8 @@ class WebhookSettings(Settings):
     timeout_s: Annotated[
         float,
         Range(0.1, 10, "seconds"),
-        "Longest time of one request, from the connection to the end of the answer.",
+        "Longest time of one attempt: the look-up of the name, the connection, the request and the "
+        "answer.",
     ] = 10.0
     requests_max: Annotated[
         int,

@@ -100,9 +100,9 @@ def replay_command(
       hookline replay sync --from archive --since 2026-01-01 --app 1400000001
       hookline replay sync --user jared --command C2C.CallbackAfterSendMsg
 
-    The command first counts the callbacks, by app and command, and asks before it changes anything.
-    It may be interrupted at any moment: with the same selection it continues where it was. All
-    conditions that are given must hold.
+    The command first counts the callbacks, by app and command, and asks before it changes anything;
+    with --yes, it begins at once. It may be interrupted at any moment: with the same selection it
+    continues where it was. All conditions that are given must hold.
 
     \b
     Exit codes:

@@ -6,7 +6,8 @@ from contextlib import asynccontextmanager
 from ops.replay.selection import ReplaySelection
 from ops.replay.target import CannotReplay, ReplayTarget
 from ops.replay.to_sync import replaying_to_sync
-from ops.replay.to_webhook import replaying_to_webhook, webhook_settings
+from ops.replay.to_webhook import replaying_to_webhook
+from ops.replay.webhook_settings import webhook_settings
 from schemas.kafka_access import KafkaAccess
 from schemas.topics import CALLBACKS
 

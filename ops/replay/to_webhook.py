@@ -9,7 +9,6 @@ the first record of its partition that the target refused, so that the next run 
 
 import asyncio
 import contextlib
-import os
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -24,7 +23,6 @@ from consumers.webhook.callback_filter import callback_filter
 from consumers.webhook.outcome import OutcomeKind
 from consumers.webhook.retry_record import conversation
 from consumers.webhook.sender import Sender, open_sender
-from consumers.webhook.settings import WebhookSettings
 from ops.audit.sources import SourceUnavailable
 from ops.audit.webhook_state import TargetState, read_state
 from ops.failure import Failure
@@ -39,11 +37,11 @@ from ops.replay.target import (
     RejectionLog,
     ReplayCounts,
 )
+from ops.replay.webhook_settings import webhook_settings
 from ops.terminal import say
 from schemas.client_parts import inner_client
 from schemas.clients import check_cancellation, started
 from schemas.kafka_access import KafkaAccess
-from schemas.settings import SettingsFaults, read_settings
 from schemas.tokens_file import UnusableFile
 from schemas.topic_ids import topic_id_of
 from schemas.topics import CALLBACKS
@@ -52,7 +50,7 @@ START_S = 30.0
 # Waits for a target that does not answer or fails, growing up to the second one.
 WAIT_S = 1.0
 WAIT_S_MAX = 30.0
-# The same failure is printed so often at most.
+# At most one failure is printed in this time.
 FAILURE_INTERVAL_S = 10.0
 
 
@@ -72,9 +70,12 @@ class ToWebhook:
         positions: AIOKafkaConsumer,
         *,
         kafka: KafkaAccess,
+        requests_max: int,
     ) -> None:
         self._kafka = kafka
         self._sender = sender
+        # In the sender, the wait for a connection would be a part of the time of an attempt.
+        self._slots = asyncio.Semaphore(requests_max)
         self._is_wanted = is_wanted
         # When the command began: the webhook itself delivers the callbacks after its positions.
         self._state = state
@@ -161,7 +162,8 @@ class ToWebhook:
         wait_s = WAIT_S
         while True:
             check_cancellation()
-            outcome = await self._sender.send(record)
+            async with self._slots:
+                outcome = await self._sender.send(record)
             match outcome.kind:
                 case OutcomeKind.DELIVERED:
                     return ReplayCounts(written=1)
@@ -191,26 +193,6 @@ def _conversations(records: Iterable[Record]) -> Iterable[Sequence[Record]]:
     for record in records:
         by_key.setdefault(conversation(record), []).append(record)
     return by_key.values()
-
-
-def webhook_settings(consumer: str) -> WebhookSettings:
-    """
-    Return the settings of the webhook `consumer`, from WEBHOOK_* as for its process.
-
-    Raises:
-        CannotReplay: they cannot be used, or are those of another target.
-    """
-    settings: WebhookSettings
-    try:
-        (settings,) = read_settings({"WEBHOOK_": WebhookSettings}, os.environ)
-    except SettingsFaults as faults:
-        raise CannotReplay(
-            f"set the variables WEBHOOK_* as for the process of {consumer}:"
-            f" {'; '.join(faults.args)}"
-        ) from None
-    if consumer != f"webhook-{settings.name}":
-        raise CannotReplay(f"WEBHOOK_NAME is {settings.name}, so name webhook-{settings.name}")
-    return settings
 
 
 @asynccontextmanager
@@ -247,4 +229,8 @@ async def replaying_to_webhook(
         client.assign(partitions_of(client, [topic]))
         is_wanted = callback_filter(sdkappids=settings.sdkappids, commands=settings.commands)
         kafka_id = await topic_id_of(client, topic)
-        yield ToWebhook(sender, is_wanted, state, kafka_id, client, kafka=kafka)
+        yield ToWebhook(
+            *(sender, is_wanted, state, kafka_id, client),
+            kafka=kafka,
+            requests_max=settings.requests_max,
+        )

@@ -1,5 +1,6 @@
 """Which callbacks a replay sends to a webhook's target, and the position that it stores."""
 
+import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, cast
 
@@ -16,15 +17,22 @@ from ops.replay.source import Part
 from ops.replay.target import OFFSETS_UNSAVED_MAX, RecordState, ReplayCounts
 from ops.replay.to_webhook import ToWebhook
 
+REQUESTS_MAX = 3
+
 
 class FakeSender:
     """A target that refuses some offsets for good."""
 
     def __init__(self, refused: set[int]) -> None:
         self.refused = refused
+        self.in_flight = self.in_flight_max = 0
 
     async def send(self, record: Record) -> Outcome:
-        """Return the answer."""
+        """Return the answer, in a later turn of the event loop."""
+        self.in_flight += 1
+        self.in_flight_max = max(self.in_flight_max, self.in_flight)
+        await asyncio.sleep(0)
+        self.in_flight -= 1
         kind = OutcomeKind.REFUSED if record.offset in self.refused else OutcomeKind.DELIVERED
         return Outcome(kind, "400")
 
@@ -66,6 +74,7 @@ def a_target(
         kafka_id,
         cast("Any", positions),
         kafka=plaintext(""),
+        requests_max=REQUESTS_MAX,
     )
 
 
@@ -100,6 +109,16 @@ async def test_what_a_target_refuses_is_tried_again_by_the_next_run() -> None:
     sender.refused.clear()
     assert await again.write(a_part(5, 12)) == ReplayCounts(written=7)
     assert await again.positions() == {P0: Position(12)}
+
+
+async def test_no_attempt_begins_before_there_is_a_connection_for_it() -> None:
+    """Its time would be over while it waits."""
+    sender = FakeSender(set())
+    target = a_target(TargetState(positions={0: Position(99)}), sender, FakePositions())
+    part = a_part(0, 20)
+    records = [each._replace(key=b"%d" % each.offset) for each in part.records]
+    assert await target.write(part._replace(records=records)) == ReplayCounts(written=20)
+    assert sender.in_flight_max == REQUESTS_MAX
 
 
 async def test_a_first_callback_that_is_refused_leaves_no_position() -> None:

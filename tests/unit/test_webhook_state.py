@@ -147,7 +147,9 @@ def test_the_circuit_opens_when_most_conversations_fail() -> None:
 REFUSED_CONNECTION = Outcome(OutcomeKind.FAILED, "refused", connection=Connection.NOT_MADE)
 
 
-def test_the_circuit_opens_when_no_connection_can_be_made() -> None:
+def test_the_circuit_opens_when_no_connection_can_be_made(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     """However few conversations there are; some without among many with a connection do not."""
     clock = ManualClock()
     circuit = Circuit("crm", clock)
@@ -158,6 +160,9 @@ def test_the_circuit_opens_when_no_connection_can_be_made() -> None:
     assert not circuit.is_open
     circuit.note_connection(REFUSED_CONNECTION)
     assert (circuit.is_open, circuit.is_unreachable, circuit.reason) == (True, True, "refused")
+    assert "until it can be reached: no connection can be made; the last failure is: refused" in (
+        caplog.text
+    )
     circuit.note_failed_probe("refused")
     # The target can be reached, but fails: the conversations decide.
     circuit.note_connection(Outcome(OutcomeKind.FAILED, "500"))
