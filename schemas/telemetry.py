@@ -79,17 +79,18 @@ INGRESS_TO_KAFKA_S = Histogram(
 )
 INGRESS_FORWARD_FAILURES = Counter(
     "ingress_forward_failures_total",
-    "Times forwarding failed and was tried again",
+    "Times that the forwarder of any spool of this process failed, and tried again",
     registry=INGRESS_METRICS,
 )
 INGRESS_REFUSED_BY_KAFKA = Counter(
     "ingress_refused_by_kafka_total",
-    "Callbacks that Kafka refused and that went to the dead-letter topic",
+    "Callbacks that Kafka refused; the dead-letter topic gets them, or else the spool's quarantine",
     registry=INGRESS_METRICS,
 )
 INGRESS_TOPIC_CHANGES = Counter(
     "ingress_topic_changes_total",
-    "Times that the topic was recreated or Kafka's cursor went back; callbacks may be missing",
+    "Times that the topic was recreated, or that Kafka's cursor went back or was gone; callbacks"
+    " may be missing, or, without a cursor, doubled",
     registry=INGRESS_METRICS,
 )
 INGRESS_ROWS_QUARANTINED = Counter(

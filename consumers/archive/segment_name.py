@@ -57,5 +57,5 @@ def first_offset(name: str) -> int:
 
 
 def hour(name: str) -> str:
-    """Return the hour of the first record in a segment's name, or BEGINNING."""
+    """Return the hour in a segment's name, see `of_record`, or BEGINNING."""
     return name[name.rfind("/") + OFFSET_DIGITS + 2 : -len(SUFFIX)]

@@ -141,18 +141,18 @@ for _, people in ipairs(batch.people) do
     local name, hashes, exact_max, ttl_s, key, field, sketched_field = unpack(people)
     -- If the set has expired, people who were in it would be counted again.
     local is_expired = hash_set(name).count == 0 and sketched_field ~= '' and redis.call('HGET', key, field)
-    local added, is_full = 0, true
+    local added, is_incomplete = 0, true
     if not is_expired and has_room(name, #hashes, exact_max) then
-        added, is_full = hash_set_merge(name, hashes, ttl_s), false
+        added, is_incomplete = hash_set_merge(name, hashes, ttl_s), false
     elseif not is_expired then
         local indexes
-        indexes, is_full = add_new(name, hashes, exact_max, ttl_s, key, sketched_field)
+        indexes, is_incomplete = add_new(name, hashes, exact_max, ttl_s, key, sketched_field)
         added = #indexes
     end
     if added > 0 then
         redis.call('HINCRBY', key, field, added)
     end
-    if is_full and sketched_field ~= '' then
+    if is_incomplete and sketched_field ~= '' then
         redis.call('HSET', key, sketched_field, 1)
     end
 end
@@ -162,18 +162,19 @@ for _, flag in ipairs(batch.flags) do
 end
 
 for _, conversations in ipairs(batch.conversations) do
-    local name, hashes, windows, exact_max, totals, uncounted_field, at_s = unpack(conversations)
-    local added, is_full = add_new(name, hashes, exact_max, 0, totals, uncounted_field)
-    local by_window = {}
+    local name, hashes, field_numbers, exact_max, totals, uncounted_field, at_s = unpack(conversations)
+    local added, is_incomplete = add_new(name, hashes, exact_max, 0, totals, uncounted_field)
+    local new_by_fields = {}
     for _, at in ipairs(added) do
-        by_window[windows[at]] = (by_window[windows[at]] or 0) + 1
+        local fields = field_numbers[at]
+        new_by_fields[fields] = (new_by_fields[fields] or 0) + 1
     end
-    for window, number in pairs(by_window) do
-        for _, counter in ipairs(batch.windows[window]) do
+    for fields, number in pairs(new_by_fields) do
+        for _, counter in ipairs(batch.fields_of_minutes[fields]) do
             redis.call('HINCRBY', counter[1], counter[2], number)
         end
     end
-    if is_full then
+    if is_incomplete then
         redis.call('HSETNX', totals, uncounted_field, at_s)
     end
 end

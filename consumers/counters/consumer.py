@@ -29,7 +29,7 @@ from schemas.topics import CALLBACKS
 # An ingress commits a transaction each 0.1 to 0.25 s, and the age is checked after each fetch: a
 # batch is delivered some 0.2 s after its first record was fetched. More batches would cost more
 # CPU.
-LIMITS = Limits(records=5000, bytes=16 << 20, age_s=0.15)
+LIMITS = Limits(records=5000, bytes=2 << 20, age_s=0.15)
 APP_ZONE = Format("like 1400000001=Europe/Berlin", re.compile(r"[^=]+=[^=]+").fullmatch)
 
 
@@ -38,7 +38,8 @@ class CountersSettings:
     """
     COUNTERS_*: the consumer `counters`, `python -m consumers counters`.
 
-    A batch of up to 5000 callbacks, 16 MiB or 0.15 s is one call of a script in Valkey, or a few.
+    A batch of up to 5000 callbacks, 2 MiB of memory or 0.15 s is one call of a script in Valkey, or
+    a few.
     """
 
     valkey: Annotated[

@@ -36,7 +36,7 @@ def script_input(  # noqa: PLR0917 - all that the input is made of
     windows: BatchWindows,
 ) -> Mapping[str, Any]:
     """Return the input; `origins` are those of the batch, with number and sum of sequences."""
-    windows_of_new, conversations = new_conversations(generation, bounds, hashes, windows)
+    fields_of_minutes, conversations = new_conversations(generation, bounds, hashes, windows)
     return {
         "origins": origins,
         "zones": [(app, app_additions.zone) for app, app_additions in windows.apps.items()],
@@ -45,7 +45,7 @@ def script_input(  # noqa: PLR0917 - all that the input is made of
         "searched": _by_slot(generation, ids.searched),
         "people": list(_exact_people(generation, bounds, windows)),
         "flags": list(_flags(generation, windows)),
-        "windows": windows_of_new,
+        "fields_of_minutes": fields_of_minutes,
         "conversations": conversations,
         "sums": list(_sums(generation, bounds, windows)),
         "commands": list(_unknown_commands(generation, windows)),

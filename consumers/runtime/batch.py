@@ -72,6 +72,8 @@ class Limits:
     """
     The limits of a batch. A batch is complete when it reaches the first of them.
 
+    A batch whose records are not packed is also complete when they take 2 MiB of memory.
+
     `bytes` are uncompressed; a record counts as its body + 32 per header + 256. `age_s` is the time
     since the batch's first record was fetched. `period_s`: a batch never has records of two periods
     (3600: never of two hours), by the records' timestamps.

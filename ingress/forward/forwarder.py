@@ -70,7 +70,7 @@ class Forwarder:
         self._kafka = kafka
         self._record_bytes_max = record_bytes_max(body_bytes_max)
         self._next_transaction = NextTransaction(spool)
-        self._last_outcome = LastOutcome(spool, kafka, self._note_failure)
+        self._last_outcome = LastOutcome(spool, kafka, self._show_fault)
         self._topic_check = TopicCheck(kafka)
         self._marker_check = MarkerCheck(map(kafka.topic, (CALLBACKS.name, DEAD_LETTERS.name)))
         # The origin of the current producer and cursor.
@@ -106,6 +106,9 @@ class Forwarder:
 
     def _note_failure(self, error: Exception) -> None:
         INGRESS_FORWARD_FAILURES.inc()
+        self._show_fault(error)
+
+    def _show_fault(self, error: Exception) -> None:
         origin = self._spool.state.origin
         self.fault = log_fault(error, origin, self.forwarded_sequence, before=self.fault)
 

@@ -89,7 +89,9 @@ class TopicCheck:
 
     def report(self, state: SpoolState, cursor: Cursor, topic_id: str | None) -> None:
         """
-        Log and count it if the current topic may lack rows that were forwarded, unless reported.
+        Log and count what the topic or the cursor says of forwarded rows, unless it was reported.
+
+        The current topic may lack some, or, without a cursor, get some again.
 
         Until a row is sent, every new producer finds the same cursor, with the id of the former
         topic. `topic_id` is the current topic's, None if it is not known.

@@ -16,9 +16,9 @@ BACKLOG = 1024
 # Interval at which late connections are closed.
 CLOSE_INTERVAL_S = 0.1
 # While the port drains, requests under way have DRAIN_TIMEOUT_S to be answered. The port is drained
-# when QUIET_CHECKS checks in a row find no request under way: the kernel may hold one that was not
-# read yet. Checks, not seconds: time also passes while the process is suspended and reads nothing,
-# but each check comes after a turn of the event loop, which reads.
+# when QUIET_CHECKS checks in a row find all connections waiting for the head of a request: the
+# kernel may hold one that was not read yet. Checks, not seconds: time also passes while the process
+# is suspended and reads nothing, but each check comes after a turn of the event loop, which reads.
 DRAIN_TIMEOUT_S = 5.0
 QUIET_CHECKS = 100
 CHECK_INTERVAL_S = 0.005
@@ -82,11 +82,11 @@ class PublicServer:
 
     async def drain(self) -> None:
         """
-        Close each connection after its next answer; return when none is due.
+        Close each connection after its next answer; return when all have waited for a request.
 
-        While answers are still due, it returns once DRAIN_TIMEOUT_S are over and QUIET_CHECKS
-        checks were made, which takes longer if the process is suspended. The end of a body whose
-        head was read is still read, and its callback stored.
+        While one receives, answers or discards a request, it returns once DRAIN_TIMEOUT_S are over
+        and QUIET_CHECKS checks were made, which takes longer if the process is suspended. The end
+        of a body whose head was read is still read, and its callback stored.
         """
         self.open_connections.is_draining = True
         deadline = self._loop.time() + DRAIN_TIMEOUT_S

@@ -42,7 +42,7 @@ class AsyncSpool:
 
     @property
     def was_full(self) -> bool:
-        """Whether the spool was full, and has had no room since (`Fullness`)."""
+        """Whether the spool was full, and has not been below 95 % of its bound since."""
         return self._group_commit.fullness.was_full
 
     def summary(self, since_hour: int | None = None) -> SpoolSummary:

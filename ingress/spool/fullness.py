@@ -1,4 +1,4 @@
-"""Whether a spool was full and has had no room since."""
+"""Whether a spool was full, and has not been below 95 % of its bound since."""
 
 from dataclasses import dataclass
 
