@@ -121,6 +121,11 @@ def ended_task(consumer: AIOKafkaConsumer) -> tuple[str, BaseException | None] |
     return None
 
 
+def group_of(consumer: AIOKafkaConsumer) -> KafkaName:
+    """Return the group of `consumer`, which has one."""
+    return KafkaName(consumer._group_id)  # noqa: SLF001
+
+
 def member_id(consumer: AIOKafkaConsumer) -> str:
     """Return the id that the group's coordinator has given to `consumer`."""
     coordinator: Any = consumer._coordinator  # noqa: SLF001

@@ -24,6 +24,7 @@ from consumers.runtime.source import (
 )
 from schemas.client_parts import ended_task
 from schemas.clients import kafka_failures
+from schemas.committed_offsets import committed_offset_of
 from schemas.kafka_access import KafkaAccess
 
 # The records of a fetch, of all partitions together. More would not stay in the processor's caches.
@@ -204,8 +205,7 @@ class KafkaSource:
             KafkaUnavailable: Kafka does not answer.
         """
         async with _kafka_call("the committed offset"):
-            offset: int | None = await self._client.committed(self._in_kafka(partition))
-            return offset
+            return await committed_offset_of(self._client, self._in_kafka(partition))
 
     async def log_start(self, partition: Partition) -> int:
         """

@@ -10,14 +10,14 @@ import asyncio
 import logging
 from typing import NamedTuple
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import KafkaError
+from aiokafka import TopicPartition
+from aiokafka.client import AIOKafkaClient
 from aiokafka.structs import OffsetAndMetadata
 
 from ingress.spool.async_spool import AsyncSpool
 from ingress.spool.state import SpoolState
 from schemas.clients import started
+from schemas.committed_offsets import committed_offsets
 from schemas.kafka_access import KafkaAccess
 from schemas.kafka_names import KafkaName
 from schemas.topics import CALLBACKS
@@ -72,20 +72,13 @@ async def read_cursor(kafka: KafkaAccess, origin: str) -> Cursor:
         KafkaError, TimeoutError: it cannot be read now.
     """
     partition, group = _partition(kafka), kafka.group(cursor_group(origin))
-    # The consumer can distinguish an error from a missing offset, but cannot read metadata; the
-    # admin client can read metadata, but cannot distinguish them. So both are asked.
-    reader = AIOKafkaConsumer(**kafka.options(), group_id=group, enable_auto_commit=False)
-    async with started(reader, READ_TIMEOUT_S, kafka), asyncio.timeout(READ_TIMEOUT_S):
-        sequence = await reader.committed(partition)
-    if sequence is None:
+    client = AIOKafkaClient(**kafka.options())
+    async with started(client, READ_TIMEOUT_S, kafka), asyncio.timeout(READ_TIMEOUT_S):
+        committed = (await committed_offsets(client, group, [partition])).get(partition)
+    if committed is None:
         return Cursor()
-    admin = AIOKafkaAdminClient(**kafka.options())
-    async with started(admin, READ_TIMEOUT_S, kafka), asyncio.timeout(READ_TIMEOUT_S):
-        offsets = await admin.list_consumer_group_offsets(group)
-    if partition not in offsets or offsets[partition].offset != sequence:
-        raise KafkaError(f"the cursor is {sequence}, but its metadata cannot be read now")
-    fingerprint, _, topic_id = offsets[partition].metadata.partition(" ")
-    return Cursor(sequence, fingerprint, topic_id)
+    fingerprint, _, topic_id = committed.metadata.partition(" ")
+    return Cursor(committed.offset, fingerprint, topic_id)
 
 
 def is_older_copy(spool: AsyncSpool, cursor: Cursor) -> bool:

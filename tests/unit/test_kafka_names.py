@@ -33,10 +33,11 @@ CALLS: dict[str, int | None] = {
     "send_offsets_to_transaction": 1,
     "coordinator_lookup": 1,
     "LeaveGroupRequest": 0,
+    "OffsetFetchRequest": 0,
 }
 KEYWORDS = {"group_id", "transactional_id"}
 # Of the access, and of a client, which returns the names that it was given.
-MAKERS = {"topic", "group", "transactional_id", "subscription"}
+MAKERS = {"topic", "group", "group_of", "transactional_id", "subscription"}
 ANNOTATIONS = ("KafkaName", "TopicPartition")
 # A partition that no topic has, and a name that a broker has reported.
 EXCEPTIONS = {"TopicPartition('-', 0)", "TopicPartition(topic['topic'], partition['partition'])"}
