@@ -1,16 +1,25 @@
 """
-Ask the coordinator how the last transaction of a transactional id ended.
+Ask the coordinator how the last transaction of a transactional id ended; end one that is under way.
 
 This is KIP-664's DescribeTransactions, which aiokafka does not have.
 """
 
 import asyncio
 from enum import Enum
-from typing import Any
+from typing import Any, NamedTuple
 
 from aiokafka.client import AIOKafkaClient, ConnectionGroup, CoordinationType
-from aiokafka.errors import KafkaError, TransactionalIdAuthorizationFailed, for_code
+from aiokafka.errors import (
+    ConcurrentTransactions,
+    InvalidProducerEpoch,
+    InvalidTxnState,
+    KafkaError,
+    NoError,
+    TransactionalIdAuthorizationFailed,
+    for_code,
+)
 from aiokafka.protocol.api import Request, RequestStruct, Response
+from aiokafka.protocol.transaction import EndTxnRequest
 from aiokafka.protocol.types import (
     CompactArray,
     CompactString,
@@ -21,14 +30,17 @@ from aiokafka.protocol.types import (
     TaggedFields,
 )
 
-from schemas.clients import started
+from schemas.clients import check_cancellation, started
 from schemas.kafka_access import KafkaAccess
 from schemas.kafka_names import KafkaName
 
 REQUEST_TIMEOUT_S = 30.0
-# A transaction that is under way counts as aborted: the start of the next producer aborts it.
-_ABORTED_STATES = ("Ongoing", "PrepareAbort", "CompleteAbort", "PrepareEpochFence")
+POLL_INTERVAL_S = 0.01
+_UNDER_WAY = "Ongoing"
+_ABORTED_STATES = ("PrepareAbort", "CompleteAbort", "PrepareEpochFence")
 _COMMITTED_STATES = ("PrepareCommit", "CompleteCommit")
+# The transaction is not under way any more, or is being ended by another request.
+_ENDED_OTHERWISE = (ConcurrentTransactions, InvalidProducerEpoch, InvalidTxnState)
 _NO_ERROR, _NOT_FOUND = 0, 105
 
 
@@ -46,12 +58,14 @@ class TransactionOutcome(Enum):
 
 
 async def last_transaction_outcome(
-    kafka: KafkaAccess, transactional_id: KafkaName
+    kafka: KafkaAccess, transactional_id: KafkaName, *, commits: bool = False
 ) -> TransactionOutcome:
     """
-    Ask how the last transaction ended, or will end.
+    Return how the last transaction ended; abort it if it is under way, or commit it if `commits`.
 
-    Ask before the next producer starts: its start makes the coordinator forget the answer.
+    To wait for the start of the next producer, which aborts it as well, is not enough: until then,
+    a commit that the former producer has sent may still arrive. Ask before that start: it makes the
+    coordinator forget the answer.
 
     Raises:
         KafkaError: the coordinator does not know now.
@@ -60,10 +74,12 @@ async def last_transaction_outcome(
     client = AIOKafkaClient(**kafka.options())
     async with started(client, REQUEST_TIMEOUT_S, kafka), asyncio.timeout(REQUEST_TIMEOUT_S):
         coordinator = await _coordinator(client, transactional_id)
-        state = await transaction_state(client, coordinator, transactional_id)
-    if state in _ABORTED_STATES:
+        while (now := await _describe(client, coordinator, transactional_id)).state == _UNDER_WAY:
+            check_cancellation()
+            await _end(client, coordinator, transactional_id, now, commits=commits)
+    if now.state in _ABORTED_STATES:
         return TransactionOutcome.ABORTED
-    if state in _COMMITTED_STATES:
+    if now.state in _COMMITTED_STATES:
         return TransactionOutcome.COMMITTED
     return TransactionOutcome.FORGOTTEN
 
@@ -90,13 +106,43 @@ async def transaction_state(
     Raises:
         KafkaError: it is not the coordinator, does not know now, or does not answer.
     """
+    return (await _describe(client, coordinator, transactional_id)).state
+
+
+class _LastTransaction(NamedTuple):
+    state: str
+    producer_id: int
+    producer_epoch: int
+
+
+async def _describe(
+    client: AIOKafkaClient, coordinator: int, transactional_id: KafkaName
+) -> _LastTransaction:
     described: Any = await client.send(
         coordinator, _Describe(transactional_id), group=ConnectionGroup.COORDINATION
     )
-    error, _, state, *_ = described.states[0]
+    error, _, state, _, _, producer_id, epoch, *_ = described.states[0]
     if error not in (_NO_ERROR, _NOT_FOUND):
         raise KafkaError(f"the transaction's coordinator answers {for_code(error).__name__}")
-    return str(state)
+    return _LastTransaction(str(state), producer_id, epoch)
+
+
+async def _end(
+    client: AIOKafkaClient,
+    coordinator: int,
+    transactional_id: KafkaName,
+    last: _LastTransaction,
+    *,
+    commits: bool,
+) -> None:
+    """End a transaction that is under way, as its producer would; ask for its state again then."""
+    request = EndTxnRequest(transactional_id, last.producer_id, last.producer_epoch, commits)
+    answer: Any = await client.send(coordinator, request, group=ConnectionGroup.COORDINATION)
+    error = for_code(answer.error_code)
+    if error in _ENDED_OTHERWISE:
+        await asyncio.sleep(POLL_INTERVAL_S)
+    elif error is not NoError:
+        raise error(transactional_id)
 
 
 class _Described(Response):

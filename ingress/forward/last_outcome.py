@@ -1,11 +1,12 @@
 """
 How a spool's last transaction ended, kept until `settle` has ended it so in every partition.
 
-The coordinator is asked once, because the start of a producer erases its answer. So an abort is
-noted in the spool's file before that start, and no producer starts until the note is on disk:
-neither a failing disk nor a kill makes an aborted transaction count as committed. The note is
-removed before the next transaction begins, so it never counts for a later one. If the coordinator
-knows the outcome, its answer wins.
+The coordinator is asked once, because the start of a producer erases its answer. A transaction that
+is under way is aborted by this question: otherwise a commit that its producer has sent could still
+arrive. An abort is noted in the spool's file before that start, and no producer starts until the
+note is on disk: neither a failing disk nor a kill makes an aborted transaction count as committed.
+The note is removed before the next transaction begins, so it never counts for a later one. If the
+coordinator knows the outcome, its answer wins.
 
 If the coordinator has forgotten the outcome and there is no note, the transaction counts as
 committed; so a commit needs no note. If there was no transaction, nothing is open that this could
@@ -69,10 +70,13 @@ class LastOutcome:
             KafkaError, TimeoutError: the coordinator does not know it now.
             LimitReached, DiskFailed: the disk does not keep it; no producer may start.
         """
+        transactional_id = transactional_id_of(self._kafka, origin)
         if self._outcome is TransactionOutcome.NOT_ASKED:
-            self._outcome = await last_transaction_outcome(
-                self._kafka, transactional_id_of(self._kafka, origin)
-            )
+            self._outcome = await last_transaction_outcome(self._kafka, transactional_id)
+        elif not self.is_replaceable:
+            # `settle` may have stopped half-way. The start of a producer would abort it, and with
+            # it parts of the last transaction.
+            await last_transaction_outcome(self._kafka, transactional_id, commits=True)
         is_noted = self._spool.aborted_origin == origin
         if self._outcome is TransactionOutcome.FORGOTTEN:
             self._outcome = TransactionOutcome.ABORTED if is_noted else TransactionOutcome.COMMITTED

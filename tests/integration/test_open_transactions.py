@@ -8,21 +8,25 @@ A real broker must be killed within milliseconds for that, so a producer causes 
 import asyncio
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaError
+from aiokafka.protocol.transaction import EndTxnRequest
 from support.kafka.access import plaintext
 from support.kafka.broker import LONG_SESSION_MS, running_broker
-from support.kafka.half_ended import CARELESS, GROUP, RECORDS, leave_open
+from support.kafka.half_ended import CARELESS, GROUP, RECORDS, leave_open, under_way
 from support.kafka.parts import Pipe, in_topic, many, sequences
+from support.processes.ingress import until
 
 from ingress.forward import forwarder, last_outcome
 from ingress.forward.cursor import cursor_group, transactional_id_of
 from ingress.forward.settle import settle
+from ingress.forward.transaction import transactional_producer
 from ingress.spool.disk import DiskFailed
 from schemas.client_parts import known_connections
 from schemas.marker_check import MarkerCheck
@@ -229,6 +233,8 @@ async def test_an_end_during_which_a_broker_went_away_is_not_trusted(
         ("begin_transaction", (RECORDS, "aborted")),
         ("begin_transaction", (RECORDS, "committed")),
         ("send_offsets_to_transaction", (RECORDS[:3], "committed")),
+        ("commit_transaction", (RECORDS[:3], "committed")),
+        ("commit_transaction", ([GROUP], "committed")),
     ],
 )
 async def test_a_start_that_fails_does_not_forget_what_was_decided(
@@ -243,13 +249,15 @@ async def test_a_start_that_fails_does_not_forget_what_was_decided(
     real = getattr(AIOKafkaProducer, fails)
     calls = 0
 
-    async def fail_once(self: AIOKafkaProducer, *values: Any) -> None:
+    async def fail_once(self: Any, *values: Any) -> None:
         nonlocal calls
         calls += 1
         # The first call is the one that leaves something open.
         if calls == 2:
             if values:
                 await real(self, *values)
+            to_add = self._txn_manager.partitions_to_add
+            await until(lambda: not to_add(), "all partitions are in the transaction")
             raise KafkaError("the broker is not there yet")
         await real(self, *values)
 
@@ -261,6 +269,48 @@ async def test_a_start_that_fails_does_not_forget_what_was_decided(
         await pipe.forward()
         records = await in_topic(careless_kafka, pipe.spool.origin)
     assert sorted(sequences(records)) == list(range(1, 2 * ROWS + 1))
+
+
+@pytest.mark.parametrize("arrives", ["before its abort", "after its abort"])
+async def test_a_commit_that_arrives_late_ends_as_the_forwarder_believes(
+    careless_kafka: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arrives: str
+) -> None:
+    """
+    A forwarder gave it up, and asked how its transaction ended, but a broker still gets it.
+
+    The network had held it back, for example. Some of its markers are left out.
+    """
+    late: list[Any] = []
+    start: Any = transactional_producer
+    send: Any = AIOKafkaClient.send
+
+    async def arrive() -> None:
+        with contextlib.suppress(KafkaError):
+            await late.pop().commit_transaction()
+
+    async def send_after_it(self: AIOKafkaClient, node: int, request: Any, **options: Any) -> Any:
+        if late and isinstance(request, EndTxnRequest):
+            await arrive()
+        return await send(self, node, request, **options)
+
+    @contextlib.asynccontextmanager
+    async def start_after_it(*values: Any, **options: Any) -> AsyncIterator[AIOKafkaProducer]:
+        if late:
+            await arrive()
+        async with start(*values, **options) as producer:
+            yield producer
+
+    with contextlib.closing(Pipe(careless_kafka, tmp_path / "spool")) as pipe:
+        await pipe.store(many(ROWS))
+        async with under_way(pipe, RECORDS) as producer:
+            late.append(producer)
+            monkeypatch.setattr(forwarder, "transactional_producer", start_after_it)
+            if arrives == "before its abort":
+                monkeypatch.setattr(AIOKafkaClient, "send", send_after_it)
+            await pipe.forward()
+        records = await in_topic(careless_kafka, pipe.spool.origin)
+    assert sorted(sequences(records)) == list(range(1, ROWS + 1))
+    assert not late
 
 
 async def test_the_cursor_is_read_when_its_marker_is_written(

@@ -34,6 +34,7 @@ CALLS: dict[str, int | None] = {
     "coordinator_lookup": 1,
     "LeaveGroupRequest": 0,
     "OffsetFetchRequest": 0,
+    "EndTxnRequest": 0,
 }
 KEYWORDS = {"group_id", "transactional_id"}
 # Of the access, and of a client, which returns the names that it was given.

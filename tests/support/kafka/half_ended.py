@@ -6,7 +6,7 @@ the transaction only in the partitions that it knows. The broker must be CARELES
 """
 
 import contextlib
-from collections.abc import Collection, Iterator
+from collections.abc import AsyncIterator, Collection, Iterator
 from typing import Any
 
 from aiokafka import AIOKafkaProducer, TopicPartition
@@ -47,10 +47,11 @@ def forgetting(
         transaction.maybe_add_partition_to_txn = add
 
 
-async def leave_open(
-    pipe: Pipe, forgotten: Collection[TopicPartition | str], *, abort: bool
-) -> None:
-    """Send all rows and the cursor as a forwarder does, but end only a part of it."""
+@contextlib.asynccontextmanager
+async def under_way(
+    pipe: Pipe, forgotten: Collection[TopicPartition | str]
+) -> AsyncIterator[AIOKafkaProducer]:
+    """Yield a producer that has sent all rows and the cursor, and whose transaction is open."""
     kafka = plaintext(pipe.bootstrap_servers)
     async with AIOKafkaProducer(
         bootstrap_servers=pipe.bootstrap_servers, transactional_id=pipe.spool.origin
@@ -74,4 +75,12 @@ async def leave_open(
             producer._txn_manager.consumer_group_added(group)  # noqa: SLF001
         cursor = Cursor(batches.last_sequence, batches.fingerprint)
         await producer.send_offsets_to_transaction(cursor.offsets(kafka), group)
+        yield producer
+
+
+async def leave_open(
+    pipe: Pipe, forgotten: Collection[TopicPartition | str], *, abort: bool
+) -> None:
+    """Send all rows and the cursor as a forwarder does, but end only a part of it."""
+    async with under_way(pipe, forgotten) as producer:
         await (producer.abort_transaction() if abort else producer.commit_transaction())
