@@ -7,6 +7,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from _pytest.runner import runtestprotocol
 from support import failures, tiers
 from support.postgres_template import prepare_postgres
 from support.schedule import Shared
@@ -86,6 +87,22 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     if "caplog" in getattr(item, "fixturenames", ()):
         gc.collect()
         gc.freeze()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
+    """
+    Have a process of pytest-xdist send only the report of the call of a test that passes.
+
+    The reports of the setup and the teardown, and two events, would be a tenth of the CPU time of
+    all unit tests. A list of the slowest tests needs these reports.
+    """
+    if not hasattr(item.config, "workerinput") or item.config.option.durations is not None:
+        return None
+    for report in runtestprotocol(item, log=False, nextitem=nextitem):
+        if report.when == "call" or not report.passed:
+            item.ihook.pytest_runtest_logreport(report=report)
+    return True
 
 
 def pytest_assertrepr_compare(op: str, left: object, right: object) -> list[str] | None:
