@@ -1,31 +1,53 @@
 """The package of the distribution hookline-runtime, as the present source tree makes it."""
 
 import functools
+import hashlib
 import os
+import shutil
 import tempfile
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from runtime_package import PACKAGE, write_package
-
 ROOT = Path(__file__).parents[3]
-# Has the folder for the processes that this one starts, among them those of pytest-xdist: to make
-# another takes 0.1 s of CPU time.
-FOLDER = "TESTS_RUNTIME_FOLDER"
+# One folder for each state of the sources: to make it, and to compile its modules, takes time.
+FOLDERS = ROOT / ".pytest_cache" / "runtime"
+UNUSED_S_MAX = 24 * 3600
 
 
 @functools.cache
-def _folder() -> tempfile.TemporaryDirectory[str]:
-    folder = tempfile.TemporaryDirectory(prefix="hookline-runtime-")
-    write_package(ROOT, Path(folder.name, PACKAGE))
+def runtime_folder() -> Path:
+    """Return a folder with the package."""
+    folder = FOLDERS / _state()
+    if folder.exists():
+        os.utime(folder)
+        return folder
+    from runtime_package import PACKAGE, write_package  # noqa: PLC0415 - its libraries are large
+
+    FOLDERS.mkdir(parents=True, exist_ok=True)
+    for other in FOLDERS.iterdir():
+        if other.stat().st_mtime < time.time() - UNUSED_S_MAX:
+            shutil.rmtree(other)
+    with tempfile.TemporaryDirectory(dir=FOLDERS) as made:
+        complete = Path(made, "complete")
+        write_package(ROOT, complete / PACKAGE)
+        try:
+            complete.rename(folder)
+        except OSError:
+            # Another process has made the same folder.
+            if not folder.exists():
+                raise
     return folder
 
 
-def runtime_folder() -> Path:
-    """Return a folder with the package; the end of the process that has made it removes it."""
-    if FOLDER not in os.environ:
-        os.environ[FOLDER] = _folder().name
-    return Path(os.environ[FOLDER])
+def _state() -> str:
+    """Return a digest of all files that the package may be made of."""
+    digest = hashlib.sha256()
+    for source in ("schemas", "consumers/runtime", "deploy/runtime"):
+        for path in sorted((ROOT / source).rglob("*")):
+            status = path.stat()
+            digest.update(f"{path} {status.st_mtime_ns} {status.st_size}\n".encode())
+    return digest.hexdigest()[:16]
 
 
 def with_runtime(env: Mapping[str, str]) -> dict[str, str]:
