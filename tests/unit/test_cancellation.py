@@ -7,11 +7,12 @@ Until Python 3.12, `asyncio.wait_for` drops a cancellation that comes together w
 import ast
 import asyncio
 from collections.abc import Callable, Coroutine
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
 from support.builders import P0
-from support.parsed import ROOT, parsed, product_files
+from support.parsed import ROOT, of_each, parsed, product_files
 from support.runner_bench import RunnerBench
 
 from consumers.runtime import partition_ends
@@ -150,15 +151,23 @@ CHECKED_ELSEWHERE = {
 }
 
 
-def test_each_endless_loop_checks_whether_it_was_cancelled() -> None:
-    """So a new loop over calls of a library does, too."""
-    unchecked = {
-        f"{path.relative_to(ROOT)} {function.name}"
-        for path in product_files("while True")
-        for function in ast.walk(parsed(path))
+def unchecked_loops(path: Path) -> set[str]:
+    """Return the asynchronous functions of a file with an endless loop that does not check."""
+    return {
+        function.name
+        for function in ast.walk(parsed(path, "while True"))
         if isinstance(function, ast.AsyncFunctionDef)
         for loop in ast.walk(function)
         if isinstance(loop, ast.While) and ast.unparse(loop.test) == "True"
         if "await " in (text := ast.unparse(loop)) and "check_cancellation()" not in text
+    }
+
+
+def test_each_endless_loop_checks_whether_it_was_cancelled() -> None:
+    """So a new loop over calls of a library does, too."""
+    unchecked = {
+        f"{path.relative_to(ROOT)} {name}"
+        for path, names in of_each(unchecked_loops, product_files()).items()
+        for name in names
     }
     assert unchecked == set(CHECKED_ELSEWHERE)

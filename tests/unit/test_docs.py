@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from prometheus_client import CollectorRegistry
-from support.parsed import parsed
+from support.parsed import of_each, parsed, product_files
 
 from ingress.http.answers import ANSWERS
 from ops import configuration
@@ -110,15 +110,15 @@ def test_the_table_of_commands_has_every_command_that_the_docs_or_the_migrations
         assert named <= set(COMMANDS), page
 
 
-def texts_of_the_code() -> str:
-    """Return every text in the product, an f-string as its fixed parts."""
-    return "\n".join(
+def texts_of(path: Path) -> str:
+    """Return every text in a Python file, an f-string as its fixed parts."""
+    texts = "\n".join(
         node.value
-        for package in ("schemas", "ingress", "consumers", "ops")
-        for path in (ROOT / package).rglob("*.py")
         for node in ast.walk(parsed(path))
         if isinstance(node, ast.Constant) and isinstance(node.value, str)
     )
+    # Half of a surrogate pair cannot be kept.
+    return texts.encode(errors="replace").decode()
 
 
 def test_every_error_text_that_the_runbook_explains_is_in_the_code() -> None:
@@ -126,7 +126,7 @@ def test_every_error_text_that_the_runbook_explains_is_in_the_code() -> None:
     runbook = " ".join((ROOT / "docs" / "runbook.md").read_text().split())
     quoted = re.findall(r'"([^"`$]+)"', runbook)
     assert len(quoted) > 30
-    code = texts_of_the_code()
+    code = "\n".join(of_each(texts_of, product_files()).values())
     for text in quoted:
         assert is_in(code, text), text
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from support.parsed import parsed
+from support.parsed import of_each, parsed
 
 ROOT = Path(__file__).parents[2]
 PRODUCT = ("schemas/", "ingress/", "consumers/", "ops/")
@@ -60,15 +60,22 @@ class Code(NamedTuple):
 
 def code(tops: tuple[str, ...] = ()) -> list[Code]:
     """Return all Python files, or those in the folders `tops`."""
-    return [read(file) for file in files() if file.endswith(".py") and file.startswith(tops or "")]
+    return [read for file, read in code_of_files().items() if file.startswith(tops or "")]
 
 
 @cache
-def read(file: str) -> Code:
+def code_of_files() -> dict[str, Code]:
+    """Return all Python files."""
+    paths = (ROOT / file for file in files() if file.endswith(".py"))
+    return {str(path.relative_to(ROOT)): code for path, code in of_each(read, paths).items()}
+
+
+def read(path: Path) -> Code:
     """Read a Python file."""
     found = Code([], set(), [], set())
-    lines = (ROOT / file).read_text().splitlines()
-    for node in ast.walk(parsed(ROOT / file)):
+    file = path.relative_to(ROOT)
+    lines = path.read_text().splitlines()
+    for node in ast.walk(parsed(path)):
         if isinstance(node, ast.ClassDef):
             found.classes.append(names_of(node))
         if isinstance(node, ast.Import | ast.ImportFrom):

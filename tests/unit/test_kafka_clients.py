@@ -2,8 +2,9 @@
 
 import ast
 from collections.abc import Iterator
+from pathlib import Path
 
-from support.parsed import parsed, product_files
+from support.parsed import of_each, parsed, product_files
 
 CLIENTS = {"AIOKafkaConsumer", "AIOKafkaProducer", "AIOKafkaAdminClient", "AIOKafkaClient"}
 
@@ -29,27 +30,34 @@ def has_the_options(call: ast.Call) -> bool:
     return options and not any(keyword.arg == "bootstrap_servers" for keyword in call.keywords)
 
 
+def calls_of_clients(path: Path) -> dict[str, bool]:
+    """Return the calls in a file that construct a client, and whether each has the options."""
+    calls = clients_in(parsed(path, *CLIENTS))
+    return {f"{call.lineno}: {ast.unparse(call)}": has_the_options(call) for call in calls}
+
+
+def calls_of_started(path: Path) -> dict[str, bool]:
+    """Return the calls of `started` in a file, and whether each gets the access."""
+    return {
+        f"{node.lineno}: {ast.unparse(node)}": ast.unparse(node.args[-1])
+        in ("kafka", "self._kafka")
+        for node in ast.walk(parsed(path, "started("))
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "started"
+    }
+
+
 def test_every_client_of_the_product_has_the_options_of_the_access() -> None:
     """A client that has only an address would not reach a broker with TLS or SASL."""
-    found = 0
-    for path in product_files(*CLIENTS):
-        for call in clients_in(parsed(path)):
-            found += 1
-            assert has_the_options(call), f"{path}:{call.lineno}: {ast.unparse(call)}"
-    assert found > 10
+    found = of_each(calls_of_clients, product_files())
+    assert {path: calls for path, calls in found.items() if not all(calls.values())} == {}
+    assert sum(map(len, found.values())) > 10
 
 
 def test_every_client_of_the_product_follows_its_files() -> None:
     """`started` gets the access, so that a client that runs for long uses a new password."""
-    found = 0
-    for path in product_files("started("):
-        for node in ast.walk(parsed(path)):
-            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "started":
-                found += 1
-                assert ast.unparse(node.args[-1]) in ("kafka", "self._kafka"), (
-                    f"{path}:{node.lineno}: {ast.unparse(node)}"
-                )
-    assert found > 10
+    found = of_each(calls_of_started, product_files())
+    assert {path: calls for path, calls in found.items() if not all(calls.values())} == {}
+    assert sum(map(len, found.values())) > 10
 
 
 def test_a_client_with_an_address_alone_is_found() -> None:

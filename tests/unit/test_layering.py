@@ -1,10 +1,9 @@
 """Imports between packages: ingress and consumers import only schemas, ops and bench all."""
 
 import ast
-import functools
 from pathlib import Path
 
-from support.parsed import parsed
+from support.parsed import of_each, parsed
 
 ROOT = Path(__file__).parents[2]
 MAY_SEE = {
@@ -27,7 +26,6 @@ MAY_SEE = {
 PACKAGES = {*MAY_SEE, "tests"}
 
 
-@functools.cache
 def modules(path: Path) -> set[str]:
     """Return the modules that a file imports."""
     names: set[str] = set()
@@ -39,39 +37,44 @@ def modules(path: Path) -> set[str]:
     return names
 
 
-def imported(path: Path) -> set[str]:
-    """Return the project's packages that a file imports."""
-    return {name.split(".")[0] for name in modules(path)} & PACKAGES
+def modules_in(folder: str) -> dict[Path, set[str]]:
+    """Return the modules that each file in a folder imports."""
+    return of_each(modules, (ROOT / folder).rglob("*.py"))
+
+
+def packages(modules: set[str]) -> set[str]:
+    """Return the project's packages among the first names of modules."""
+    return {name.split(".")[0] for name in modules} & PACKAGES
 
 
 def test_no_package_sees_more_than_it_may() -> None:
     """Ingress and consumers never import each other, and no package imports tests."""
     for package, allowed in MAY_SEE.items():
-        files = list((ROOT / package).rglob("*.py"))
+        files = modules_in(package)
         assert files
-        for path in files:
-            assert imported(path) <= allowed, path
+        for path, imported in files.items():
+            assert packages(imported) <= allowed, path
 
 
 def test_examples_import_only_the_exported_names_of_the_runtime() -> None:
     """They use these, or the runtime's contract."""
-    for path in (ROOT / "examples").rglob("*.py"):
-        seen = {name for name in modules(path) if name.split(".")[0] == "hookline_runtime"}
+    for path, imported in modules_in("examples").items():
+        seen = {name for name in imported if name.split(".")[0] == "hookline_runtime"}
         assert seen <= {"hookline_runtime", "hookline_runtime.handler_checks"}, path
 
 
 def test_the_runtime_imports_no_consumer() -> None:
     """A project of another team can use it without the libraries of our consumers."""
-    for path in (ROOT / "consumers" / "runtime").glob("*.py"):
-        seen = {name for name in modules(path) if name.split(".")[0] == "consumers"}
+    for path, imported in modules_in("consumers/runtime").items():
+        seen = {name for name in imported if name.split(".")[0] == "consumers"}
         assert all(name.startswith("consumers.runtime") for name in seen), path
 
 
 def test_black_box_tests_import_no_product_package() -> None:
     """They control processes and read only what any user can read."""
     for folder in ("e2e", "docker"):
-        for path in (ROOT / "tests" / folder).rglob("*.py"):
-            assert imported(path) == set(), path
+        for path, imported in modules_in(f"tests/{folder}").items():
+            assert packages(imported) == set(), path
 
 
 def test_only_one_module_reads_each_processes_environment() -> None:

@@ -10,7 +10,7 @@ def test_a_long_file_says_why() -> None:
     sentence = f"The file has more than {LINES_MAX} lines"
     long = [
         str(path)
-        for path in product_files("")
+        for path in product_files()
         if len(path.read_text().splitlines()) > LINES_MAX and sentence not in path.read_text()
     ]
     assert long == []

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.parsed import parsed
+from support.parsed import of_each, parsed
 
 TESTS = Path(__file__).parents[1]
 WAIT_S_MIN = 180
@@ -18,6 +18,11 @@ NAMES_OF_BOUNDS = {"timeout", "timeout_s"}
 MAY_WAIT = re.compile(rf"\b(?:{'|'.join([*WAITS, 'until'])})\(|\b(?:{'|'.join(NAMES_OF_BOUNDS)})=")
 # Their seconds are those of a simulated clock.
 SIMULATION = "simulation"
+
+
+def short_bounds_of(path: Path) -> list[str]:
+    """Return the short bounds of a file."""
+    return list(short_bounds(parsed(path))) if MAY_WAIT.search(path.read_text()) else []
 
 
 def short_bounds(tree: ast.Module) -> Iterator[str]:
@@ -53,13 +58,9 @@ def is_short(bound: ast.expr) -> bool:
 
 def test_a_shorter_bound_has_a_name_and_so_a_reason() -> None:
     """Most tests that failed only in CI had waited for 20 to 60 s."""
-    without_bound = {
-        str(path.relative_to(TESTS)): bounds
-        for path in sorted(TESTS.rglob("*.py"))
-        if SIMULATION not in path.parts and MAY_WAIT.search(path.read_text())
-        if (bounds := list(short_bounds(parsed(path))))
-    }
-    assert without_bound == {}
+    paths = (path for path in TESTS.rglob("*.py") if SIMULATION not in path.parts)
+    found = of_each(short_bounds_of, paths)
+    assert {path: bounds for path, bounds in found.items() if bounds} == {}
 
 
 @pytest.mark.parametrize(
