@@ -64,9 +64,9 @@ class BatchResult:
 
     def slow_from(self, conversations: int) -> int | None:
         """
-        Return the first offset of the conversations that ran out of time, if those are many.
+        Return the first offset of the conversations that were not tried to the end, if many.
 
-        Return None if none did, or so few of the batch's `conversations` that they are parked.
+        Return None if none is, or so few of the batch's `conversations` that they are parked.
         """
         slow = [each.records[0].offset for each in self.undelivered if each.outcome is None]
         return min(slow) if len(slow) > SLOW_SHARE_MAX * conversations else None
@@ -186,9 +186,10 @@ class BatchDelivery:
                     is_paused = self._circuit.is_open and not probing
                     if is_paused or self._clock() > deadline:
                         return UndeliveredRecords(records[index:], None)
+                    began_at = self._circuit.now()
                     outcome = await self._sender.send(record)
                 remembered.outcomes[at] = outcome
-                self._note(record, outcome)
+                self._note(record, outcome, began_at)
             no_dead_letter = None
             if outcome.kind is OutcomeKind.REFUSED:
                 no_dead_letter = await self._reject(record, outcome.reason, remembered, deadline)
@@ -196,8 +197,8 @@ class BatchDelivery:
                 return UndeliveredRecords(records[index:], outcome, no_dead_letter)
         return None
 
-    def _note(self, record: Record, outcome: Outcome) -> None:
-        self._circuit.note_connection(outcome)
+    def _note(self, record: Record, outcome: Outcome, began_at: float) -> None:
+        self._circuit.note_connection(outcome, began_at)
         if outcome.kind is OutcomeKind.DELIVERED:
             self._rejections.note_delivered(record)
         if outcome.kind is OutcomeKind.FAILED:

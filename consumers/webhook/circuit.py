@@ -4,8 +4,8 @@ The circuit breaker of a target: whether the target is down, or only some conver
 It opens when more than half of the conversations that were tried last have failed, and at least
 FAILING_MIN of them. A target with fewer conversations is down if no connection can be made: then
 nothing was sent, so it is not due to a conversation. While the circuit is open, nothing is
-delivered or rejected, and no conversation is parked; now and then a few callbacks are sent as a
-probe, and the first one that is answered closes it; if there was no connection, the first
+delivered or rejected, and no further conversation is parked; now and then a few callbacks are sent
+as a probe, and the first one that is answered closes it; if there was no connection, the first
 connection does. No I/O.
 """
 
@@ -57,11 +57,17 @@ class Circuit:
         """True while the target counts as down because no connection to it can be made."""
         return self.is_open and self._opened_without_connection
 
-    def note_connection(self, outcome: Outcome) -> None:
+    def now(self) -> float:
+        """Return the time by the clock of the circuit."""
+        return self._clock()
+
+    def note_connection(self, outcome: Outcome, began_at: float) -> None:
         """Note for each attempt, also of a parked callback, whether there was a connection."""
         if outcome.connection is Connection.MADE:
             self._connected_at = self._clock()
-            if self.is_unreachable:
+            # The connection of an attempt that began before the circuit opened may be from then,
+            # too: it does not show that one can be made now.
+            if self.is_unreachable and began_at >= (self.opened_at or 0.0):
                 self._close("can be reached")
             return
         was_connected = self._clock() - self._connected_at < CONNECTED_S

@@ -184,9 +184,10 @@ class Retries:
         parked_at = retry_partition.number, parked.record.offset
         if self._done.get(parked_at) == _id_of(parked):
             return FinishedCallback(parked.record.offset)
+        began_at = self.circuit.now()
         outcome = await self._sender.send(parked.record)
         attempts, at_ms = parked.attempts + 1, self.clock_ms()
-        self.circuit.note_connection(outcome)
+        self.circuit.note_connection(outcome, began_at)
         if outcome.kind is OutcomeKind.GONE:
             raise target_is_gone(outcome)
         is_answered = outcome.connection is Connection.MADE

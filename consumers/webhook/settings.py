@@ -91,17 +91,19 @@ class WebhookSettings(Settings):
         int,
         Range(2, 1000, "requests"),
         "Largest number of requests in flight in this process, each of another conversation. Up "
-        "to a quarter of them are for callbacks in the retry topic.",
+        "to a quarter of them, and at least one, are for callbacks in the retry topic.",
     ] = 32
     parked_records_max: Annotated[
         int,
         Range(1, 1_000_000, "records"),
-        "Largest number of callbacks of one partition (of 6) in the retry topic. At this number "
-        "or at WEBHOOK_PARKED_BYTES_MAX, the partition delivers from the retry topic only.",
+        "Number of callbacks of one partition (of 6) in the retry topic. From this number or from "
+        "WEBHOOK_PARKED_BYTES_MAX on, the partition delivers from the retry topic only; the batch "
+        "that reaches it may exceed it, by less than 100.",
     ] = 20_000
     parked_bytes_max: Annotated[
         int,
         Range(1 << 20, 4 << 30, "bytes"),
-        "Largest size of the callbacks of one partition in the retry topic. The process holds them "
-        "in memory, too; its partitions together need up to 6 times this memory.",
+        "Size of the callbacks of one partition in the retry topic from which on it delivers from "
+        "the retry topic only; the batch that reaches it may exceed it, by about 4 MiB. The "
+        "process holds them in memory, too; its partitions together need up to 6 times this.",
     ] = 32 << 20

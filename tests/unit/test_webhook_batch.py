@@ -178,12 +178,12 @@ async def test_callbacks_of_a_parked_conversation_are_not_parked_without_a_conne
     following = [a_record(2, b"A"), a_record(3, b"A")]
     assert (await target.deliver(following, state)).following == following
     target.circuit.note_connection(
-        Outcome(OutcomeKind.FAILED, "refused", connection=Connection.NOT_MADE)
+        Outcome(OutcomeKind.FAILED, "refused", connection=Connection.NOT_MADE), target.circuit.now()
     )
     for _ in range(3):
         with pytest.raises(Unavailable, match="the target is down: refused"):
             await target.deliver(following, state)
-    target.circuit.note_connection(Outcome(OutcomeKind.FAILED, "500"))
+    target.circuit.note_connection(Outcome(OutcomeKind.FAILED, "500"), target.circuit.now())
     assert (await target.deliver(following, state)).following == following
 
 
@@ -191,7 +191,7 @@ async def test_a_record_that_is_not_sent_does_not_close_the_circuit() -> None:
     """It is refused without a request, so the target has not answered."""
     target = Target()
     target.circuit.note_connection(
-        Outcome(OutcomeKind.FAILED, "refused", connection=Connection.NOT_MADE)
+        Outcome(OutcomeKind.FAILED, "refused", connection=Connection.NOT_MADE), target.circuit.now()
     )
     target.clock.now += 60
     target.foreign = {1}

@@ -205,7 +205,7 @@ async def test_an_open_circuit_is_a_failure_of_the_sink_also_if_no_batch_waits()
 
         assert (await shown([P0]), await shown(None)) == ("0.0", "nan")
         circuit.note_connection(
-            Outcome(OutcomeKind.FAILED, "refused", connection=Connection.NOT_MADE)
+            Outcome(OutcomeKind.FAILED, "refused", connection=Connection.NOT_MADE), circuit.now()
         )
         assert (await shown([P0]), await shown(None)) == ("1.0", "1.0")
         failure = (await handler.measure([P0])).failure

@@ -155,10 +155,12 @@ async def test_connects_that_hang_open_the_circuit_and_do_not_close_it(tmp_path:
     circuit = Circuit("crm", time.monotonic)
     with full_backlog() as url:
         for _ in range(2):
-            circuit.note_connection(await outcome_at(url, tmp_path, CONNECTED_S))
+            circuit.note_connection(await outcome_at(url, tmp_path, CONNECTED_S), circuit.now())
             assert (circuit.is_unreachable, circuit.reason) == (True, NO_CONNECTION)
     async with silent_server() as port:
-        circuit.note_connection(await outcome_at(f"http://127.0.0.1:{port}/", tmp_path))
+        circuit.note_connection(
+            await outcome_at(f"http://127.0.0.1:{port}/", tmp_path), circuit.now()
+        )
     assert not circuit.is_open
 
 
@@ -166,8 +168,10 @@ def test_an_attempt_that_tried_no_connection_neither_opens_nor_closes_the_circui
     """All connections that are allowed were in use, or the record was not a callback."""
     circuit = Circuit("crm", ManualClock())
     not_tried = Outcome(OutcomeKind.FAILED, "none was free", connection=Connection.NOT_TRIED)
-    circuit.note_connection(not_tried)
+    circuit.note_connection(not_tried, circuit.now())
     assert not circuit.is_open
-    circuit.note_connection(Outcome(OutcomeKind.FAILED, "no", connection=Connection.NOT_MADE))
-    circuit.note_connection(not_tried)
+    circuit.note_connection(
+        Outcome(OutcomeKind.FAILED, "no", connection=Connection.NOT_MADE), circuit.now()
+    )
+    circuit.note_connection(not_tried, circuit.now())
     assert circuit.is_unreachable

@@ -153,20 +153,35 @@ def test_the_circuit_opens_when_no_connection_can_be_made(
     """However few conversations there are; some without among many with a connection do not."""
     clock = ManualClock()
     circuit = Circuit("crm", clock)
-    circuit.note_connection(Outcome(OutcomeKind.FAILED, "500"))
+    circuit.note_connection(Outcome(OutcomeKind.FAILED, "500"), circuit.now())
     for _ in range(3):
-        circuit.note_connection(REFUSED_CONNECTION)
+        circuit.note_connection(REFUSED_CONNECTION, circuit.now())
         clock.now += CONNECTED_S / 3
     assert not circuit.is_open
-    circuit.note_connection(REFUSED_CONNECTION)
+    circuit.note_connection(REFUSED_CONNECTION, circuit.now())
     assert (circuit.is_open, circuit.is_unreachable, circuit.reason) == (True, True, "refused")
     assert "until it can be reached: no connection can be made; the last failure is: refused" in (
         caplog.text
     )
     circuit.note_failed_probe("refused")
     # The target can be reached, but fails: the conversations decide.
-    circuit.note_connection(Outcome(OutcomeKind.FAILED, "500"))
+    circuit.note_connection(Outcome(OutcomeKind.FAILED, "500"), circuit.now())
     assert (circuit.is_open, circuit.is_unreachable) == (False, False)
+
+
+def test_a_connection_from_before_the_circuit_opened_does_not_close_it() -> None:
+    """An attempt that was sent before the target's host was gone ends long after."""
+    clock = ManualClock()
+    circuit = Circuit("crm", clock)
+    began_at = clock.now
+    clock.now += 4
+    circuit.note_connection(REFUSED_CONNECTION, clock.now)
+    clock.now += 6
+    late = Outcome(OutcomeKind.FAILED, "the target did not answer in time")
+    circuit.note_connection(late, began_at)
+    assert circuit.is_unreachable
+    circuit.note_connection(late, clock.now)
+    assert not circuit.is_open
 
 
 def test_a_circuit_that_conversations_opened_is_not_closed_by_a_connection() -> None:
@@ -174,7 +189,7 @@ def test_a_circuit_that_conversations_opened_is_not_closed_by_a_connection() -> 
     circuit = Circuit("crm", ManualClock())
     for number in range(FAILING_MIN):
         circuit.note_failure(b"%d" % number, "500")
-    circuit.note_connection(Outcome(OutcomeKind.FAILED, "500"))
+    circuit.note_connection(Outcome(OutcomeKind.FAILED, "500"), circuit.now())
     assert (circuit.is_open, circuit.is_unreachable) == (True, False)
 
 
