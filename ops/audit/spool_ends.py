@@ -1,7 +1,8 @@
 """
 The end of every known origin: N, the last sequence that its spool has given. Does no I/O.
 
-The sequences of an origin are 1 to N, so N is also the number of callbacks that the spool stored.
+The sequences of an origin are 1 to N, so N is also the number of callbacks that the spool stored
+under this origin.
 
 A running ingress knows the end of the spool that it holds, of the spool that another process left
 and that it drains now, and of those that it has drained. For an end that is not known, the reason

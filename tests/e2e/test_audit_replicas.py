@@ -69,7 +69,7 @@ async def test_what_a_stopped_replica_holds_is_never_proven(
     there.kill()
 
     async def adopted() -> bool:
-        spools = {each["origin"]: each for each in (await here.status())["spools"]}
+        spools = {each["name"]: each for each in (await here.status())["spools"]}
         return bool(spools[spool]["rows"] == 0)
 
     await until(adopted, "the dead replica's spool is drained")
