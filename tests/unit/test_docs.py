@@ -121,12 +121,17 @@ def texts_of(path: Path) -> str:
     return texts.encode(errors="replace").decode()
 
 
+def texts_of_the_code() -> str:
+    """Return every text in the product."""
+    return "\n".join(of_each(texts_of, product_files()).values())
+
+
 def test_every_error_text_that_the_runbook_explains_is_in_the_code() -> None:
     """So an operator who searches the page for an error finds it."""
     runbook = " ".join((ROOT / "docs" / "runbook.md").read_text().split())
     quoted = re.findall(r'"([^"`$]+)"', runbook)
     assert len(quoted) > 30
-    code = "\n".join(of_each(texts_of, product_files()).values())
+    code = texts_of_the_code()
     for text in quoted:
         assert is_in(code, text), text
 
@@ -148,7 +153,7 @@ def test_every_error_text_of_the_runtime_that_subscribers_look_up_is_in_the_code
     ours = [cell for cell in cells if not re.match("you see|---|`(kcat|pytest|./hookline)", cell)]
     quoted = [text for cell in ours for text in re.findall("`([^`/][^`]*)`", cell)]
     assert len(quoted) == len(ours) > 8
-    code = "\n".join(of_each(texts_of, product_files()).values())
+    code = texts_of_the_code()
     for text in quoted:
         assert is_in(code, re.sub("^[A-Z_]+:? ", "", text)), text
 
