@@ -238,8 +238,14 @@ async def test_a_callback_that_the_retry_topic_refuses_stops_the_target(
     async with topic.claim(0) as owner:
         await set_configs(kafka, topic.topic, {"max.message.bytes": "10000"})
         with pytest.raises(Stopped, match=r"max\.message\.bytes=16908288 for the topic"):
-            await owner.write([parked])
+            await write_until_lost(owner, parked)
         assert owner.is_lost
+
+
+async def write_until_lost(owner: RetryPartition, parked: ParkedCallback) -> None:
+    """Write again and again: the broker applies a setting only some time after it was accepted."""
+    while not owner.is_lost:
+        await owner.write([parked])
 
 
 async def set_configs(kafka: str, topic: str, configs: dict[str, str]) -> None:
