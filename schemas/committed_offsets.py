@@ -22,51 +22,79 @@ from aiokafka.errors import (
     NotCoordinatorForGroupError,
     for_code,
 )
-from aiokafka.protocol.commit import OffsetFetchRequest
 from aiokafka.structs import OffsetAndMetadata
 
 from schemas.client_parts import group_of, inner_client
 from schemas.clients import check_cancellation
 from schemas.kafka_names import KafkaName
+from schemas.offset_fetch import OffsetFetch
 
 RETRY_INTERVAL_S = 0.1
+# A transaction that hangs longer is one that no producer can end any more: an operator has to.
+UNSTABLE_ANSWERS_MAX = 100
 # The coordinator moves to another broker, which loads the group.
 _MOVING = (GroupCoordinatorNotAvailableError, GroupLoadInProgressError, NotCoordinatorForGroupError)
+# UNSTABLE_OFFSET_COMMIT, which aiokafka does not have.
+_UNSTABLE = 88
+
+
+class _Unstable(KafkaError):
+    """A transaction has not ended in the group's partition."""
 
 
 async def committed_offsets(
-    client: AIOKafkaClient, group: KafkaName, partitions: Collection[TopicPartition]
+    client: AIOKafkaClient,
+    group: KafkaName,
+    partitions: Collection[TopicPartition],
+    *,
+    are_newest: bool,
 ) -> dict[TopicPartition, OffsetAndMetadata]:
     """
     Return the committed offsets of those of `partitions` that have one.
 
+    With `are_newest`, an older coordinator that does not know yet that the group has moved does not
+    answer, and a transaction that may still commit an offset is waited for, unless it takes long.
     It asks until the group has a coordinator that knows, so the caller needs a time-out.
 
     Raises:
         KafkaError: Kafka does not answer, or refuses.
     """
+    unstable_answers = 0
     while True:
         check_cancellation()
+        is_hanging = unstable_answers >= UNSTABLE_ANSWERS_MAX
         try:
-            return await _ask(client, group, partitions)
+            return await _ask(
+                client, group, partitions, requires_stable=are_newest and not is_hanging
+            )
+        except _Unstable:
+            unstable_answers += 1
         except _MOVING:
-            await asyncio.sleep(RETRY_INTERVAL_S)
+            pass
+        await asyncio.sleep(RETRY_INTERVAL_S)
 
 
 async def committed_offset_of(consumer: AIOKafkaConsumer, partition: TopicPartition) -> int | None:
     """
     Return the offset that the group of `consumer` has committed, None if there is none.
 
+    It may be an older one.
+
     Raises:
         KafkaError: see `committed_offsets`.
     """
     group = group_of(consumer)
-    offsets = await committed_offsets(inner_client(consumer), group, [partition])
+    client = inner_client(consumer)
+    offsets = await committed_offsets(client, group, [partition], are_newest=False)
     return offsets[partition].offset if partition in offsets else None
 
 
 async def _ask(
-    client: AIOKafkaClient, group: KafkaName, partitions: Collection[TopicPartition]
+    client: AIOKafkaClient,
+    group: KafkaName,
+    partitions: Collection[TopicPartition],
+    *,
+    requires_stable: bool,
 ) -> dict[TopicPartition, OffsetAndMetadata]:
     numbers = defaultdict(list)
     for tp in partitions:
@@ -76,15 +104,15 @@ async def _ask(
     except GroupAuthorizationFailedError as denied:
         # aiokafka raises the error without the group.
         raise GroupAuthorizationFailedError(group) from denied
-    request = OffsetFetchRequest(group, list(numbers.items()))
+    request = OffsetFetch(group, list(numbers.items()), requires_stable=requires_stable)
     answer: Any = await client.send(coordinator, request, group=ConnectionGroup.COORDINATION)
     _check(answer.error_code, group)
-    found = {(topic, each[0]): each[1:] for topic, answers in answer.topics for each in answers}
+    found = {(topic, each[0]): each[1:] for topic, answers, _ in answer.topics for each in answers}
     offsets: dict[TopicPartition, OffsetAndMetadata] = {}
     for tp in partitions:
         if (tp.topic, tp.partition) not in found:
             raise KafkaError(f"the coordinator of group {group} does not answer for {tp}")
-        offset, metadata, error_code = found[tp.topic, tp.partition]
+        offset, _, metadata, error_code, _ = found[tp.topic, tp.partition]
         _check(error_code, tp.topic)
         # -1: none is committed.
         if offset >= 0:
@@ -93,5 +121,7 @@ async def _ask(
 
 
 def _check(error_code: int, name: str) -> None:
+    if error_code == _UNSTABLE:
+        raise _Unstable(name)
     if (error := for_code(error_code)) is not NoError:
         raise error(name)

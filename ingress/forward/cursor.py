@@ -74,8 +74,8 @@ async def read_cursor(kafka: KafkaAccess, origin: str) -> Cursor:
     partition, group = _partition(kafka), kafka.group(cursor_group(origin))
     client = AIOKafkaClient(**kafka.options())
     async with started(client, READ_TIMEOUT_S, kafka), asyncio.timeout(READ_TIMEOUT_S):
-        committed = (await committed_offsets(client, group, [partition])).get(partition)
-    if committed is None:
+        offsets = await committed_offsets(client, group, [partition], are_newest=True)
+    if (committed := offsets.get(partition)) is None:
         return Cursor()
     fingerprint, _, topic_id = committed.metadata.partition(" ")
     return Cursor(committed.offset, fingerprint, topic_id)

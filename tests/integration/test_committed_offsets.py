@@ -14,16 +14,18 @@ from typing import Any
 import pytest
 from aiokafka.client import AIOKafkaClient, ConnectionGroup
 from aiokafka.errors import NotCoordinatorForGroupError
-from aiokafka.protocol.commit import OffsetFetchRequest
 from support.kafka.access import plaintext
-from support.kafka.half_ended import leave_open
+from support.kafka.half_ended import leave_open, under_way
 from support.kafka.parts import Pipe, in_topic, many, sequences
 
 from consumers.runtime.batch import Partition
 from consumers.runtime.group import join_group
 from consumers.runtime.source import Source
+from ingress.forward.cursor import read_cursor
 from ops.demo.embedded.kafka import EmbeddedKafka
+from schemas import committed_offsets
 from schemas.clients import started
+from schemas.offset_fetch import OffsetFetch
 from schemas.topics import CALLBACKS
 
 ROWS = 60
@@ -40,7 +42,7 @@ async def answers(
     async with started(AIOKafkaClient(bootstrap_servers=own_kafka.address), 180) as other:
 
         async def send_to_another(self: Any, node: int, request: Any, **options: Any) -> Any:
-            if given or not isinstance(request, OffsetFetchRequest):
+            if given or not isinstance(request, OffsetFetch):
                 return await send(self, node, request, **options)
             answer = await send(other, _NODE, request, group=ConnectionGroup.COORDINATION)
             given.append(answer)
@@ -54,6 +56,35 @@ def assert_refused(answers: list[Any]) -> None:
     """Check that the other broker refused, with an error that no partition has."""
     (answer,) = answers
     assert (answer.error_code, answer.topics) == (NotCoordinatorForGroupError.errno, [])
+
+
+async def test_a_cursor_that_a_transaction_may_still_commit_is_waited_for(
+    empty_kafka: EmbeddedKafka, tmp_path: Path
+) -> None:
+    """An older coordinator, which has lost its group, is refused by the same rule of Kafka."""
+    kafka = plaintext(empty_kafka.address)
+    with contextlib.closing(Pipe(empty_kafka.address, tmp_path / "spool")) as pipe:
+        await pipe.store(many(ROWS))
+        async with under_way(pipe, []) as producer:
+            reading = asyncio.create_task(read_cursor(kafka, pipe.spool.origin))
+            await asyncio.wait((reading,), timeout=1)
+            assert not reading.done()
+            await producer.commit_transaction()
+            assert (await reading).sequence == ROWS
+
+
+async def test_a_transaction_that_hangs_does_not_hide_the_cursor(
+    empty_kafka: EmbeddedKafka, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its producer's id has expired, for example, so that no forwarder can end it."""
+    monkeypatch.setattr(committed_offsets, "UNSTABLE_ANSWERS_MAX", 3)
+    kafka = plaintext(empty_kafka.address)
+    with contextlib.closing(Pipe(empty_kafka.address, tmp_path / "spool")) as pipe:
+        await pipe.store(many(ROWS))
+        await leave_open(pipe, [], abort=False)
+        async with under_way(pipe, []) as producer:
+            assert (await read_cursor(kafka, pipe.spool.origin)).sequence == ROWS
+            await producer.abort_transaction()
 
 
 async def test_rows_are_not_sent_again_although_the_cursor_was_not_known_at_first(

@@ -35,7 +35,7 @@ CALLS: dict[str, int | None] = {
     "send_offsets_to_transaction": 1,
     "coordinator_lookup": 1,
     "LeaveGroupRequest": 0,
-    "OffsetFetchRequest": 0,
+    "OffsetFetch": 0,
     "EndTxnRequest": 0,
 }
 KEYWORDS = {"group_id", "transactional_id"}
