@@ -16,7 +16,11 @@ _INTEGER_LENGTH_MAX = 20
 
 
 class Malformed(Exception):
-    """An authentic callback that no consumer could read. It is stored, as a dead letter."""
+    """
+    A callback that consumers cannot read, or whose parts contradict each other.
+
+    The ingress stores an authentic one as a dead letter.
+    """
 
 
 class LenientObject(dict[str, Any]):

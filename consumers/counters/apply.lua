@@ -6,7 +6,7 @@
 -- KEYS[2]  the number of the generation that is counted into, 1 if absent
 -- ARGV     partition, expected offset, topic id ('-': not known), new position, generation, secret
 --          key of the hashes, and the batch (MessagePack), see script_input.py, which names all keys
--- Returns  'applied', or one of these if nothing was done: the partition's position, if the batch does
+-- Returns  'applied', or one of these if nothing was counted: the partition's position, if the batch does
 --          not follow it; nil, if the partition has none; a text that begins with 'torn', if an
 --          earlier call ended half-way (then no later call does anything either); 'generation N', if N
 --          is the generation that is counted into; 'secret ' and the stored secret, if it differs from
@@ -71,7 +71,7 @@ for _, of_app in ipairs(batch.zones) do
 end
 
 local repeats = {}
-for _, slots in ipairs({ batch.remembered, batch.searched }) do
+for _, slots in ipairs({ batch.to_remember, batch.to_search }) do
     for _, of_slot in ipairs(slots) do
         local name, hashes, numbers = unpack(of_slot)
         for _, at in ipairs(hash_set_find(name, hashes)) do
@@ -102,7 +102,7 @@ for _, of_app in ipairs(batch.zones) do
     redis.call('HSET', prefix .. 'zones', app, zone)
 end
 
-for _, of_slot in ipairs(batch.remembered) do
+for _, of_slot in ipairs(batch.to_remember) do
     hash_set_add(of_slot[1], of_slot[2], batch.ids_ttl_s)
 end
 

@@ -16,31 +16,31 @@ class BatchIds:
     """
     The hashes of the ids that the script looks up.
 
-    It remembers those of `remembered`; those of `searched` it only looks up. `cost` is the cost
+    It remembers those of `to_remember`; those of `to_search` it only looks up. `cost` is the cost
     of all of them.
     """
 
     def __init__(self, hashes: Hashes) -> None:
         self._hashes = hashes
-        self.remembered: BySlot = defaultdict(dict)
-        self.searched: BySlot = defaultdict(dict)
+        self.to_remember: BySlot = defaultdict(dict)
+        self.to_search: BySlot = defaultdict(dict)
         self.cost = 0
 
     def add(self, number: int, callback: CountableCallback) -> bool:
         """Add the id of callback `number`; return False if an earlier callback added the same."""
         app, (slot, *others) = callback.app, callback.slots
         identity = self._hashes.of(callback.id)
-        ids = self.remembered.get((app, slot))
+        ids = self.to_remember.get((app, slot))
         if ids is None:
-            ids = self.remembered[app, slot]
+            ids = self.to_remember[app, slot]
             self.cost += _SLOT_COST
         if identity in ids:
             return False
         if others:
-            if any(identity in self.remembered.get((app, other), ()) for other in others):
+            if any(identity in self.to_remember.get((app, other), ()) for other in others):
                 return False
             for other in others:
-                self.searched[app, other][identity] = number
+                self.to_search[app, other][identity] = number
             self.cost += len(others) * _SLOT_COST
         ids[identity] = number
         self.cost += 1

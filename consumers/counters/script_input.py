@@ -20,7 +20,7 @@ from schemas.figures import ACTIVE, COMMAND, OTHER
 
 # The people of a day are counted exactly for the time that ids are remembered, after a day of up to
 # 25 hours; two more hours for callbacks that are counted late.
-_DAY_S = 27 * HOUR_S
+_DAY_SET_EXTRA_S = 27 * HOUR_S
 # Number of names of commands that an app's totals have besides those of schemas/commands.py.
 COMMAND_NAMES_MAX = 1000
 _COMMAND_NAMES = "command_names"
@@ -40,9 +40,9 @@ def script_input(  # noqa: PLR0917 - all that the input is made of
     return {
         "origins": origins,
         "zones": [(app, app_additions.zone) for app, app_additions in windows.apps.items()],
-        "remembered": _by_slot(generation, ids.remembered),
+        "to_remember": _by_slot(generation, ids.to_remember),
         "ids_ttl_s": bounds.remember_s + HOUR_S,
-        "searched": _by_slot(generation, ids.searched),
+        "to_search": _by_slot(generation, ids.to_search),
         "people": list(_exact_people(generation, bounds, windows)),
         "flags": list(_flags(generation, windows)),
         "fields_of_minutes": fields_of_minutes,
@@ -88,7 +88,7 @@ def _exact_people(
                 layout.day_people(generation, figure, app, date),
                 list(people),
                 bounds.people_exact_max,
-                bounds.remember_s + _DAY_S,
+                bounds.remember_s + _DAY_SET_EXTRA_S,
                 layout.days(generation, app, date),
                 layout.day_field(date, figure),
                 layout.day_field(date, layout.SKETCHED + figure),

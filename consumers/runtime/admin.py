@@ -24,8 +24,8 @@ async def admin_port(health: ConsumerHealth, host: str, port: int) -> AsyncItera
     """
 
     async def livez(_: web.Request) -> web.Response:
-        if hanging := health.runner.hanging():
-            text = f"for {hanging.for_s:.0f} s: {hanging.what}\n"
+        if hang := health.runner.hang():
+            text = f"for {hang.for_s:.0f} s: {hang.what}\n"
             return web.Response(status=503, text=text)
         return web.Response(text="the event loop runs\n")
 

@@ -49,8 +49,7 @@ class ConsumerHealth:
             kafka_fault=None if stopped else _fault(self.kafka_availability.failure),
             sink_fault=None if stopped else _fault(sink.failure),
         )
-        # A process that hangs waits for a person, too, but it is still in its group.
-        status = msgspec.structs.replace(status, stopped=stopped or self.runner.hanging())
+        status = msgspec.structs.replace(status, hang=self.runner.hang())
         explained = phase_of(status, positions_missing=self.runner.positions_missing)
         kafka_up = None if stopped else self.kafka_availability.answers
         return msgspec.structs.replace(

@@ -38,10 +38,10 @@ class PendingBatch:
     """
     Consecutive records that will be one batch, or transaction markers without a record.
 
-    `first_fetched_at` and `last_fetched_at` are times of the runner's clock. `received_at_s` is
-    the time at which an ingress received the first record, in seconds since 1970, None if the
-    headers do not have it. `next_offset` is the offset after the records and the markers that
-    followed them.
+    `first_fetched_at` and `last_fetched_at` are times of the runner's clock. `received_at_s` is the
+    time at which an ingress received the first record, in seconds since 1970, None if its headers
+    do not have it; if no record is left, that of the record that was removed last. `next_offset` is
+    the offset after the records and the markers that followed them.
     """
 
     first_fetched_at: float
@@ -132,6 +132,8 @@ class PendingBatch:
         self.records = [record for record in self.records if record.offset != offset]
         self.count = len(self.records)
         self.counted_bytes, self.unpacked_bytes = record_sizes(self.records)
+        if self.records:
+            self.received_at_s = received_at_s(self.records[0].headers)
 
     def halves(self) -> tuple["PendingBatch", "PendingBatch"]:
         """Return two batches with the records of this one, which has at least two."""
@@ -153,6 +155,7 @@ class PendingBatch:
             records=records,
             next_offset=next_offset,
             last=last,
+            received_at_s=received_at_s(records[0].headers),
             count=len(records),
             counted_bytes=counted_bytes,
             unpacked_bytes=unpacked_bytes,

@@ -1,4 +1,4 @@
-"""The state of a consumer process: one of five phases, and a sentence. Does no I/O."""
+"""The state of a consumer process: one of six phases, and a sentence. Does no I/O."""
 
 from enum import StrEnum
 from typing import NamedTuple
@@ -14,6 +14,7 @@ class Phase(StrEnum):
     WAITING_FOR_KAFKA = "waiting for Kafka"
     WAITING_FOR_SINK = "waiting for the sink"
     STOPPED = "stopped"
+    HANGING = "hangs"
 
 
 class Explained(NamedTuple):
@@ -33,6 +34,7 @@ def phase_of(status: ConsumerStatus, *, positions_missing: int) -> Explained:
     continues = "The process continues when the cause is gone"
     faults = (
         (Phase.STOPPED, status.stopped, "A person must act"),
+        (Phase.HANGING, status.hang, "Restart the process"),
         (Phase.WAITING_FOR_KAFKA, status.kafka_fault, continues),
         (Phase.WAITING_FOR_SINK, status.sink_fault, continues),
     )

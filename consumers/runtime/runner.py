@@ -142,16 +142,16 @@ class Runner:
         await asyncio.sleep(0)
         self._raise_failure()
 
-    def hanging(self) -> Fault | None:
+    def hang(self) -> Fault | None:
         """Return which part hangs, None if none does. An unavailable sink does not hang."""
         for_s = self._clock() - self._round_ended_at
         if for_s > ROUND_S_MAX:
-            return Fault(what="the loop has finished no round; restart the process", for_s=for_s)
+            return Fault(what="the loop has finished no round", for_s=for_s)
         for worker in self._workers.values():
             begun = worker.in_flight_since
             if begun is not None and (for_s := self._clock() - begun) > HANDLING_S_MAX:
                 where = self._parts.name_in_kafka(worker.partition)
-                what = f"a write of {where} has not ended; restart the process"
+                what = f"a write of {where} has not ended"
                 return Fault(what=what, for_s=for_s)
         return None
 

@@ -16,6 +16,7 @@ from consumers.runtime.partition_worker import PartitionWorker
 from consumers.runtime.source import KafkaUnavailable, Source
 from schemas.telemetry import (
     CONSUMER_BACKING_OFF,
+    CONSUMER_HANGS,
     CONSUMER_HELD_BYTES,
     CONSUMER_KAFKA_UP,
     CONSUMER_LAG,
@@ -51,6 +52,8 @@ class ConsumerStatus(msgspec.Struct, frozen=True, kw_only=True):
     stopped: Fault | None
     kafka_fault: Fault | None
     sink_fault: Fault | None
+    # Of the loop or of a write. The process is still in its group; its other writes may go on.
+    hang: Fault | None = None
     # One of `phase.Phase`, and a sentence about it.
     phase: str | None = None
     phase_because: str = ""
@@ -118,6 +121,7 @@ def set_gauges(status: ConsumerStatus, held_bytes: int) -> None:
     CONSUMER_KAFKA_UP.set(_number(status.kafka_up))
     CONSUMER_SINK_UP.set(_number(status.sink_up))
     CONSUMER_STOPPED.set(status.stopped is not None)
+    CONSUMER_HANGS.set(status.hang is not None)
 
 
 def _number(value: float | None) -> float:

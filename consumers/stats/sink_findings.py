@@ -129,6 +129,11 @@ def _unusable(of: Sink) -> Iterator[Case]:
     all_stopped = stopped and len(stopped) == len(statuses)
     values = {**of.room(since), **_reason(stopped)}
     yield Case(all_stopped, "wrong", "sink_stopped", values, since)
+    hanging = [one for one in statuses if one.hang]
+    reason = first_reason(one.hang.what for one in hanging if one.hang)
+    values = {"affected": len(hanging), "all": of.replicas.count, **reason}
+    since = faulty_since(now, (one.hang for one in statuses))
+    yield Case(hanging, "wrong", "sink_hangs", values, since)
     since = faulty_since(now, (one.sink_fault for one in statuses))
     yield Case(failing, "wrong", "sink_fails", of.room(since), since)
     is_late = of.oldest_s is not None and of.oldest_s > LATE_SHARE * of.kept_s

@@ -41,6 +41,15 @@ SINK_TEXTS: Mapping[str, Text] = {
         "请在处理手册中查找该原因，修复后重启消费者。",
         "runbook.md#a-consumer-stops",
     ),
+    "sink_hangs": Text(
+        "{affected} of {all} processes of the consumer {consumer} hang{since}. Callbacks of their "
+        f"partitions wait in Kafka; nothing is lost. {REASON}",
+        "Restart these processes.",
+        "{since}消费者 {consumer} 的 {all} 个进程中有 {affected} 个已挂起。"
+        f"其分区的回调在 Kafka 中等待；没有丢失。{REASON_ZH}",
+        "请重启这些进程。",
+        "runbook.md#a-consumer-hangs",
+    ),
     "sink_fails": Text(
         f"{{sink}} does not answer or refuses everything{{since}}. {IN_KAFKA}.",
         f"Check the server; {THEN_RECOVERS}",

@@ -17,7 +17,7 @@ from ingress.spool.hours import HOUR_S, hour_at
 from ingress.spool.state import SpoolState
 from schemas.kafka_access import KafkaAccess
 from schemas.kafka_names import KafkaName
-from schemas.telemetry import INGRESS_TOPIC_CHANGES
+from schemas.telemetry import INGRESS_FORWARDING_DOUBTS
 from schemas.topic_ids import describe_topic
 from schemas.topics import CALLBACKS
 
@@ -61,7 +61,7 @@ class TopicCheck:
         self._topic = kafka.topic(CALLBACKS.name)
         # As far as this process knows.
         self.topic_id: str | None = None
-        # The change that was reported last, "" if there has been none since.
+        # The doubt that was reported last, "" if there has been none since.
         self._reported = ""
 
     async def begin(self, producer: AIOKafkaProducer, state: SpoolState, cursor: Cursor) -> None:
@@ -97,15 +97,15 @@ class TopicCheck:
         topic. `topic_id` is the current topic's, None if it is not known.
         """
         before = cursor.topic_id or self.topic_id
-        change = _change(self._topic, state, cursor, before=before, now=topic_id)
-        if change and change != self._reported:
-            INGRESS_TOPIC_CHANGES.inc()
+        doubt = _doubt(self._topic, state, cursor, before=before, now=topic_id)
+        if doubt and doubt != self._reported:
+            INGRESS_FORWARDING_DOUBTS.inc()
             log.critical(
                 "%s. Forwarding continues with the rows in the spool. See 'The topic was "
                 "recreated' in docs/runbook.md",
-                change,
+                doubt,
             )
-        self._reported = change
+        self._reported = doubt
 
 
 def _may_have_old_rows(state: SpoolState) -> bool:
@@ -116,10 +116,10 @@ def _may_have_old_rows(state: SpoolState) -> bool:
     return state.row_count > 0 and (later is None or first < later)
 
 
-def _change(
+def _doubt(
     topic: KafkaName, state: SpoolState, cursor: Cursor, *, before: str | None, now: str | None
 ) -> str:
-    """Return how the topic has changed and which rows it may lack, "" if it has not changed."""
+    """Return why the topic may lack forwarded rows, or get some again, "" if neither may be."""
     first = state.first_sequence
     forwarded = range(cursor.sequence + 1, first)
     missing_count = len(forwarded) - sum(

@@ -229,8 +229,8 @@ class WriteTransaction:
         if state[:4] != self.before[:4]:
             self._txn.put(STATE, encode_state(state, self._spool_name), db=meta)
             if not state.hours:
-                # The file may have hours from before a release that notes none stored rows. With
-                # this state they would count again.
+                # An older release, which notes no hours, may have stored rows meanwhile, so the
+                # hours in the file are out of date. With this state they would count again.
                 self._txn.delete(HOURS, db=meta)
         # `with_rows` returns the same hours if there is no new one; comparing 840 takes 20 us.
         if state.hours is not self.before.hours:

@@ -27,8 +27,9 @@ class CountFaults:
 
     A list has the first LISTED_MAX sequences; it is empty if number and sum do not show which ones
     are missing or doubled.
-    `applied_lost` has a sequence that was applied before Kafka lost it. `may_be_lost`: the number
-    that were applied and may be others that Kafka has lost, so that these are not missing.
+    `applied_lost` has a sequence that was applied before Kafka lost it. `may_be_lost`: how many
+    of those that were applied Kafka may have lost; so as many of those that Kafka has may not have
+    been applied, and are not in `missing`.
     """
 
     missing: int = 0

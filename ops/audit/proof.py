@@ -81,7 +81,7 @@ class OriginProof:
         self.expired_everywhere = (
             may_be_expired - self._accounted_for_by_kafka - evidence.archive.distinct
         )
-        self.expired_after_end = self._expired_after_end(*evidence.expired_ranges)
+        self.expired_after_end_max = self._expired_after_end_max(*evidence.expired_ranges)
         self.expired_from_postgres = self._in_range & union(
             evidence.expired_from_postgres, last=required_range.last_sequence
         )
@@ -94,7 +94,7 @@ class OriginProof:
         ranges = chain.from_iterable(self._evidence.expired_ranges[each] for each in partitions)
         return self._in_range & union(ranges, last=self._required_range.last_sequence)
 
-    def _expired_after_end(self, *partitions: int) -> int:
+    def _expired_after_end_max(self, *partitions: int) -> int:
         """Return how many sequences above N the expired ranges of some partitions may have."""
         ranges = chain.from_iterable(self._evidence.expired_ranges[each] for each in partitions)
         highest = max((last for _, last in ranges), default=0)
@@ -220,7 +220,7 @@ class OriginProof:
         )
         surplus = max(0, count - len(sequences))
         expired = len(self._in_expired_ranges(partition) & self.expired_everywhere)
-        expired += self._expired_after_end(partition)
+        expired += self._expired_after_end_max(partition)
         doubled = max(0, surplus - expired) if self._required_range.is_known else 0
         return replace(missing, doubled=doubled)
 

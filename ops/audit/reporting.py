@@ -54,7 +54,7 @@ class _Reporting:
         }
         # The counts and webhooks had callbacks above N, too, if the spool is an older copy now.
         self._expired = sum(
-            len(proof.expired_everywhere) + proof.expired_after_end
+            len(proof.expired_everywhere) + proof.expired_after_end_max
             for proof in self._proofs.values()
         )
         self._differences = Differences(listed_max=LISTED_MAX)

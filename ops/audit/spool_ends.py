@@ -82,7 +82,7 @@ class SpoolEnds:
 
     def completed_by(self, later: "SpoolEnds") -> "SpoolEnds":
         """
-        Return these ends, completed by a `later` answer.
+        Return these ends, completed by a `later` answer, without `highest_reported`.
 
         A known N stays: callbacks after it are not expected yet. A spool whose end is known,
         and an address that has answered, need not be in the later answer.

@@ -169,6 +169,8 @@ def _process_state(process: ProcessReport) -> str:
         return "silent"
     if process.stopped_because is not None:
         return "stopped"
+    if process.hangs_because is not None:
+        return "hangs"
     return "waits" if process.phase in WAITING else "works"
 
 

@@ -64,6 +64,7 @@ FULL: dict[str, Any] = {"unready_because": "the spool was full", "spool_bytes": 
 INGRESSES = [an_ingress(), an_ingress()]
 CONSUMERS = {name: [a_consumer()] for name in ("archive", "sync", "counters")}
 BRAKED = a_consumer(stopped=SINCE_14_02, partitions=None, oldest_waiting_s=None, lag_offsets=None)
+HANGING = a_consumer(hang=SINCE_14_02)
 AWAY = a_consumer(kafka_fault=SINCE_14_02, partitions=None, oldest_waiting_s=None)
 JOINING = a_consumer(partitions=None, oldest_waiting_s=None, uptime_s=3.0)
 
@@ -216,6 +217,7 @@ CASES: list[tuple[str, str, str, ProcessStatuses]] = [
     ("sink_ok", "archive", "ok", measured()),
     ("sink_silent", "database", "wrong", measured(sync=[SILENT, SILENT])),
     ("sink_stopped", "database", "wrong", measured(sync=[BRAKED])),
+    ("sink_hangs", "database", "wrong", measured(sync=[a_consumer(), HANGING])),
     ("sink_fails", "database", "wrong", measured(sync=[a_consumer(sink_fault=SINCE_14_02)])),
     ("sink_late", "archive", "wrong", measured(archive=[a_consumer(oldest_waiting_s=6 * DAY_S)])),
     ("sink_without_kafka", "counts", "unknown", measured(counters=[AWAY])),

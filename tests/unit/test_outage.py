@@ -87,7 +87,7 @@ async def test_an_hour_without_the_sink_costs_no_record_no_memory_and_few_calls(
     sink.away = True
     for _ in range(OUTAGE):
         await second()
-        assert runner.hanging() is None
+        assert runner.hang() is None
         fetched.append(bool(source.wanted))
     assert {partition: len(offsets) for partition, offsets in sink.applied.items()} == applied
     assert CONSUMER_METRICS.get_sample_value("consumer_partitions_backing_off") == 2

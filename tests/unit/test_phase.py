@@ -152,15 +152,15 @@ async def test_a_process_that_has_stopped_knows_nothing_else(why: Stopped) -> No
 
 
 async def test_a_process_that_hangs_needs_a_person() -> None:
-    """The phase, the status and the gauge say it; it is still in its group."""
+    """The phase, the status and a gauge say it; it is still in its group, so it has not stopped."""
     bench = Bench()
     bench.assign(P0)
     await bench.run_rounds()
-    assert await bench.shown("stopped") == 0
+    assert await bench.shown("hangs") == 0
     bench.clock.now += ROUND_S_MAX + 1
     status = await bench.health.status()
-    assert status.phase == Phase.STOPPED
-    assert "the loop has finished no round; restart the process" in status.phase_because
-    assert status.stopped is not None
-    assert status.partitions == 1
-    assert await bench.shown("stopped") == 1
+    assert status.phase == Phase.HANGING
+    assert status.phase_because.startswith("Restart the process. For ")
+    assert "the loop has finished no round" in status.phase_because
+    assert (status.stopped, status.partitions) == (None, 1)
+    assert (await bench.shown("stopped"), await bench.shown("hangs")) == (0, 1)

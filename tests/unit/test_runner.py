@@ -140,9 +140,9 @@ async def test_a_loop_and_a_handler_hang_but_not_an_unavailable_sink() -> None:
     bench.assign(P0)
     for _ in range(5):
         await bench.run_rounds()
-        assert bench.runner.hanging() is None
+        assert bench.runner.hang() is None
     bench.clock.now += ROUND_S_MAX + 1
-    assert "the loop has finished no round" in str(bench.runner.hanging())
+    assert "the loop has finished no round" in str(bench.runner.hang())
     hung = RunnerBench()
 
     async def never(_: Batch) -> None:
@@ -153,10 +153,10 @@ async def test_a_loop_and_a_handler_hang_but_not_an_unavailable_sink() -> None:
     await hung.run_rounds()
     hung.clock.now += HANDLE_TIMEOUT_S
     await hung.run_rounds(1)
-    assert hung.runner.hanging() is None
+    assert hung.runner.hang() is None
     hung.clock.now += HANDLING_S_MAX - HANDLE_TIMEOUT_S
     await hung.run_rounds(1)
-    assert f"a write of {P0} has not ended" in str(hung.runner.hanging())
+    assert f"a write of {P0} has not ended" in str(hung.runner.hang())
 
 
 async def test_metrics_show_the_lag_and_the_age_of_the_oldest_callback() -> None:

@@ -1,6 +1,7 @@
 """A batch that takes too long is delivered again in halves, and never becomes a dead letter."""
 
 import asyncio
+from datetime import UTC, datetime
 
 import pytest
 from support.builders import P0
@@ -10,7 +11,7 @@ from support.runner_bench import RunnerBench
 from consumers.runtime import delivery
 from consumers.runtime.backoff import WAIT_S_MAX
 from consumers.runtime.batch import Batch, Limits, Partition, Record
-from consumers.runtime.handler import TookTooLong
+from consumers.runtime.handler import TookTooLong, Unavailable
 
 LIMITS = Limits(records=12, bytes=1 << 20, age_s=5)
 
@@ -21,11 +22,15 @@ class SlowSink(MemorySink):
     def __init__(self, at_once: int) -> None:
         super().__init__()
         self.at_once = at_once
+        # It is down once it has applied so many records.
+        self.down_after: int | None = None
         self.tried: list[int] = []
 
     async def handle(self, batch: Batch) -> None:
         """Apply a small batch."""
         self.tried.append(len(batch.records))
+        if len(self.applied.get(P0, ())) == self.down_after:
+            raise Unavailable("by the test")
         if len(batch.records) > self.at_once:
             await self.take_too_long()
         await super().handle(batch)
@@ -128,3 +133,24 @@ async def test_packed_records_are_never_halved() -> None:
     bench = a_bench(sink)
     await run(bench)
     assert sink.tried == [12, 12]
+
+
+@pytest.mark.parametrize("change", ["halved", "rejected"])
+async def test_the_oldest_callback_is_one_that_the_sink_does_not_have(change: str) -> None:
+    """After the first half, or a dead letter, the age is that of the first record that is left."""
+    sink = SlowSink(at_once=6 if change == "halved" else 12)
+    bench = a_bench(sink)
+    received = [datetime(2026, 1, 1, 0, 0, offset, tzinfo=UTC) for offset in range(12)]
+    bench.topic.records[P0] = [
+        record._replace(headers=(("ce_time", at.isoformat().encode()),))
+        for record, at in zip(bench.topic.records[P0], received, strict=True)
+    ]
+    if change == "halved":
+        sink.down_after = 6
+    else:
+        sink.rejects, sink.failures_after_rejection = {0}, [Unavailable("by the test")] * 99
+    await run(bench, 4)
+    oldest = received[6 if change == "halved" else 1]
+    age_s = bench.runner.status().oldest_waiting_s
+    assert age_s is not None
+    assert abs(datetime.now(UTC).timestamp() - age_s - oldest.timestamp()) < 0.9
