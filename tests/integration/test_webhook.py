@@ -14,6 +14,7 @@ from support.kafka.access import plaintext
 from support.kafka.admin import admin_client
 from support.kafka.parts import in_topic
 from support.webhook.receiver import Answer, Arrival
+from support.webhook.sending import full_backlog
 from support.webhook.world import World, a_world
 
 from consumers.runtime import positioning
@@ -94,6 +95,22 @@ async def test_while_the_target_is_down_nothing_is_parked_or_rejected(world: Wor
         assert sum(state.parked_records for state in handler.states) == 0
     world.check()
     assert await dead_letters(world) == []
+
+
+async def test_while_connects_to_the_target_hang_nothing_is_parked(world: World) -> None:
+    """With few conversations, too, and if an attempt may take less time than a connect."""
+    await world.send(40, people=2)
+    async with world.handler(timeout_s=2) as handler:
+        await world.run(handler, 40)
+        await world.receiver.stop()
+        await world.send(40, people=2)
+        with full_backlog(world.receiver.port):
+            running = asyncio.create_task(world.run(handler, 80))
+            await asyncio.sleep(6)
+            assert {each.parked_records for each in handler.states} == {0}
+        await world.receiver.start()
+        await running
+    world.check()
 
 
 async def test_a_refused_callback_becomes_a_dead_letter_and_its_conversation_goes_on(

@@ -1,12 +1,9 @@
 """Whether an attempt to deliver a callback had a connection, however it failed."""
 
 import asyncio
-import contextlib
-import select
-import socket
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import NoReturn
 
@@ -14,7 +11,7 @@ import pytest
 from support.builders import a_record, a_stored_record
 from support.fakes import ManualClock
 from support.webhook.receiver import Arrival, receiving
-from support.webhook.sending import raw_server, sender_to
+from support.webhook.sending import full_backlog, raw_server, sender_to
 
 from consumers.webhook.circuit import CONNECTED_S, Circuit
 from consumers.webhook.outcome import Connection, Outcome, OutcomeKind
@@ -24,21 +21,6 @@ TIMEOUT_S = 0.3
 # A resolver may need so long to answer that there is no such name.
 LOOK_UP_S = 5.0
 NO_CONNECTION = "the target cannot be reached: no connection was made in time"
-
-
-@contextmanager
-def full_backlog() -> Iterator[str]:
-    """Yield the URL of a listener that is there, but to which every connect hangs."""
-    with contextlib.ExitStack() as opened:
-        listener = opened.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
-        port = listener.getsockname()[1]
-        while True:
-            client = opened.enter_context(socket.socket())
-            client.settimeout(0)
-            client.connect_ex(("127.0.0.1", port))
-            if not select.select([], [client], [], 0.1)[1]:
-                break
-        yield f"http://127.0.0.1:{port}/"
 
 
 @asynccontextmanager

@@ -1,8 +1,11 @@
-"""A sender of a webhook, and servers that answer it with any bytes."""
+"""A sender of a webhook, servers that answer it with any bytes, and one to which connects hang."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+import contextlib
+import select
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 from support.webhook.receiver import SECRET
@@ -46,3 +49,18 @@ async def raw_server(serve: Serve, until: bytes = b"\r\n\r\n") -> AsyncIterator[
     server = await asyncio.start_server(connected, "127.0.0.1", 0)
     async with server:
         yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+
+
+@contextmanager
+def full_backlog(port: int = 0) -> Iterator[str]:
+    """Yield the URL of a listener that is there, but to which every connect hangs."""
+    with contextlib.ExitStack() as opened:
+        listener = opened.enter_context(socket.create_server(("127.0.0.1", port), backlog=0))
+        address = listener.getsockname()
+        while True:
+            client = opened.enter_context(socket.socket())
+            client.settimeout(0)
+            client.connect_ex(address)
+            if not select.select([], [client], [], 0.1)[1]:
+                break
+        yield f"http://127.0.0.1:{address[1]}/"
