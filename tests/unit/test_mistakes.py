@@ -1,7 +1,8 @@
 """Mistakes on the command line, and what `hookline` says to them."""
 
+import gc
 import subprocess
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -13,19 +14,30 @@ from click.testing import CliRunner
 from support.processes.blackbox import HOOKLINE
 
 from ops.audit.ends_reader import read_ends
-from ops.cli import main
+from ops.cli import command, main
 from ops.nouns import counted
 from ops.simulate.callbacks import requests
 from ops.simulate.delivery import UrlRotation, deliver
 
+ErrorsOf = Callable[..., str]
 
-def errors_of(*arguments: str, code: int) -> str:
-    """Return what the command prints on stderr; another exit code is an error."""
-    done = subprocess.run(
-        [HOOKLINE, *arguments], capture_output=True, text=True, timeout=180, check=False
-    )
-    assert (done.returncode, done.stdout) == (code, "")
-    return done.stderr
+
+@pytest.fixture
+def errors_of(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Iterator[ErrorsOf]:
+    """Return a function that returns what a command prints on stderr, if it ends with `code`."""
+
+    def errors_of(*arguments: str, code: int) -> str:
+        monkeypatch.setattr("sys.argv", ["hookline", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            command()
+        output = capsys.readouterr()
+        assert (ended.value.code, output.out) == (code, "")
+        return output.err
+
+    yield errors_of
+    gc.enable()
 
 
 @asynccontextmanager
@@ -38,10 +50,21 @@ async def a_server_without(path: str) -> AsyncIterator[str]:
 @pytest.mark.parametrize(
     ("given", "meant"), [(("audti",), "audit"), (("archive", "verfy"), "verify")]
 )
-def test_a_command_that_does_not_exist_has_a_suggestion(given: tuple[str, ...], meant: str) -> None:
+def test_a_command_that_does_not_exist_has_a_suggestion(
+    errors_of: ErrorsOf, given: tuple[str, ...], meant: str
+) -> None:
     """In every group of commands, if a name is close."""
     assert errors_of(*given, code=2).count(f"Did you mean '{meant}'?") == 1
     assert "Did you mean" not in errors_of(*given[:-1], "zzzzzz", code=2)
+
+
+def test_the_installed_program_runs_the_command_line(errors_of: ErrorsOf) -> None:
+    """With the same exit code and the same text."""
+    done = subprocess.run(
+        [HOOKLINE, "audti"], capture_output=True, text=True, timeout=180, check=False
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == errors_of("audti", code=2)
 
 
 def all_commands() -> Iterator[tuple[str, str]]:
@@ -65,7 +88,7 @@ def test_the_help_of_each_command_is_whole_and_in_words() -> None:
         assert "%Y" not in text, name
 
 
-def test_a_list_of_nothing_says_so(tmp_path: Path) -> None:
+def test_a_list_of_nothing_says_so(tmp_path: Path, errors_of: ErrorsOf) -> None:
     """Nothing is printed on stdout, for programs."""
     for option in ((), ("--json",)):
         text = errors_of("spool", "ls", "--spool", str(tmp_path), *option, code=0)

@@ -2,23 +2,31 @@
 
 import asyncio
 import contextlib
-import os
+import logging
 import socket
-import subprocess
-import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+import consumers.__main__
+import consumers.stats.__main__
+import ingress.__main__
 from ops.demo.embedded.child import free_port
+from schemas import process
 from schemas.os_errors import about_setting, listening
 
 NO_KAFKA = "127.0.0.1:1"
-CONSUMER = ("-m", "consumers", "counters")
-STATS = ("-m", "consumers.stats")
-INGRESS = {"INGRESS_SDKAPPIDS": "1400000001"}
+CONSUMER = partial(consumers.__main__.run, ["counters"])
+ARCHIVE = partial(consumers.__main__.run, ["archive"])
+STATS = consumers.stats.__main__.main
+INGRESS = ingress.__main__.main
+# So few connections need no other limit of open files.
+OF_INGRESS = {"INGRESS_SDKAPPIDS": "1400000001", "INGRESS_CONNECTIONS_MAX": "10"}
 VALKEY = "valkey://127.0.0.1:1/0"
+Program = Callable[[], None]
+OutputOf = Callable[[Program, Mapping[str, str]], str]
 
 
 @contextlib.contextmanager
@@ -28,40 +36,49 @@ def a_port_in_use() -> Iterator[int]:
         yield server.getsockname()[1]
 
 
-def output_of(program: tuple[str, ...], env: Mapping[str, str]) -> str:
-    """Return what a process that cannot start says on stderr."""
-    own = {"HOOKLINE_BOOTSTRAP_SERVERS": NO_KAFKA, "HOOKLINE_LOG_FORMAT": "text", **env}
-    done = subprocess.run(
-        [sys.executable, *program],
-        env=os.environ | own,
-        capture_output=True,
-        text=True,
-        timeout=180,
-        check=False,
-    )
-    assert done.returncode == 1, done.stderr
-    return done.stderr
+@pytest.fixture
+def output_of(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Iterator[OutputOf]:
+    """Return a function that runs a program, which cannot start, and returns its stderr."""
+    # The programs run in this process: a start of its own would take each 0.3 s of CPU time.
+    monkeypatch.setattr(process, "log_to_stderr", lambda _: None)
+    monkeypatch.setattr("sys.argv", ["program"])
+    level = logging.getLogger().level
+
+    def output_of(program: Program, env: Mapping[str, str]) -> str:
+        own = {"HOOKLINE_BOOTSTRAP_SERVERS": NO_KAFKA, "HOOKLINE_LOG_FORMAT": "text", **env}
+        with monkeypatch.context() as patched:
+            for name, value in own.items():
+                patched.setenv(name, value)
+            with pytest.raises(SystemExit) as ended:
+                program()
+        assert ended.value.code == 1
+        return capsys.readouterr().err
+
+    yield output_of
+    logging.getLogger().setLevel(level)
 
 
 @pytest.mark.parametrize(
     ("program", "setting", "env"),
     [
-        (("-m", "ingress"), "INGRESS_PORT", {}),
-        (("-m", "ingress"), "INGRESS_ADMIN_PORT", {}),
+        (INGRESS, "INGRESS_PORT", {}),
+        (INGRESS, "INGRESS_ADMIN_PORT", {}),
         (CONSUMER, "CONSUMER_ADMIN_PORT", {"COUNTERS_VALKEY": VALKEY}),
         (STATS, "STATS_PORT", {"STATS_VALKEY": VALKEY}),
     ],
 )
 def test_each_port_that_another_process_uses_is_named(
-    program: tuple[str, ...], setting: str, env: dict[str, str], tmp_path: Path
+    program: Program, setting: str, env: dict[str, str], tmp_path: Path, output_of: OutputOf
 ) -> None:
     """With the address, and what to do."""
     with a_port_in_use() as port:
         host = f"{setting.removesuffix('PORT')}HOST"
         own = {setting: str(port), host: "127.0.0.1", **env}
-        if program == ("-m", "ingress"):
+        if program is INGRESS:
             free = {"INGRESS_PORT": str(free_port()), "INGRESS_ADMIN_PORT": str(free_port())}
-            own = {**INGRESS, "INGRESS_SPOOL_DIR": str(tmp_path), **free, **own}
+            own = {**OF_INGRESS, "INGRESS_SPOOL_DIR": str(tmp_path), **free, **own}
         text = output_of(program, own)
     assert (
         f"{setting}: another process uses 127.0.0.1:{port}; stop it or choose another port" in text
@@ -78,16 +95,16 @@ async def test_a_host_of_another_machine_is_named() -> None:
         await loop.create_server(asyncio.Protocol, "192.0.2.1", 0)
 
 
-def test_a_directory_that_is_a_file_is_named(tmp_path: Path) -> None:
+def test_a_directory_that_is_a_file_is_named(tmp_path: Path, output_of: OutputOf) -> None:
     """The spool of an ingress, an archive; other paths are matched to their settings, too."""
     file = tmp_path / "f"
     file.write_bytes(b"")
-    text = output_of(("-m", "ingress"), {**INGRESS, "INGRESS_SPOOL_DIR": str(file)})
+    text = output_of(INGRESS, {**OF_INGRESS, "INGRESS_SPOOL_DIR": str(file)})
     assert f"INGRESS_SPOOL_DIR: {file} is a file, not a directory" in text
-    text = output_of(("-m", "consumers", "archive"), {"ARCHIVE_URL": str(file)})
+    text = output_of(ARCHIVE, {"ARCHIVE_URL": str(file)})
     assert f"ARCHIVE_URL: {file} is a file, not a directory" in text
     # The file is above the directory that is set.
-    text = output_of(("-m", "ingress"), {**INGRESS, "INGRESS_SPOOL_DIR": str(file / "a" / "b")})
+    text = output_of(INGRESS, {**OF_INGRESS, "INGRESS_SPOOL_DIR": str(file / "a" / "b")})
     assert f"INGRESS_SPOOL_DIR: {file}" in text
     inside = FileNotFoundError(2, "No such file or directory", str(tmp_path / "a" / "b"))
     values = {"OTHER": "", "NUMBER": 1, "A_PATH_OF_URLS": "/", "A_DIR": str(tmp_path / "a")}
