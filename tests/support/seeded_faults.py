@@ -7,6 +7,7 @@ the way to one place, or none.
 
 import random
 from dataclasses import dataclass
+from itertools import product
 
 import msgspec
 from support.builders import a_body, a_callback
@@ -79,6 +80,16 @@ class Seeded:
             fault: [sequence for sequence in sequences if sequence >= self.first_sequence]
             for fault, sequences in self.expected(sink).items()
         }
+
+
+def every_fault() -> list[Seeded]:
+    """Return an origin for each kind of fault, place of the fault, and begin of the audit."""
+    sequences = range(1, CALLBACKS_EACH + 1)
+    firsts = range(1, CALLBACKS_EACH + 2)
+    return [
+        Seeded(f"{number:016x}", *each)
+        for number, each in enumerate(product(FAULTS, sequences, firsts), 1)
+    ]
 
 
 def seeded(seeds: int) -> list[Seeded]:
