@@ -7,10 +7,11 @@ from pathlib import Path
 
 import click
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.archive.archives import FIRST_MS, HOUR_MS, ORIGIN, WrittenArchive, numbered, parts_of
 from support.builders import P0, P1
+from support.tiers import scaled
 
 from consumers.archive.store import SegmentStore
 from consumers.runtime.batch import Partition
@@ -107,6 +108,7 @@ class Dying(SegmentStore):
         await super().delete(name)
 
 
+@settings(max_examples=scaled(15))
 @given(
     st.lists(st.tuples(st.integers(0, 35), st.integers(0, 8), st.integers(0, 8)), max_size=4),
     st.integers(2, 6),

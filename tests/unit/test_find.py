@@ -97,7 +97,7 @@ async def test_whatever_is_in_the_named_range_is_found(
     # Most lines are then in two blocks.
     monkeypatch.setattr(archived, "BLOCK_BYTES", 700)
     finds = sightings = outside = 0
-    for seed in range(scaled(4, at_most=200)):
+    for seed in range(scaled(2, at_most=200)):
         world = World(seed, tmp_path / str(seed))
         broken = [each for each in world.made if each.is_broken]
         for _ in range(A_WORLD):
