@@ -4,6 +4,7 @@ import errno
 import os
 import shutil
 import threading
+import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -197,6 +198,8 @@ def test_threads_share_nothing_but_the_state_and_the_aborted_origin(
 
     def read() -> None:
         while writer.is_alive():
+            # The writer waits for the disk most of the time.
+            time.sleep(0.0005)
             # No row after this one is forwarded.
             for row in spool.rows_after(60, rows_max=5, bytes_max=BYTES_MAX):
                 spool.fingerprint(row.sequence)
