@@ -15,6 +15,7 @@ from ops.demo.stack import Stack
 from ops.simulate import ledger
 from ops.simulate.result import TrafficResult
 from ops.simulate.sender import TrafficPlan, simulate
+from schemas.clients import check_cancellation
 from schemas.kafka_access import KafkaAccess
 
 AUDIT_TIMEOUT_S = 90.0
@@ -60,6 +61,7 @@ async def run_traffic(
     on_answer: Callable[[ledger.LedgerEntry], None],
 ) -> DemoResult:
     """Send callbacks, kill each part of the stack meanwhile if `faults`, then audit."""
+    check_cancellation()
     plan = TrafficPlan(
         urls=stack.addresses.ingresses, sdkappids=SDKAPPIDS, rate=rate, seconds=seconds
     )
@@ -71,6 +73,7 @@ async def run_traffic(
         traffic = await simulate(plan, file, on_answer)
     log(f"{traffic.took_s:4.1f} s  the last callback is answered or given up")
     await killing
+    check_cancellation()
     log("all parts are up; auditing Kafka, the archive, PostgreSQL and the counts")
     return DemoResult(traffic, await _audit(stack))
 

@@ -20,6 +20,7 @@ from ops.demo.services import CONSUMERS, PATH, REPLICAS, SDKAPPIDS, SERVICES, St
 from ops.demo.supervisor import Supervisor
 from ops.failure import Failure
 from ops.topic_changes import apply_topics
+from schemas.clients import check_cancellation
 from schemas.kafka_access import KafkaAccess
 from schemas.settings import SharedSettings
 
@@ -84,6 +85,8 @@ class Stack:
             replicas=1,
         ):
             self._log(applied)
+        # aiokafka may have swallowed Ctrl-C.
+        check_cancellation()
         self._log(f"starting {', '.join(SERVICES)}")
         for name in SERVICES:
             self.supervisor.add(name, partial(self._launch, name))
@@ -133,6 +136,7 @@ class Stack:
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(2)) as session:
             deadline = time.monotonic() + READY_TIMEOUT_S
             while time.monotonic() < deadline:
+                check_cancellation()
                 with contextlib.suppress(aiohttp.ClientError, TimeoutError):
                     async with session.get(url) as response:
                         if response.status == 200:
@@ -150,6 +154,7 @@ class Stack:
             ("Kafka", self._kafka.listens, self._kafka.log),
         ):
             while not await asyncio.to_thread(is_up):
+                check_cancellation()
                 if time.monotonic() > deadline:
                     raise NotReady(f"{name} is not up after {child.START_TIMEOUT_S:g} s; see {log}")
                 await asyncio.sleep(POLL_INTERVAL_S)
