@@ -60,7 +60,6 @@ class Killed:
             ["dead-letters", "resend", self._consumer, "--yes", "--records-per-s", RATE, *options],
             self._world.env,
             self._log,
-            preload=["ops.dead_letters.command", "ops.dead_letters.to_webhook"],
             counted_from=STARTS[start],
             kill_at=call,
         )

@@ -5,7 +5,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -16,6 +15,7 @@ from aiokafka.errors import GroupIdNotFound
 from aiokafka.protocol.admin import DeleteGroupsRequest
 from aiokafka.protocol.group import LeaveGroupRequest
 from support.kafka.admin import admin_client
+from support.processes.forked import ForkedProcess
 from support.processes.ingress import Answer, get, until
 
 from ops.demo.embedded import child
@@ -49,12 +49,12 @@ class Consumer:
             "CONSUMER_ADMIN_PORT": str(self.port),
             **env,
         }
-        # A test may change the command for a consumer that is not one of the product's own.
-        self.command: Sequence[str] = [sys.executable, "-m", "consumers", name]
-        self._process: subprocess.Popen[bytes] | None = None
+        # A test may set the command of a consumer that is not one of the product's own.
+        self.command: Sequence[str] = ()
+        self._process: subprocess.Popen[bytes] | ForkedProcess | None = None
 
     @property
-    def process(self) -> subprocess.Popen[bytes]:
+    def process(self) -> subprocess.Popen[bytes] | ForkedProcess:
         """Return the process that was launched last."""
         assert self._process is not None
         return self._process
@@ -66,12 +66,23 @@ class Consumer:
 
     def launch(self) -> None:
         """Start the process."""
-        self._process = child.start(self.command, log=self.log, env=os.environ | self._env)
+        env, log = os.environ | self._env, self.log
+        if self.command:
+            self._process = child.start(self.command, log=log, env=env)
+        else:
+            self._process = ForkedProcess(
+                "support.processes.forked_services:consumers",
+                ["consumers", self.name],
+                env=env,
+                stdout=log,
+                stderr=log,
+            )
 
     def kill(self) -> None:
         """Kill the process as a crash would, if there is one."""
         if self.runs:
-            child.kill(self.process)
+            self.process.kill()
+            self.process.wait()
 
     def stop(self) -> None:
         """Send SIGTERM to the process, and do not wait for its end."""

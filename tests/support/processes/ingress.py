@@ -14,6 +14,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple, Self
 
 from support.awake import awake_timeout
+from support.processes.forked import ForkedProcess
 
 from ops.demo.embedded import child
 
@@ -133,18 +134,28 @@ class Ingress:
         }
         self._env = {f"INGRESS_{name.upper()}": str(value) for name, value in own.items()}
         self._env |= {"HOOKLINE_BOOTSTRAP_SERVERS": kafka, **env}
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: subprocess.Popen[bytes] | ForkedProcess | None = None
 
     @property
-    def process(self) -> subprocess.Popen[bytes]:
+    def process(self) -> subprocess.Popen[bytes] | ForkedProcess:
         """Return the process that was launched last."""
         assert self._process is not None
         return self._process
 
     def launch(self) -> None:
         """Start the process without waiting until it is ready."""
-        command = [*self._wrap, sys.executable, *PATIENT_INGRESS]
-        self._process = child.start(command, log=self.log, env=os.environ | self._env)
+        env, log = os.environ | self._env, self.log
+        if self._wrap:
+            command = [*self._wrap, sys.executable, *PATIENT_INGRESS]
+            self._process = child.start(command, log=log, env=env)
+        else:
+            self._process = ForkedProcess(
+                "support.processes.forked_services:patient_ingress",
+                ["ingress", str(UNTIL_S_MAX)],
+                env=env,
+                stdout=log,
+                stderr=log,
+            )
 
     async def start(self) -> None:
         """Start the process and return when it takes callbacks."""
@@ -170,7 +181,8 @@ class Ingress:
     def kill(self) -> None:
         """Kill the process as a crash would, if there is one."""
         if self._process:
-            child.kill(self._process)
+            self._process.kill()
+            self._process.wait()
 
     def freeze(self) -> None:
         """Stop the process by SIGSTOP."""

@@ -6,7 +6,6 @@ number of calls of functions, in Python and in C: the process kills itself at th
 call. So a point may be between any two effects of the command.
 """
 
-import multiprocessing
 import os
 import signal
 import sys
@@ -14,6 +13,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Any
+
+from support.processes.forked import forked
 
 from ops.cli import main
 
@@ -25,7 +26,6 @@ def run_forked(
     env: Mapping[str, str],
     log: Path,
     *,
-    preload: Sequence[str],
     counted_from: Sequence[str],
     kill_at: int = 0,
 ) -> int:
@@ -33,12 +33,9 @@ def run_forked(
     Run the command; return its exit code, -SIGKILL after a kill. Its output is in `log`.
 
     Calls are counted from the first one of a function in `counted_from` on, each MODULE:NAME; if
-    `kill_at` is 0, they are only counted. `preload` names modules that the processes share.
+    `kill_at` is 0, they are only counted.
     """
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([__name__, *preload])
-    process = context.Process(target=_run, args=(arguments, dict(env), log, counted_from, kill_at))
-    process.start()
+    process = forked(_run, (arguments, dict(env), log, counted_from, kill_at))
     process.join()
     code = process.exitcode
     process.close()
