@@ -9,6 +9,7 @@ import difflib
 import re
 import textwrap
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import Field, dataclass, fields
 from inspect import cleandoc
 from pathlib import Path
@@ -136,12 +137,30 @@ def _read_class(
         for name in sorted(set(env) - set(known))
     )
     values = _read_values(declared, env, faults)
-    if len(values) < len(declared):
-        return None
+    absent = [setting.field for setting in declared if setting.field not in values]
     # Also if a value is out of its range: the relations are reported together with that.
-    loaded = settings(**values)
-    faults.extend(loaded.faults())
-    return loaded
+    faults.extend(_relation_faults(settings, values, absent))
+    return None if absent else settings(**values)
+
+
+class _Absent(Exception):
+    """A relation needs a field that has no value."""
+
+
+def _relation_faults(
+    settings: type[Settings], values: Mapping[str, Any], absent: Iterable[str]
+) -> Iterator[str]:
+    """Yield the faults of the relations, up to the first one that needs an `absent` field."""
+
+    def refuse(_: Settings) -> None:
+        raise _Absent
+
+    incomplete = type(settings.__name__, (settings,), dict.fromkeys(absent, property(refuse)))
+    loaded: Settings = object.__new__(incomplete)
+    for field, value in values.items():
+        object.__setattr__(loaded, field, value)
+    with suppress(_Absent):
+        yield from loaded.faults()
 
 
 def _suggestion(name: str, known: Iterable[str], prefix: str) -> str:

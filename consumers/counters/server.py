@@ -110,7 +110,10 @@ def _advice(error: Exception) -> str:
     if isinstance(error, OSError | exceptions.ConnectionError) and not isinstance(
         error, exceptions.BusyLoadingError
     ):
-        return "; check that it runs, and COUNTERS_VALKEY (of the statistics: STATS_VALKEY)"
+        return (
+            "; check that it runs, and COUNTERS_VALKEY (of the statistics: STATS_VALKEY; of a"
+            " command: --counters or --valkey)"
+        )
     return ""
 
 

@@ -14,9 +14,9 @@ from consumers.stats.health_text import (
 INGRESS_TEXTS: Mapping[str, Text] = {
     "ingress_not_watched": Text(
         "The ingress is not watched.",
-        "Set STATS_INGRESS to the admin ports of all replicas.",
+        "Set STATS_INGRESS (of hookline status: --ingress) to the admin ports of all replicas.",
         "未监测接入服务。",
-        "请将 STATS_INGRESS 设为所有接入副本的管理端口地址。",
+        "请将 STATS_INGRESS（hookline status 的 --ingress）设为所有接入副本的管理端口地址。",
         "runbook.md#a-part-is-not-watched",
     ),
     "receiving_ok": Text(

@@ -18,9 +18,10 @@ from consumers.stats.health_text import (
 SINK_TEXTS: Mapping[str, Text] = {
     "sink_not_watched": Text(
         "The consumer {consumer} is not watched.",
-        "Add {consumer}=URL of its admin port to STATS_CONSUMERS.",
+        "Add {consumer}=URL of its admin port to STATS_CONSUMERS (of hookline status: "
+        "--consumers).",
         "未监测消费者 {consumer}。",
-        "请在 STATS_CONSUMERS 中加入 {consumer}=其管理端口地址。",
+        "请在 STATS_CONSUMERS（hookline status 的 --consumers）中加入 {consumer}=其管理端口地址。",
         "runbook.md#a-part-is-not-watched",
     ),
     "sink_ok": Text(

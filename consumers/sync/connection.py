@@ -26,6 +26,18 @@ def first_line(error: Exception) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0]
 
 
+def failure_text(error: psycopg.Error) -> str:
+    """Return why PostgreSQL cannot be used, and what to check if there is no connection."""
+    return f"PostgreSQL: {first_line(error)}{what_to_check(error)}"
+
+
+def what_to_check(error: psycopg.Error) -> str:
+    """Return the end of a text about `error`: the setting, if there is no connection."""
+    # An answer of the server has an SQLSTATE, unless it refuses the connection.
+    has_none = error.sqlstate is None and isinstance(error, psycopg.OperationalError)
+    return "; check that it runs, and SYNC_POSTGRES (of a command: --postgres)" if has_none else ""
+
+
 async def connect(conninfo: Secret, name: str, *, statement_s: int, lock_s: int) -> AsyncConnection:
     """
     Return a connection that commits each statement, to a database that has the tables.

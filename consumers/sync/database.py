@@ -20,7 +20,7 @@ from consumers.runtime.callbacks import Callback, callbacks
 from consumers.runtime.handler import PositionDiffers, Rejected, Stopped, TookTooLong, Unavailable
 from consumers.runtime.sql_failure import SqlFailure, sql_failure
 from consumers.runtime.sql_positions import position_in
-from consumers.sync.connection import connect, first_line
+from consumers.sync.connection import connect, failure_text, first_line
 from consumers.sync.rows import rows
 from schemas.setting import Secret
 
@@ -179,8 +179,7 @@ class DatabaseHandler:
                 case SqlFailure.TOOK_TOO_LONG:
                     raise TookTooLong(f"PostgreSQL: {first_line(error)}") from error
                 case _:
-                    advice = "" if connected else "; check that it runs, and SYNC_POSTGRES"
-                    raise Unavailable(f"PostgreSQL: {first_line(error)}{advice}") from error
+                    raise Unavailable(failure_text(error)) from error
         except TimeoutError as error:
             await self._drop(partition)
             raise Unavailable(f"PostgreSQL: no answer within {ANSWER_TIMEOUT_S} s") from error

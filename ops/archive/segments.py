@@ -73,7 +73,10 @@ def open_archive(url: str) -> SegmentStore:
     """
     directory = local_directory(url)
     if directory is not None and not directory.is_dir():
-        raise ArchiveUnreadable(f"the archive {url} does not exist: no such directory")
+        raise ArchiveUnreadable(
+            f"the archive {url} does not exist: no such directory; check ARCHIVE_URL (of a command:"
+            " --archive)"
+        )
     try:
         return open_store(url)
     except CannotOpenStore as error:
@@ -93,7 +96,9 @@ def reading_archive(url: str) -> Iterator[SegmentStore]:
     try:
         yield store
     except Unavailable as error:
-        raise ArchiveUnreadable(f"the archive does not answer: {error}") from error
+        raise ArchiveUnreadable(
+            f"the archive does not answer: {error}; check ARCHIVE_URL (of a command: --archive)"
+        ) from error
     except DamagedSegment as error:
         raise ArchiveDamaged(str(error)) from error
 

@@ -10,7 +10,7 @@ from typing import Any, LiteralString
 import psycopg
 from psycopg import IsolationLevel
 
-from consumers.sync.connection import first_line
+from consumers.sync.connection import failure_text
 from consumers.sync.tables import SELECT_OLDEST_WRITER, version_fault
 from ops.audit.sources import AuditFailed, SourceUnavailable
 from ops.audit.tally import Tally
@@ -105,7 +105,7 @@ async def read_receipts(conninfo: str, tally: Tally) -> None:
                 raise SourceUnavailable(f"PostgreSQL: no data came for {DATABASE_TIMEOUT_S:g} s")
         await thread
     except psycopg.Error as error:
-        raise SourceUnavailable(f"PostgreSQL: {first_line(error)}") from error
+        raise SourceUnavailable(failure_text(error)) from error
     finally:
         if not thread.done():
             reading.interrupt()

@@ -59,7 +59,8 @@ class StatisticsApi:
         except NoJsonAnswer as error:
             if error.status == HTTPStatus.UNAUTHORIZED:
                 raise AuditFailed(self._refused) from error
-            raise SourceUnavailable(f"{self}: {path}: {error}") from error
+            advice = "" if error.status else "; check that it runs, and OPS_STATS (--stats)"
+            raise SourceUnavailable(f"{self}: {path}: {error}{advice}") from error
         except msgspec.ValidationError as error:
             raise SourceUnavailable(
                 f"{self}: the answer to {path} has no {what} ({error})"

@@ -53,7 +53,9 @@ class ArchiveSearch:
         except Failure as failure:
             raise NotSearched(str(failure)) from failure
         except Unavailable as error:
-            raise NotSearched(f"the archive does not answer: {error}") from error
+            raise NotSearched(
+                f"the archive does not answer: {error}; check ARCHIVE_URL (of a command: --archive)"
+            ) from error
         if self._damaged:
             listed = "; ".join(self._damaged[:DAMAGED_LISTED_MAX])
             raise NotSearched(

@@ -8,7 +8,7 @@ from typing import Any
 import psycopg
 from psycopg import AsyncConnection
 
-from consumers.sync.connection import first_line
+from consumers.sync.connection import failure_text
 from consumers.sync.queryable import column_text
 from ops.find.collection import DATABASE, LocatedCallback, Sighting
 from ops.find.question import Question
@@ -66,7 +66,7 @@ async def connected(conninfo: str) -> AsyncIterator[AsyncConnection]:
             " range of time (--since, --until)"
         ) from error
     except psycopg.Error as error:
-        raise NotSearched(f"PostgreSQL: {first_line(error)}") from error
+        raise NotSearched(failure_text(error)) from error
 
 
 async def rows(

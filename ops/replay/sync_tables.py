@@ -8,7 +8,7 @@ from psycopg import AsyncConnection
 
 from consumers.runtime.batch import Partition, Position, Record
 from consumers.runtime.handler import Unavailable
-from consumers.sync.connection import first_line
+from consumers.sync.connection import failure_text, first_line
 from consumers.sync.queryable import column_text
 from ops.records.header_texts import header_texts
 from ops.replay.target import RecordState
@@ -110,7 +110,7 @@ class SyncTables:
         except psycopg.Error as error:
             await self.aclose()
             check_may_wait(error)
-            raise Unavailable(f"PostgreSQL: {first_line(error)}") from error
+            raise Unavailable(failure_text(error)) from error
 
 
 def check_may_wait(error: BaseException | None) -> None:

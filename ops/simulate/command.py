@@ -29,6 +29,8 @@ from ops.terminal import print_json, progress, run, show, waiting, warn
 from schemas.setting import is_sdkappid
 
 SECONDS_DEFAULT = 10.0
+# The reason of a callback to whose address nothing listens.
+REFUSED = "connection refused"
 FORMER_TOKENS_FILE = "OPS_SECRETS_FILE"
 
 
@@ -110,8 +112,18 @@ def simulate(
         result = run(sender.simulate(plan, file, lambda _: advance()))
     _print(result, as_json=as_json)
     if not result.answers["ok"]:
-        warn("no callback was answered OK; the table by answer has the reasons")
+        warn(_without_ok(result, urls))
         sys.exit(ExitCode.FAULT)
+
+
+def _without_ok(result: TrafficResult, urls: tuple[str, ...]) -> str:
+    """Return the last line if no callback was answered OK."""
+    if {reason for _, reason in result.by_reason} == {REFUSED}:
+        return (
+            f"nothing listens at {', '.join(urls)}: start the ingress, or check --url (OPS_URL); no"
+            " callback was answered OK"
+        )
+    return "no callback was answered OK; the table by answer has the reasons"
 
 
 def _print(result: TrafficResult, *, as_json: bool) -> None:

@@ -24,7 +24,11 @@ LABELS = {
 }
 STYLES = {"ok": "green", "warning": "yellow", "wrong": "bold red", "unknown": "magenta"}
 # Docker compose publishes no admin port.
-NO_ANSWER = "No part answers. With Docker, ask from a container: docker compose run --rm ops status"
+NO_ANSWER = (
+    "No part answers. With Docker, ask from a container: docker compose run --rm ops status. "
+    "Without Docker, name the parts by --ingress, --consumers, --kafka and the other options: "
+    "docs/status.md has the command, and `make demo DEMO=--keep` prints the one for its parts."
+)
 VERDICTS = {
     "ok": "healthy",
     "warning": "works, but look at: {names}",

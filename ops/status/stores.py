@@ -21,7 +21,7 @@ from valkey.asyncio import Valkey
 from consumers.archive.store import local_directory
 from consumers.counters.server import answering
 from consumers.runtime.handler import Unavailable
-from consumers.sync.connection import first_line
+from consumers.sync.connection import first_line, what_to_check
 from ops.status.report import StoreReport
 
 # Each store must answer in this time.
@@ -145,7 +145,7 @@ async def postgres_store(conninfo: str) -> Database:
     except TimeoutError:
         return Database(not_known_because=_silent("PostgreSQL").not_known_because)
     except psycopg.Error as error:
-        return Database(not_known_because=first_line(error))
+        return Database(not_known_because=f"{first_line(error)}{what_to_check(error)}")
     return Database(size_bytes=size, rows=rows)
 
 

@@ -8,7 +8,7 @@ import click
 import psycopg
 from psycopg import AsyncConnection
 
-from consumers.sync.connection import first_line
+from consumers.sync.connection import failure_text
 from ops.age import Age
 from ops.failure import Failure
 from ops.nouns import counted
@@ -79,7 +79,7 @@ async def _expire(postgres: str, age: timedelta, *, deletes: bool, as_json: bool
                 say("nothing to delete")
     except psycopg.Error as error:
         raise NotAnswered(
-            f"PostgreSQL: {first_line(error)}. Everything that was deleted is noted; run the "
+            f"{failure_text(error)}. Everything that was deleted is noted; run the "
             "command again, it continues"
         ) from error
 

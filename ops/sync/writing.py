@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 import psycopg
 
 from consumers.runtime.handler import Stopped, Unavailable
-from consumers.sync.connection import first_line
+from consumers.sync.connection import failure_text, first_line
 from consumers.sync.database import DatabaseHandler
 from ops.failure import Failure
 from schemas.setting import Secret
@@ -33,9 +33,8 @@ async def writing_to_sync(postgres: str) -> AsyncIterator[DatabaseHandler]:
         await _check_tables(postgres)
         yield database
     except (Unavailable, psycopg.Error) as error:
-        raise DatabaseNotWritten(
-            f"{first_line(error)}; run the command again, it continues"
-        ) from error
+        text = failure_text(error) if isinstance(error, psycopg.Error) else first_line(error)
+        raise DatabaseNotWritten(f"{text}; run the command again, it continues") from error
     except Stopped as stopped:
         raise DatabaseNotWritten(str(stopped)) from stopped
     finally:

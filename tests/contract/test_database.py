@@ -360,7 +360,7 @@ async def test_a_database_that_cannot_be_reached_is_unavailable(tmp_path: Path) 
             try:
                 await database.position(P0)
             except Unavailable as error:
-                return str(error).endswith("; check that it runs, and SYNC_POSTGRES")
+                return str(error).endswith("and SYNC_POSTGRES (of a command: --postgres)")
             return False
 
         await until(says_what_to_check, "the error names the setting")

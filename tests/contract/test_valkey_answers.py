@@ -92,7 +92,9 @@ async def test_the_counters_wait_while_valkey_answers(error: str) -> None:
 
 async def test_a_valkey_that_cannot_be_reached_has_its_settings_in_the_text() -> None:
     """Nothing listens on the port."""
-    advice = r"; check that it runs, and COUNTERS_VALKEY \(of the statistics: STATS_VALKEY\)"
+    advice = (
+        r"; check that it runs, and COUNTERS_VALKEY \(of the statistics: STATS_VALKEY; of a comm"
+    )
     await fails(Secret(f"valkey://127.0.0.1:{free_port()}/0"), Unavailable, advice)
 
 

@@ -14,7 +14,10 @@ from click.testing import CliRunner
 from support.processes.blackbox import HOOKLINE
 
 from ops.audit.ends_reader import read_ends
+from ops.audit.sources import SourceUnavailable
+from ops.audit.statistics_api import StatisticsApi
 from ops.cli import command, main
+from ops.demo.embedded.child import free_port
 from ops.nouns import counted
 from ops.simulate.callbacks import requests
 from ops.simulate.delivery import UrlRotation, deliver
@@ -111,6 +114,33 @@ async def test_the_admin_port_in_place_of_the_public_port_is_recognized() -> Non
     async with a_server_without("/") as url, aiohttp.ClientSession() as session:
         result = await deliver(session, request, UrlRotation([url]))
     assert result.failed_tries == ("answered 404, not by Hookline's public port",)
+
+
+def test_an_address_at_which_nothing_listens_is_named_with_its_option(errors_of: ErrorsOf) -> None:
+    """And with its variable. Of the table by answer, only the number is different."""
+    port = free_port()
+    refused = f"http://127.0.0.1:{port}/"
+    sent = CliRunner().invoke(
+        main, ["simulate", "--url", refused, "--sdkappid", "1400000001", "--count", "2"]
+    )
+    assert sent.exit_code == 1
+    wanted = f"nothing listens at {refused}: start the ingress, or check --url (OPS_URL); no"
+    assert wanted in sent.stderr
+    postgres = f"postgresql://hookline@127.0.0.1:{port}/postgres"
+    text = errors_of("sync", "expire", "--older-than", "90d", "--postgres", postgres, code=2)
+    assert "check that it runs, and SYNC_POSTGRES (of a command: --postgres). " in text
+    text = errors_of("archive", "ls", "--archive", "/nowhere", code=2)
+    assert "does not exist: no such directory; check ARCHIVE_URL (of a command: --arch" in text
+
+
+async def test_a_statistics_api_that_does_not_answer_has_its_option_in_the_text() -> None:
+    """Another server, which answers, does not need it."""
+    api = StatisticsApi(f"http://127.0.0.1:{free_port()}")
+    with pytest.raises(SourceUnavailable, match=r"check that it runs, and OPS_STATS \(--stats\)"):
+        await api.ask("/v1/totals", dict, what="totals")
+    async with a_server_without("") as url:
+        with pytest.raises(SourceUnavailable, match=r"status 404$"):
+            await StatisticsApi(url).ask("/v1/totals", dict, what="totals")
 
 
 def test_a_number_and_its_noun_agree() -> None:

@@ -91,6 +91,18 @@ def test_all_faults_are_reported_together() -> None:
     ]
 
 
+def test_relations_are_checked_without_the_values_that_they_do_not_need() -> None:
+    """A process that is started without any setting says in one message what it needs."""
+    text = faults_of({}, INGRESS_=IngressSettings)
+    assert text.splitlines() == [
+        "  - INGRESS_SPOOL_DIR is not set; it must be a path",
+        "  - INGRESS_SDKAPPIDS must name at least one app, or INGRESS_TOKENS_FILE a file",
+    ]
+    # With this port, the relation of the two ports is not known.
+    text = faults_of(NEEDED | {"INGRESS_PORT": "x"}, INGRESS_=IngressSettings)
+    assert len(text.splitlines()) == 1
+
+
 def test_a_misspelt_name_is_refused_with_the_one_that_it_is_like() -> None:
     """A name that is like none has no suggestion; the prefix makes no two names alike."""
     faults = faults_of(

@@ -81,7 +81,10 @@ def test_the_screen_of_nothing_does_not_say_that_it_works() -> None:
     assert "nothing is known of: Receiving, On disk, Kafka" in first
     assert "works" not in first
     hint = "No part answers. With Docker, ask from a container: docker compose run --rm ops status"
-    assert flat(shown(report)).endswith(hint)
+    assert hint in flat(shown(report))
+    assert flat(shown(report)).endswith("`make demo DEMO=--keep` prints the one for its parts.")
+    assert "STATS_INGRESS (of hookline status: --ingress)" in flat(shown(report))
+    assert "STATS_CONSUMERS (of hookline status: --consumers)" in flat(shown(report))
     assert hint in flat(shown(report_of(ProcessStatuses(now=NOW, ingress=[SILENT]))))
     for answers in (measured(), with_kafka(), measured([an_ingress(), SILENT])):
         assert "No part answers" not in flat(shown(report_of(answers)))
