@@ -18,6 +18,11 @@ BIN := $(VENV)/bin
 CHARTS = $(BIN)/python -m ops.npm_files consumers/stats/page/vendor.txt consumers/stats/page/vendor
 REQUIREMENTS := requirements/tools.txt requirements/run.txt requirements/embedded.txt requirements/dev.txt
 
+# make takes `--keep` as the start of its own `--keep-going`, and would run the demo without it.
+ifneq (,$(and $(filter demo,$(MAKECMDGOALS)),$(findstring k,$(filter-out --%,$(firstword -$(MAKEFLAGS))))))
+$(error make has read --keep or -k as an option of its own; for the demo write: make demo DEMO=--keep)
+endif
+
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-docker test-long check lint types unit contract integration e2e bench-ingress \
   test-page test-subscribers screenshots bench-archive bench-counters bench-scale bench-latency bench-sync bench-disk bench-audit docs-configuration docs-contract format pin clean
@@ -27,13 +32,15 @@ help:  ## list the targets
 
 setup: $(VENV)/ready  ## make .venv with everything pinned (about 30 s from nothing)
 
+# Not echoed: lines with texts of errors that did not happen look like errors.
 $(VENV)/ready: $(REQUIREMENTS) pyproject.toml consumers/stats/page/vendor.txt
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Hookline needs Python 3.11 or newer; choose one with: make PYTHON=python3.13 ...")'
-	$(PYTHON) -m venv --clear $(VENV)
-	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/tools.txt
-	VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv pip install --quiet --require-hashes $(REQUIREMENTS:%=-r %)
-	VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv pip install --quiet --no-deps --no-build-isolation -e .
-	$(CHARTS) || echo "Without uPlot the statistics page shows tables in place of charts."
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Hookline needs Python 3.11 or newer; choose one with: make PYTHON=python3.13 ...")'
+	@echo "setting up $(VENV) (about 30 s)"
+	@$(PYTHON) -m venv --clear $(VENV)
+	@$(BIN)/python -m pip install --quiet --require-hashes -r requirements/tools.txt
+	@VIRTUAL_ENV=$(abspath $(VENV)) $(BIN)/uv pip install --quiet --require-hashes $(REQUIREMENTS:%=-r %)
+	@VIRTUAL_ENV=$(abspath $(VENV)) $(BIN)/uv pip install --quiet --no-deps --no-build-isolation -e .
+	@$(CHARTS) || echo "Without uPlot the statistics page shows tables in place of charts."
 	@touch $@
 
 demo: setup  ## run everything on this machine, kill parts of it, prove that nothing is lost
@@ -109,7 +116,7 @@ bench-counters: setup $(VENV)/bench-ready  ## measure the counters beside others
 	@$(BIN)/python -m bench.counters $(BENCH)
 
 $(VENV)/bench-ready: $(VENV)/ready requirements/bench.txt
-	VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv pip install --quiet --require-hashes -r requirements/bench.txt
+	VIRTUAL_ENV=$(abspath $(VENV)) $(BIN)/uv pip install --quiet --require-hashes -r requirements/bench.txt
 	@touch $@
 
 docs-configuration: setup  ## write docs/configuration.md from the settings
