@@ -106,10 +106,12 @@ class CountersSettings:
             yield "COUNTERS_REMEMBER_S must be at most COUNTERS_KEEP_MINUTES_S"
         if self.keep_quarters_s > self.keep_days_s:
             yield "COUNTERS_KEEP_QUARTERS_S must be at most COUNTERS_KEEP_DAYS_S"
-        yield from zone_faults("COUNTERS_ZONE", [self.zone])
+        yield from zone_faults("COUNTERS_ZONE", {self.zone: self.zone})
         # An entry without a zone is a fault of its own.
-        zones = (entry.partition("=")[2] for entry in self.zones)
-        yield from zone_faults("COUNTERS_ZONES", [zone for zone in zones if zone])
+        zones = {entry: entry.partition("=")[2] for entry in self.zones}
+        yield from zone_faults(
+            "COUNTERS_ZONES", {text: zone for text, zone in zones.items() if zone}
+        )
 
     def bounds(self) -> Bounds:
         """Return the bounds of what is counted."""

@@ -8,6 +8,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 from consumers.counters.layout import QUARTER_S
+from schemas.url_text import public_url
 
 # The zone of days, unless a setting has another one.
 DEFAULT_ZONE_NAME = "Asia/Shanghai"
@@ -28,14 +29,16 @@ class Zones:
         return self.by_app.get(app, self.default)
 
 
-def zone_faults(variable: str, names: Sequence[str]) -> Iterator[str]:
-    """Yield a sentence for each name that is not a time zone."""
-    for name in names:
+def zone_faults(variable: str, zones: Mapping[str, str]) -> Iterator[str]:
+    """Yield a sentence for each zone that is not a time zone; the keys are what the setting has."""
+    for text, zone in zones.items():
         try:
-            ZoneInfo(name)
+            ZoneInfo(zone)
         except (KeyError, OSError, ValueError):
+            # A URL that was set here by mistake may have a password.
             yield (
-                f"{variable} must name a time zone like Europe/Berlin; {name!r:.100} is not known"
+                f"{variable} must name a time zone like Europe/Berlin; {public_url(text)!r:.100} is"
+                " not known"
             )
 
 

@@ -30,6 +30,7 @@ from schemas.process import run_process, stop_on_signals
 from schemas.setting import Format, Host, Port, Range, Secret
 from schemas.settings import Settings, SharedSettings
 from schemas.tokens_file import UnusableFile
+from schemas.url_text import public_url
 
 log = logging.getLogger("stats")
 
@@ -121,8 +122,8 @@ class StatsSettings(Settings):
         """Yield the relations that do not hold."""
         if self.tokens_file is None and not self.without_tokens and not _is_loopback(self.host):
             yield (
-                f"STATS_TOKENS_FILE must be set while STATS_HOST is {self.host!r:.100}, which is "
-                "not a loopback address"
+                f"STATS_TOKENS_FILE must be set while STATS_HOST is {public_url(self.host)!r:.100},"
+                " which is not a loopback address"
             )
 
 

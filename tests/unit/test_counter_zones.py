@@ -60,7 +60,7 @@ def test_an_app_may_have_a_zone_of_its_own() -> None:
     zones = parse_zones("Asia/Shanghai", ["2=Europe/Berlin"])
     assert zones == Zones("Asia/Shanghai", {"2": "Europe/Berlin"})
     assert (zones.of("1"), zones.of("2")) == ("Asia/Shanghai", "Europe/Berlin")
-    assert list(zone_faults("X", ["UTC", "Mars", "Europe"])) == [
-        "X must name a time zone like Europe/Berlin; 'Mars' is not known",
+    assert list(zone_faults("X", {"UTC": "UTC", "2=Mars": "Mars", "Europe": "Europe"})) == [
+        "X must name a time zone like Europe/Berlin; '2=Mars' is not known",
         "X must name a time zone like Europe/Berlin; 'Europe' is not known",
     ]
