@@ -147,8 +147,8 @@ class EmbeddedKafka:
         Raises:
             NotStarted: Kafka's tool failed.
         """
-        storage = self._kept / STORAGE
-        if storage.exists() and not self._format_options:
+        storage = formatted_storage(self._format_options)
+        if storage.exists():
             shutil.copytree(storage, self.data)
             meta = self.data / "meta.properties"
             properties = re.sub(
@@ -175,6 +175,16 @@ def kept_directory() -> Path:
     """
     versions = (java().parent.parent / "release").read_bytes() + KAFKA.read_bytes()
     return child.cache_directory() / f"broker-{hashlib.sha256(versions).hexdigest()[:12]}"
+
+
+def formatted_storage(options: Sequence[str] = ()) -> Path:
+    """Return the directory that may hold data formatted with these options of Kafka's tool."""
+    kept = kept_directory()
+    if not options:
+        return kept / STORAGE
+    return kept.with_name(
+        f"{kept.name}-{hashlib.sha256(repr([*options]).encode()).hexdigest()[:12]}"
+    )
 
 
 def _cluster_id() -> str:

@@ -1,6 +1,5 @@
 """A broker with TLS, SASL and ACLs, as a company runs one."""
 
-import asyncio
 import json
 from base64 import urlsafe_b64encode
 from pathlib import Path
@@ -12,9 +11,12 @@ from aiokafka.errors import SaslAuthenticationFailed
 from aiokafka.protocol.admin import CreateAclsRequest, DescribeAclsRequest
 from support.kafka.broker import LONG_SESSION_MS, Broker
 from support.kafka.certificates import Certificates
+from support.kafka.scram import set_scram_password
+from support.made_once import make_once
 from support.processes.ingress import until
 
 from ops.demo.embedded import child
+from ops.demo.embedded.kafka import EmbeddedKafka, formatted_storage
 from schemas.clients import started
 
 # The certificates are valid for this name, and not for 127.0.0.1.
@@ -74,6 +76,17 @@ listener.name.oauth.sasl.enabled.mechanisms=OAUTHBEARER
 listener.name.oauth.oauthbearer.sasl.jaas.config={_SECURITY}.oauthbearer.OAuthBearerLoginModule \
 required unsecuredLoginStringClaim_sub="broker";
 """
+_FORMAT_OPTIONS = [
+    f"--add-scram={mechanism}=[name={user},password={PASSWORD}]"
+    for mechanism in ("SCRAM-SHA-256", "SCRAM-SHA-512")
+    for user in (ADMIN, USER)
+]
+
+
+def _format(scratch: Path) -> Path:
+    kafka = EmbeddedKafka(scratch, format_options=_FORMAT_OPTIONS)
+    kafka.format()
+    return kafka.data
 
 
 class SecuredBroker(Broker):
@@ -97,12 +110,9 @@ class SecuredBroker(Broker):
             session_ms=session_ms,
             properties=security + properties,
             more_listeners=[f"{name}://{HOST}:{port}" for name, port in self._ports.items()],
-            format_options=[
-                f"--add-scram={mechanism}=[name={user},password={PASSWORD}]"
-                for mechanism in ("SCRAM-SHA-256", "SCRAM-SHA-512")
-                for user in (ADMIN, USER)
-            ],
+            format_options=_FORMAT_OPTIONS,
         )
+        make_once(formatted_storage(_FORMAT_OPTIONS), _format)
 
     def address_of(self, listener: str, host: str = HOST) -> str:
         """Return HOST:PORT of `listener`."""
@@ -140,13 +150,7 @@ class SecuredBroker(Broker):
 
     async def set_password(self, user: str, password: str) -> None:
         """Set the password of `user`, which may be new, for SCRAM-SHA-512; wait for it."""
-        code = await asyncio.to_thread(
-            self._kafka.run_java,
-            *("kafka.admin.ConfigCommand", "--bootstrap-server", self.address, "--alter"),
-            *("--entity-type", "users", "--entity-name", user),
-            *("--add-config", f"SCRAM-SHA-512=[password={password}]"),
-        )
-        assert code == 0, f"the password was not set; see {self.log}"
+        await set_scram_password(self.address, user, password)
 
         async def counts() -> bool:
             try:
