@@ -10,7 +10,7 @@ import pytest
 from _pytest.runner import runtestprotocol
 from support import failures, tiers
 from support.postgres_template import prepare_postgres
-from support.schedule import Shared
+from support.schedule import Shared, in_order
 from valkey import Valkey
 
 from ingress.spool import directory, group_commit
@@ -53,7 +53,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     chosen = [item for item in items if (_grows(item) if factor else not _is_long(item))]
     kept = set(chosen)
     config.hook.pytest_deselected(items=[item for item in items if item not in kept])
-    items[:] = chosen
+    items[:] = in_order(chosen)
     for item in items if factor > 1 else ():
         marker = item.get_closest_marker("timeout")
         seconds = marker.args[0] if marker else float(config.getini("timeout"))
