@@ -8,8 +8,8 @@ rows. py-lmdb's verifier walks the file without LMDB. It runs in a process of it
 holds Python's lock for some 10 s per million rows, and no request would be answered meanwhile.
 """
 
+# Most files are small: to import pathlib would take longer than to check them.
 import sys
-from pathlib import Path
 
 from lmdb.verify import VerifyError, verify
 
@@ -18,10 +18,10 @@ SHOWN_MAX = 3
 EXIT_DAMAGED = 3
 
 
-def main(file: Path) -> None:
+def main(file: str) -> None:
     """Exit with EXIT_DAMAGED and the first problems unless the file may be opened."""
     try:
-        problems = verify(str(file), subdir=False)
+        problems = verify(file, subdir=False)
     except VerifyError as error:
         problems = [str(error)]
     if problems:
@@ -31,4 +31,4 @@ def main(file: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(sys.argv[1])
