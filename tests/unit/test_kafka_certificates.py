@@ -1,12 +1,19 @@
 """deploy/kafka/certificates with the openssl of this machine, in a folder of its own."""
 
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 import trustme
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "deploy" / "kafka" / "certificates"
@@ -65,33 +72,47 @@ def as_pkcs8(pem: bytes) -> bytes:
     """Return a key in the form that Kafka reads, and any other text as it is."""
     if b"PRIVATE KEY" not in pem:
         return pem
-    convert = ["openssl", "pkcs8", "-topk8", "-nocrypt"]
-    return subprocess.run(convert, input=pem, capture_output=True, check=True).stdout
+    key = load_pem_private_key(pem, password=None)
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
 
 @pytest.fixture
-def certificates(tmp_path: Path) -> Certificates:
+def empty(tmp_path: Path) -> Certificates:
     """Return an empty folder of certificates."""
     return Certificates(tmp_path)
 
 
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder in which the script has made its first certificate."""
+    folder = tmp_path_factory.mktemp("certificates")
+    Certificates(folder).succeeds()
+    return folder
+
+
+@pytest.fixture
+def certificates(made: Path, tmp_path: Path) -> Certificates:
+    """Return a folder with the script's first certificate."""
+    shutil.copytree(made, tmp_path, dirs_exist_ok=True)
+    return Certificates(tmp_path)
+
+
 def test_a_certificate_is_for_the_advertised_host_and_other_names(
-    certificates: Certificates,
+    empty: Certificates,
 ) -> None:
     """Addresses are of their own kind; brackets around those of IPv6 are removed."""
-    said = certificates.succeeds("kafka.internal", "10.0.0.5", host="[fd00::1]")
+    said = empty.succeeds("kafka.internal", "10.0.0.5", host="[fd00::1]")
     assert b"docker compose up --wait && docker compose restart kafka" in said
-    leaf = x509.load_pem_x509_certificates(certificates.content("server.pem"))[0]
+    leaf = x509.load_pem_x509_certificates(empty.content("server.pem"))[0]
     names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     assert [str(name.value) for name in names] == ["fd00::1", "kafka.internal", "10.0.0.5"]
-    assert certificates.is_signed_by_the_ca()
+    assert empty.is_signed_by_the_ca()
 
 
 def test_a_renewed_certificate_has_the_same_ca_and_a_copy_of_the_one_before(
     certificates: Certificates,
 ) -> None:
     """So other machines need no other CA."""
-    certificates.succeeds()
     before, ca = certificates.content("server.pem"), certificates.succeeds("ca")
     certificates.succeeds()
     assert certificates.content("server.pem") != before
@@ -103,7 +124,6 @@ def test_the_ca_of_another_certificate_is_the_last_one_of_its_chain(
     certificates: Certificates,
 ) -> None:
     """The CA of the script stays for a later certificate; its own certificate is kept, too."""
-    certificates.succeeds()
     before, own_ca = certificates.content("server.pem"), certificates.succeeds("ca")
     root = trustme.CA()
     middle = root.create_child_ca()
@@ -121,7 +141,6 @@ def test_the_ca_of_another_certificate_is_the_last_one_of_its_chain(
 
 def test_the_certificate_before_can_be_used_again(certificates: Certificates) -> None:
     """The file of the script's own certificate has its CA."""
-    certificates.succeeds()
     before, ca = certificates.content("server.pem"), certificates.succeeds("ca")
     certificates.succeeds()
     done = certificates.run("use", stdin=certificates.content("server.pem.old"))
@@ -129,19 +148,18 @@ def test_the_certificate_before_can_be_used_again(certificates: Certificates) ->
     assert (certificates.content("server.pem"), certificates.succeeds("ca")) == (before, ca)
 
 
-def test_without_the_root_there_is_no_ca_to_print(certificates: Certificates) -> None:
+def test_without_the_root_there_is_no_ca_to_print(empty: Certificates) -> None:
     """A client that trusts the broker's certificate in place of a CA fails at the next renewal."""
     given = trustme.CA().issue_cert("kafka.example.com")
-    done = certificates.use(given.private_key_pem, *given.cert_chain_pems)
+    done = empty.use(given.private_key_pem, *given.cert_chain_pems)
     assert done.returncode == 0, done.stderr
-    refused = certificates.run("ca")
+    refused = empty.run("ca")
     assert refused.returncode == 1
     assert b"came without its root CA (issuer=" in refused.stderr
 
 
 def test_a_certificate_that_cannot_work_is_refused(certificates: Certificates) -> None:
     """The one in use and its CA stay as they are."""
-    certificates.succeeds()
     before, own_ca = certificates.content("server.pem"), certificates.succeeds("ca")
     root, stranger = trustme.CA(), trustme.CA()
     given, other = root.issue_cert("kafka.example.com"), root.issue_cert("other.example.com")
@@ -171,7 +189,6 @@ def test_a_name_that_openssl_refuses_is_named(
     certificates: Certificates, host: str, reason: bytes
 ) -> None:
     """The certificate in use stays as it is."""
-    certificates.succeeds()
     before = certificates.content("server.pem")
     done = certificates.run(host=host)
     assert (done.returncode, reason in done.stderr) == (1, True), done.stderr
