@@ -1,6 +1,7 @@
 """Edits of the contract's document, as a change of the code would make them."""
 
-import copy
+import functools
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -23,8 +24,13 @@ def header(document: Document, name: str) -> Any:
     return schema(document, "RecordHeaders", "properties", name)
 
 
+@functools.cache
+def _current() -> str:
+    return json.dumps(asyncapi())
+
+
 def edited(edit: Edit) -> Document:
     """Return the current document after an edit."""
-    document = copy.deepcopy(asyncapi())
+    document: Document = json.loads(_current())
     edit(document)
     return document

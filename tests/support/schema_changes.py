@@ -1,9 +1,10 @@
 """Compare two JSON Schemas: which values one accepts and the other does not, by kind of change."""
 
-import json
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from typing import Any
+
+import orjson
 
 JsonSchema = Mapping[str, Any]
 
@@ -62,7 +63,7 @@ def is_same(old: object, new: object) -> bool:
 
 
 def _text(value: object) -> str:
-    return json.dumps(value, sort_keys=True)
+    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
 
 
 def _types(old: JsonSchema, new: JsonSchema, place: str) -> Iterator[tuple[Kind, str]]:
