@@ -101,7 +101,7 @@ class IngressHealth:
             "unready_because": self.unready_reason(),
             "forwarding": not self.forwarder.fault,
             "forward_fault": self.forwarder.fault,
-            "forward_failures": round(
+            "forward_failures_of_all_spools": round(
                 telemetry.INGRESS_METRICS.get_sample_value("ingress_forward_failures_total") or 0
             ),
             "tokens_fault": self.authenticator.fault,

@@ -37,10 +37,10 @@ class AlreadyCounted:
     def people(self, window: WindowName) -> ByRole:
         """Return the people that are known to be counted in a window; do not change them."""
         if len(self._minutes) > WINDOWS_MAX:
-            self._minutes.clear()
+            self._forget_minutes()
         if len(self._windows) > WINDOWS_MAX:
-            self._windows.clear()
-        return (self._minutes if window[0] == MINUTE else self._windows)[window]
+            self._forget_windows()
+        return self._people(window)
 
     def conversations(self, app: str) -> set[tuple[str, ...]]:
         """Return the conversations of an app that are known; do not change them."""
@@ -51,15 +51,13 @@ class AlreadyCounted:
         number = sum(map(len, people.values()))
         if window[0] == MINUTE:
             if self._entries_of_minutes + number > PEOPLE_OF_MINUTES_MAX:
-                self._minutes.clear()
-                self._entries_of_minutes = 0
+                self._forget_minutes()
             self._entries_of_minutes += number
         else:
             if self._entries + number > PEOPLE_MAX:
-                self._windows.clear()
-                self._entries = 0
+                self._forget_windows()
             self._entries += number
-        known = self.people(window)
+        known = self._people(window)
         for role, hashes in people.items():
             known[role] |= hashes
 
@@ -74,7 +72,18 @@ class AlreadyCounted:
     def forget(self) -> None:
         """Forget everything."""
         self.forget_count += 1
-        self._windows.clear()
-        self._minutes.clear()
+        self._forget_minutes()
+        self._forget_windows()
         self._conversations.clear()
-        self._entries = self._entries_of_minutes = self._entries_of_conversations = 0
+        self._entries_of_conversations = 0
+
+    def _people(self, window: WindowName) -> ByRole:
+        return (self._minutes if window[0] == MINUTE else self._windows)[window]
+
+    def _forget_minutes(self) -> None:
+        self._minutes.clear()
+        self._entries_of_minutes = 0
+
+    def _forget_windows(self) -> None:
+        self._windows.clear()
+        self._entries = 0

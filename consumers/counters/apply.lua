@@ -5,7 +5,7 @@
 --          prefix (one Valkey, no cluster)
 -- KEYS[2]  the number of the generation that is counted into, 1 if absent
 -- ARGV     partition, expected offset, topic id ('-': not known), new position, generation, secret
---          key of the hashes, and the batch (MessagePack), see script_input.py, which names all keys
+--          key of the hashes, and the batch (MessagePack), see script_input.py, which names all keys but five of this script's own
 -- Returns  'applied', or one of these if nothing was counted: the partition's position, if the batch does
 --          not follow it; nil, if the partition has none; a text that begins with 'torn', if an
 --          earlier call ended half-way (then no later call does anything either); 'generation N', if N
@@ -17,8 +17,8 @@
 
 local partition, expected, topic_id, reached = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local generation, own_secret = ARGV[5], ARGV[6]
--- Hashes per bucket, on average, up to which they are added without a look-up: the fullest buckets have some
--- 480 members and get some 20, and a bucket of more than 512 would take far more memory for ever.
+-- Hashes per bucket, on average, up to which they are added without a look-up: the fullest buckets have less
+-- than 480 members and get some 20, and a bucket of more than 512 would take far more memory for ever.
 local MERGED_PER_BUCKET = 4
 -- Sums of sequences are kept modulo 2^52, so that adding two of them is exact in a double.
 local SUM_MODULUS = 4503599627370496

@@ -11,7 +11,7 @@
 -- All keys of a set expire at the same moment, which is fixed when its first members are added. A bucket
 -- that is empty, or was deleted, gets that expiry when a member is added to it.
 
--- The fullest buckets have twice as many members.
+-- On average; the fullest buckets have up to twice as many members.
 local MEMBERS_PER_BUCKET = 200
 -- Lua passes at most some 8000 values to a call.
 local VALUES_MAX = 4000

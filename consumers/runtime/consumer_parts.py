@@ -14,8 +14,8 @@ class ConsumerParts:
     """
     The handler, the limits and the shared objects of one consumer, for its partitions' workers.
 
-    `rebuild`: an empty sink may begin although the group has committed an offset. `kafka_prefix`:
-    the names in Kafka begin with it.
+    `may_refill_sink`: an empty sink may begin although the group has committed an offset.
+    `kafka_prefix`: the names in Kafka begin with it.
     """
 
     name: str
@@ -23,7 +23,7 @@ class ConsumerParts:
     limits: Limits
     dead_letters: DeadLetters
     brake: Brake
-    rebuild: bool
+    may_refill_sink: bool
     clock: Callable[[], float]
     kafka_prefix: str = ""
 

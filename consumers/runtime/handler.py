@@ -52,8 +52,8 @@ class PositionDiffers(Exception):
 
     The consumer continues at the sink's position.
 
-    Nothing of the batch was applied, or only its first records; then the sink has already moved its
-    position to after them.
+    Either nothing of the batch was applied, or only its first records, and the sink's position is
+    after these.
 
     `position` is where to continue; the runtime first compares it with the topic. None: the sink
     has no position any more, so the runtime asks for it again, as on assignment.

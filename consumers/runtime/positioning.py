@@ -112,7 +112,7 @@ class Positioning:
         async with self._time_limit("did not return its position"):
             position = await self._parts.handler.position(self._partition)
         if position is None:
-            if not self._parts.rebuild:
+            if not self._parts.may_refill_sink:
                 check_not_emptied(name, where, self.committed)
             position = await self._store_first(Position(log_start, None, identity.topic_id))
         check_topic(name, where, position, identity.topic_id)

@@ -113,7 +113,7 @@ async def consume(
             handler=handler,
             limits=limits,
             dead_letters=dead_letters,
-            rebuild=settings.rebuild,
+            may_refill_sink=settings.rebuild,
             dead_letters_max=settings.dead_letters_max,
             held_bytes_max=settings.held_bytes_max,
             kafka_prefix=kafka.prefix,

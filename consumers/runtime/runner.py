@@ -49,7 +49,7 @@ class Runner:
         handler: Handler,
         limits: Limits,
         dead_letters: DeadLetters,
-        rebuild: bool,
+        may_refill_sink: bool,
         dead_letters_max: int,
         held_bytes_max: int,
         kafka_prefix: str = "",
@@ -63,7 +63,7 @@ class Runner:
             brake=handler.brake
             if isinstance(handler, DeadLetteringHandler)
             else Brake(dead_letters_max),
-            rebuild=rebuild,
+            may_refill_sink=may_refill_sink,
             clock=clock,
             kafka_prefix=kafka_prefix,
         )

@@ -39,7 +39,7 @@ class IngressStatus(msgspec.Struct, frozen=True, kw_only=True):
     spool_disk_free_bytes: int | None = None
     stored_per_s: float | None = None
     forwarded_per_s: float | None = None
-    forward_failures: int | None = None
+    forward_failures_of_all_spools: int | None = None
     tokens: tuple[TokenUse, ...] = ()
     apps_without_token: tuple[str, ...] = ()
 

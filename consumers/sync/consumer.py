@@ -23,7 +23,7 @@ from schemas.topics import CALLBACKS
 # An ingress commits a transaction each 0.1 to 0.25 s, and the age is checked after each fetch: a
 # batch is delivered some 0.2 s after its first record was fetched. More batches would cost more
 # CPU.
-LIMITS = Limits(records=1000, bytes=4 << 20, age_s=0.15)
+LIMITS = Limits(records=1000, bytes=2 << 20, age_s=0.15)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,8 +31,8 @@ class SyncSettings(Settings):
     """
     SYNC_*: the consumer `sync`, `python -m consumers sync`.
 
-    A batch of up to 1000 callbacks, 4 MiB or 0.15 s is one SQL statement. The server cancels it
-    after 7 s; a batch of more than one callback is then tried again in halves.
+    A batch of up to 1000 callbacks, 2 MiB of memory or 0.15 s is one SQL statement. The server
+    cancels it after 7 s; a batch of more than one callback is then tried again in halves.
     """
 
     postgres: Annotated[

@@ -37,7 +37,7 @@ _APPLY = files(__package__).joinpath("apply.sql").read_bytes()
 
 
 class _RowRefused(Exception):
-    """PostgreSQL refuses these rows, now and later."""
+    """PostgreSQL refuses one of these rows, probably for its content."""
 
 
 class DatabaseHandler:

@@ -98,15 +98,12 @@ class Forwarder:
                 self._spool.report_corruption(str(corrupt))
                 return
             except Exception as error:  # noqa: BLE001 - whatever it is, rows wait on disk
-                self._note_failure(error)
+                INGRESS_FORWARD_FAILURES.inc()
+                self._show_fault(error)
             if self.forwarded_sequence > sequence_before:
                 backoff_s = BACKOFF_S
             await asyncio.sleep(backoff_s * random.uniform(0.5, 1.5))  # noqa: S311 - jitter
             backoff_s = min(backoff_s * 2, BACKOFF_S_MAX)
-
-    def _note_failure(self, error: Exception) -> None:
-        INGRESS_FORWARD_FAILURES.inc()
-        self._show_fault(error)
 
     def _show_fault(self, error: Exception) -> None:
         origin = self._spool.state.origin
@@ -236,9 +233,10 @@ class Forwarder:
 
     async def _start_new_origin(self, cursor: Cursor) -> None:
         before = self._spool.state
+        # First, because the rows may get a new origin although the call fails.
+        self._next_transaction.clear()
         await self._spool.start_new_origin()
         self.forwarded_sequence = 0
-        self._next_transaction.clear()
         report_older_copy(self._spool, before, cursor)
 
     def _open_producer(self) -> AbstractAsyncContextManager[AIOKafkaProducer]:

@@ -279,7 +279,7 @@ class Connection(asyncio.Protocol):
             transport.resume_reading()
 
     def close(self) -> None:
-        """Close the connection once the peer has read what was written."""
+        """Close the connection once the kernel has taken what was written."""
         if self._transport:
             self._open_connections.start_discarding(self, self._loop.time())
             self._transport.close()

@@ -120,10 +120,12 @@ class Origins:
         """By origin, the sequences whose rows are in quarantine in the spool."""
         return {
             origin: later
-            for origin, rows in self._ends.quarantined.items()
+            for origin, sequences in self._ends.quarantined.items()
             if (
                 later := tuple(
-                    row for row in rows if row >= self.pinned_required_range(origin).first_sequence
+                    sequence
+                    for sequence in sequences
+                    if sequence >= self.pinned_required_range(origin).first_sequence
                 )
             )
         }

@@ -79,9 +79,9 @@ def remarks(audited: Report) -> list[RenderableType]:
     if nothing := sum(_has_nothing(audited, origin) for origin in audited.origins):
         lines.append(f"{nothing} origins have stored no callback since {audited.since}")
     lines += (
-        f"{origin}: {counted(len(rows), 'row')} in quarantine, damaged or refused by Kafka;"
-        f" show with hookline spool show: {', '.join(map(str, rows[:LISTED_MAX]))}"
-        for origin, rows in audited.quarantined.items()
+        f"{origin}: {counted(len(sequences), 'row')} in quarantine, damaged or refused by Kafka;"
+        f" show with hookline spool show: {', '.join(map(str, sequences[:LISTED_MAX]))}"
+        for origin, sequences in audited.quarantined.items()
     )
     lines += map(str, audited.different_listed)
     lines += (f"incomplete: {reason}" for reason in audited.doubts.values())

@@ -2,12 +2,12 @@
 Decide for one origin whether every sequence 1..N is exactly once in Kafka and in each sink.
 
 N is the origin's end (spool_ends.py). With --since, the first sequence since then takes the place
-of 1; no earlier one is in the evidence. `expired_everywhere` are the sequences that neither Kafka
+of 1; no earlier one is in the evidence. `expired_at_source` are the sequences that neither Kafka
 nor the archive has, and that are in a range of which `hookline archive expire` has deleted
-segments. The audit does not look for them. If one of them was lost before, it counts as expired,
-too. The rest is decided by sets, for each sink:
+segments; PostgreSQL and the counts may still have them. The audit does not look for them. One that
+was lost before counts as expired, too. The rest is decided by sets, for each sink:
 
-    required      = 1..N - expired everywhere - dead letters of the ingress (no sink gets these)
+    required      = 1..N - expired_at_source - dead letters of the ingress (no sink gets these)
     lacking       = required - in the sink - dead letters of the sink's consumer - expired from it
     replaced      = dead letters of the sink's consumer - in the sink - expired from it
     dropped       = those of `lacking` or `replaced` that a person has dropped
@@ -26,7 +26,7 @@ The sink is proven if `missing`, `doubled` and `dead_lettered` are empty and N i
 callbacks are lost to the sink. If N is not known, `required` has only the callbacks that are in
 Kafka or archived: faults are found, but nothing is proven.
 
-Kafka must have 1..N - expired everywhere, in the main topic or among the dead letters of the
+Kafka must have 1..N - expired_at_source, in the main topic or among the dead letters of the
 ingress. Sequences that retention has deleted from the topic may be in the archive instead. Counts
 have no sequences, only their number and sum by partition (count_faults.py). If sequences of a
 partition have expired, the counts include an unknown part of them. Then the sum is not compared,
@@ -78,14 +78,14 @@ class OriginProof:
         self._final_ingress_dead_letters |= self._dropped_and_gone
         self._accounted_for_by_kafka = evidence.topic.distinct | self._final_ingress_dead_letters
         may_be_expired = self._in_expired_ranges(*evidence.expired_ranges)
-        self.expired_everywhere = (
+        self.expired_at_source = (
             may_be_expired - self._accounted_for_by_kafka - evidence.archive.distinct
         )
         self.expired_after_end_max = self._expired_after_end_max(*evidence.expired_ranges)
         self.expired_from_postgres = self._in_range & union(
             evidence.expired_from_postgres, last=required_range.last_sequence
         )
-        self._required = self._in_range - self.expired_everywhere - self._final_ingress_dead_letters
+        self._required = self._in_range - self.expired_at_source - self._final_ingress_dead_letters
         if not required_range.is_known:
             self._required &= evidence.topic.distinct | evidence.archive.distinct
 
@@ -107,7 +107,7 @@ class OriginProof:
             return BitMap64()
         return (
             self._in_range
-            - self.expired_everywhere
+            - self.expired_at_source
             - self._accounted_for_by_kafka
             - self._evidence.below_log_start
         )
@@ -219,7 +219,7 @@ class OriginProof:
             sequence for sequence in sequences.after(count) if sequence <= last_sequence
         )
         surplus = max(0, count - len(sequences))
-        expired = len(self._in_expired_ranges(partition) & self.expired_everywhere)
+        expired = len(self._in_expired_ranges(partition) & self.expired_at_source)
         expired += self._expired_after_end_max(partition)
         doubled = max(0, surplus - expired) if self._required_range.is_known else 0
         return replace(missing, doubled=doubled)

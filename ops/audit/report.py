@@ -59,8 +59,8 @@ class OriginReport:
     is above 1 if only callbacks since a time were audited. `sinks` by name: KAFKA,
     INGRESS_DEAD_LETTERS, and the others that were audited.
 
-    `expired`: retention and `hookline archive expire` deleted them everywhere, so the audit does
-    not look for them.
+    `expired`: retention deleted them from Kafka and `hookline archive expire` from the archive, so
+    the audit does not look for them; other sinks may still have them.
     """
 
     origin: str

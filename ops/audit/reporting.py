@@ -54,7 +54,7 @@ class _Reporting:
         }
         # The counts and webhooks had callbacks above N, too, if the spool is an older copy now.
         self._expired = sum(
-            len(proof.expired_everywhere) + proof.expired_after_end_max
+            len(proof.expired_at_source) + proof.expired_after_end_max
             for proof in self._proofs.values()
         )
         self._differences = Differences(listed_max=LISTED_MAX)
@@ -182,7 +182,7 @@ class _Reporting:
             origin=origin,
             last_sequence=self._collected.origins.last_sequence(origin),
             sinks=sinks,
-            expired=len(proof.expired_everywhere),
+            expired=len(proof.expired_at_source),
             first_sequence=self._collected.origins.pinned_required_range(origin).first_sequence,
         )
 

@@ -153,7 +153,7 @@ def combine(
         never_known=never_known,
         unanswered=unanswered,
         answered=frozenset(statuses.keys() - unanswered.keys()),
-        quarantined={origin: rows for origin, rows in quarantined.items() if rows},
+        quarantined={origin: listed for origin, listed in quarantined.items() if listed},
         since=since,
         first_sequences=first_sequences,
         highest_reported=_highest_reported(chain.from_iterable(reported.values())),

@@ -78,7 +78,7 @@ def _ingress(address: str, status: IngressStatus | SilentProcess) -> IngressRepo
         # Before the first connection it is not known.
         reaches_kafka=None if status.forward_fault == NOT_CONNECTED else not status.forward_fault,
         forward_fault=status.forward_fault,
-        forward_failures=status.forward_failures,
+        forward_failures_of_all_spools=status.forward_failures_of_all_spools,
         tokens_fault=status.tokens_fault,
         token_last_used_ago_s=_rounded(min(uses, default=None)),
         apps_without_token=status.apps_without_token,

@@ -29,7 +29,7 @@ class IngressReport(Struct, frozen=True, kw_only=True):
     disk_free_bytes: int | None = None
     reaches_kafka: bool | None = None
     forward_fault: str = ""
-    forward_failures: int | None = None
+    forward_failures_of_all_spools: int | None = None
     tokens_fault: str = ""
     token_last_used_ago_s: float | None = None
     apps_without_token: tuple[str, ...] = ()

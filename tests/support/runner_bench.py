@@ -13,7 +13,7 @@ LIMITS = Limits(records=4, bytes=1 << 20, age_s=5)
 _SETTINGS = ConsumerSettings()
 # The fields of a runner that a process takes from its settings.
 BY_DEFAULT: dict[str, Any] = {
-    "rebuild": _SETTINGS.rebuild,
+    "may_refill_sink": _SETTINGS.rebuild,
     "dead_letters_max": _SETTINGS.dead_letters_max,
     "held_bytes_max": _SETTINGS.held_bytes_max,
 }
@@ -30,7 +30,7 @@ class RunnerBench:
     def __init__(
         self,
         *,
-        rebuild: bool = False,
+        may_refill_sink: bool = False,
         offsets: range = range(10),
         limits: Limits = LIMITS,
     ) -> None:
@@ -41,7 +41,7 @@ class RunnerBench:
         self.dead_letters = MemoryDeadLetters()
         self.clock = ManualClock()
         self.limits = limits
-        self.runner = self.a_runner(rebuild=rebuild)
+        self.runner = self.a_runner(may_refill_sink=may_refill_sink)
 
     def a_runner(self, **fields: Any) -> Runner:
         """Return a new runner over the same fakes; `fields` replace its defaults."""

@@ -66,7 +66,7 @@ def test_every_sequence_is_judged_by_the_plain_rule(
             sink["doubled"].append(each)
         if in_consumers_dead[each] and not in_archive[each]:
             sink["dead_lettered"].append(each)
-    assert list(proof.expired_everywhere) == gone
+    assert list(proof.expired_at_source) == gone
     assert listed(proof.kafka()) == kafka | {"dead_lettered": []}
     assert listed(proof.sink(ARCHIVE, evidence.archive)) == sink
 

@@ -42,7 +42,7 @@ async def test_an_empty_sink_of_a_group_that_has_committed_stops() -> None:
     bench.assign(P0)
     with pytest.raises(Stopped, match="CONSUMER_REBUILD=true"):
         await bench.run_rounds()
-    bench = RunnerBench(rebuild=True)
+    bench = RunnerBench(may_refill_sink=True)
     bench.topic.committed[P0] = 8
     bench.assign(P0)
     await bench.run_rounds()

@@ -34,7 +34,7 @@ class Process:
             handler=simulation.connect(self.life),
             limits=simulation.limits,
             dead_letters=_RemoteDeadLetters(self.life, simulation.dead_letters),
-            rebuild=False,
+            may_refill_sink=False,
             dead_letters_max=1000,
             held_bytes_max=simulation.held_bytes_max,
             clock=simulation.world.loop.time,
