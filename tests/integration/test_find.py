@@ -1,6 +1,7 @@
 """`hookline find` asks the real ingress, Kafka, archive, PostgreSQL and Valkey."""
 
 import asyncio
+import contextlib
 import json
 import time
 from collections.abc import AsyncIterator
@@ -87,12 +88,9 @@ class Pipeline:
         return [archived, sum(map(int, applied)), stored] == [count] * 3
 
 
-@pytest.fixture
-async def pipeline(
-    tmp_path: Path, own_kafka: EmbeddedKafka, conninfo: str, valkey_url: str
-) -> AsyncIterator[Pipeline]:
-    """Yield a running pipeline."""
-    made = Pipeline(tmp_path, own_kafka.address, conninfo, valkey_url)
+@contextlib.asynccontextmanager
+async def running(made: Pipeline) -> AsyncIterator[Pipeline]:
+    """Yield the pipeline while it runs."""
     try:
         for consumer in made.consumers:
             consumer.launch()
@@ -102,6 +100,24 @@ async def pipeline(
         made.ingress.kill()
         for consumer in made.consumers:
             consumer.kill()
+
+
+@pytest.fixture
+async def pipeline(
+    tmp_path: Path, own_kafka: EmbeddedKafka, conninfo: str, valkey_url: str
+) -> AsyncIterator[Pipeline]:
+    """Yield a running pipeline whose broker the test may kill."""
+    async with running(Pipeline(tmp_path, own_kafka.address, conninfo, valkey_url)) as made:
+        yield made
+
+
+@pytest.fixture
+async def pipeline_of_shared_kafka(
+    tmp_path: Path, empty_kafka: EmbeddedKafka, conninfo: str, valkey_url: str
+) -> AsyncIterator[Pipeline]:
+    """Yield a running pipeline with new topics."""
+    async with running(Pipeline(tmp_path, empty_kafka.address, conninfo, valkey_url)) as made:
+        yield made
 
 
 def a_message(number: int, **fields: Any) -> tuple[str, bytes]:
@@ -170,12 +186,13 @@ async def test_a_callback_is_found_in_every_place_in_which_it_is(
 
 
 async def test_callbacks_above_the_limit_are_in_all_sinks_and_counted_once(
-    pipeline: Pipeline,
+    pipeline_of_shared_kafka: Pipeline,
 ) -> None:
     """With limits below, at and above their number; the row of each is not another callback.
 
     Only the first rows above the limit are read, so the database may have more.
     """
+    pipeline = pipeline_of_shared_kafka
     for number in range(7):
         assert await pipeline.send(a_message(number)[1]) == 200
     await pipeline.ingress.until_forwarded()

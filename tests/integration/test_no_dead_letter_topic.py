@@ -24,7 +24,7 @@ async def create(admin: AIOKafkaAdminClient, topic: str) -> None:
 
 
 async def test_a_consumer_without_its_dead_letter_topic_never_looks_healthy(
-    own_kafka: EmbeddedKafka, valkey_url: str, tmp_path: Path
+    kafka_without_topics: EmbeddedKafka, valkey_url: str, tmp_path: Path
 ) -> None:
     """
     From the first failure on, also while it tries again; it continues once the topic exists.
@@ -33,13 +33,13 @@ async def test_a_consumer_without_its_dead_letter_topic_never_looks_healthy(
     """
     log = tmp_path / "counters.log"
     counters = Consumer(
-        *("counters", own_kafka.address, log),
+        *("counters", kafka_without_topics.address, log),
         valkey=valkey_url,
         env={"CONSUMER_DEAD_LETTERS_TOPIC": OWN_TOPIC, "HOOKLINE_KAFKA_PREFIX": PREFIX},
     )
-    async with admin_client(own_kafka.address) as admin:
+    async with admin_client(kafka_without_topics.address) as admin:
         await create(admin, PREFIX + CALLBACKS.name)
-    async with AIOKafkaProducer(bootstrap_servers=own_kafka.address) as producer:
+    async with AIOKafkaProducer(bootstrap_servers=kafka_without_topics.address) as producer:
         await producer.send_and_wait(PREFIX + CALLBACKS.name, b"no callback")
 
     async def fault() -> str | None:
@@ -65,7 +65,7 @@ async def test_a_consumer_without_its_dead_letter_topic_never_looks_healthy(
         await until(is_blocked, "the fault names the topic again")
         record = f"offset 0 of {PREFIX}{CALLBACKS.name}/0"
         assert log.read_text().count(f"cannot send {record} to the dead-letter topic now") == 1
-        async with admin_client(own_kafka.address) as admin:
+        async with admin_client(kafka_without_topics.address) as admin:
             await create(admin, PREFIX + OWN_TOPIC)
 
         async def continues() -> bool:
