@@ -49,8 +49,8 @@ demo: setup  ## run everything on this machine, kill parts of it, prove that not
 test: check  ## all tests once: logic, real servers, killed processes (about 10 min on two quiet cores)
 	$(BIN)/pytest $(AT_ONCE) tests/e2e tests/integration tests/contract
 
-# mypy uses one core while the tests use the others.
-check: setup  ## format, lint, types, unit and property tests (about 24 s on two quiet cores, 60 s the first time)
+# The tests take 36 s of CPU time. mypy takes a second, but the first time it uses one core for most of the run.
+check: setup  ## format, lint, types, unit and property tests (about 25 s on two cores, 60 s the first time)
 	@$(MAKE) --no-print-directory --jobs=2 lint types unit
 
 lint: setup  ## format and lint alone
