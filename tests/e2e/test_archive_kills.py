@@ -44,7 +44,7 @@ async def test_kill_9_of_the_archive_under_load_leaves_every_chain_whole(
                 member.launch()
                 if chance.randrange(AT_START) == 0:
                     at_start += 1
-                    await asyncio.sleep(chance.uniform(0, 1.2))
+                    await asyncio.sleep(chance.uniform(0, 0.6))
                 else:
                     await _until_it_writes(archive)
                     await asyncio.sleep(chance.uniform(0, 0.5))

@@ -38,7 +38,7 @@ async def test_kills_at_random_points_lose_and_double_nothing(
         for at in range(kills):
             ingress.launch()
             if at % 5 == 0:
-                await asyncio.sleep(chance.uniform(0.2, 0.8))
+                await asyncio.sleep(chance.uniform(0, 0.3))
                 ingress.kill()
                 starts_killed += 1
                 ingress.launch()
