@@ -154,11 +154,14 @@ async def in_topic(
 async def ends_of(kafka: str) -> dict[TopicPartition, int]:
     """Return the end offset of each partition of the main topic, after its markers."""
     partitions = [TopicPartition(CALLBACKS.name, at) for at in range(CALLBACKS.partitions)]
-    while True:
+    # Once a client of aiokafka did not learn of a partition for 40 s. Another one is tried then.
+    for _ in range(4):
         async with AIOKafkaConsumer(bootstrap_servers=kafka) as reader:
-            # Once a client of aiokafka did not learn of a partition for 40 s; a new one does.
             with contextlib.suppress(KafkaTimeoutError):
                 return dict(await reader.end_offsets(partitions))
+            cluster = reader._client.cluster  # noqa: SLF001 - for the message
+            leaders = {tp.partition: cluster.leader_for_partition(tp) for tp in partitions}
+    raise TimeoutError(f"four clients learned no end offsets; leaders by partition: {leaders}")
 
 
 async def delete_before(bootstrap_servers: str, offsets: Mapping[TopicPartition, int]) -> None:
