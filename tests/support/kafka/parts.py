@@ -154,6 +154,7 @@ async def in_topic(
 async def ends_of(kafka: str) -> dict[TopicPartition, int]:
     """Return the end offset of each partition of the main topic, after its markers."""
     partitions = [TopicPartition(CALLBACKS.name, at) for at in range(CALLBACKS.partitions)]
+    leaders: dict[int, int | None] = {}
     # Once a client of aiokafka did not learn of a partition for 40 s. Another one is tried then.
     for _ in range(4):
         async with AIOKafkaConsumer(bootstrap_servers=kafka) as reader:
