@@ -30,8 +30,10 @@ from schemas.kafka_names import KafkaName
 from schemas.offset_fetch import OffsetFetch
 
 RETRY_INTERVAL_S = 0.1
-# A transaction that hangs longer is one that no producer can end any more: an operator has to.
-UNSTABLE_ANSWERS_MAX = 100
+# A transaction that hangs longer is one that no producer can end any more: an operator has to. From
+# then on any broker that believes to be the coordinator may answer, perhaps with an older offset:
+# rows would be sent twice, but without it none would be sent.
+UNSTABLE_S_MAX = 10.0
 # The coordinator moves to another broker, which loads the group.
 _MOVING = (GroupCoordinatorNotAvailableError, GroupLoadInProgressError, NotCoordinatorForGroupError)
 # UNSTABLE_OFFSET_COMMIT, which aiokafka does not have.
@@ -52,23 +54,24 @@ async def committed_offsets(
     """
     Return the committed offsets of those of `partitions` that have one.
 
-    With `are_newest`, an older coordinator that does not know yet that the group has moved does not
-    answer, and a transaction that may still commit an offset is waited for, unless it takes long.
-    It asks until the group has a coordinator that knows, so the caller needs a time-out.
+    With `are_newest`, a broker refuses that has lost the group and does not know it yet, and an
+    open transaction with an offset is waited for, up to UNSTABLE_S_MAX. It asks until the group has
+    a coordinator that answers, so the caller needs a time-out.
 
     Raises:
         KafkaError: Kafka does not answer, or refuses.
     """
-    unstable_answers = 0
+    now = asyncio.get_running_loop().time
+    unstable_since: float | None = None
     while True:
         check_cancellation()
-        is_hanging = unstable_answers >= UNSTABLE_ANSWERS_MAX
+        is_hanging = unstable_since is not None and now() - unstable_since > UNSTABLE_S_MAX
         try:
             return await _ask(
                 client, group, partitions, requires_stable=are_newest and not is_hanging
             )
         except _Unstable:
-            unstable_answers += 1
+            unstable_since = unstable_since or now()
         except _MOVING:
             pass
         await asyncio.sleep(RETRY_INTERVAL_S)
@@ -78,7 +81,7 @@ async def committed_offset_of(consumer: AIOKafkaConsumer, partition: TopicPartit
     """
     Return the offset that the group of `consumer` has committed, None if there is none.
 
-    It may be an older one.
+    The offset may be out of date if the group has just moved to another broker.
 
     Raises:
         KafkaError: see `committed_offsets`.

@@ -95,4 +95,6 @@ class OffsetFetch(Request[_OffsetFetchRequest]):
     def build(self, request_struct_class: type[_OffsetFetchRequest]) -> _OffsetFetchRequest:
         """Return the request."""
         topics: list[Any] = [(topic, list(numbers), {}) for topic, numbers in self._partitions]
-        return request_struct_class(self._group, topics, *(self._requires_stable, {}))
+        return request_struct_class(
+            group=self._group, topics=topics, requires_stable=self._requires_stable, tags={}
+        )

@@ -1,7 +1,7 @@
 """
 Declare every metric, once. docs/monitoring.md lists them; a test compares the two.
 
-The file has more than 250 lines because it is one list, which nobody reads from top to bottom.
+The file has more than 250 lines because it is one list.
 """
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -91,9 +91,9 @@ INGRESS_REFUSED_BY_KAFKA = Counter(
     "Callbacks that Kafka refused; the dead-letter topic gets them, or else the spool's quarantine",
     registry=INGRESS_METRICS,
 )
-INGRESS_FORWARDING_DOUBTS = Counter(
-    "ingress_forwarding_doubts_total",
-    "Times that forwarded callbacks may be missing, or doubled, as topic or cursor have changed",
+INGRESS_CURSOR_MISMATCHES = Counter(
+    "ingress_cursor_mismatches_total",
+    "Times that the topic was recreated, or that the cursor was gone or went back",
     registry=INGRESS_METRICS,
 )
 INGRESS_ROWS_QUARANTINED = Counter(
@@ -162,8 +162,8 @@ CONSUMER_STOPPED = Gauge(
     "1 while the consumer has stopped, for any reason, and waits for a person",
     registry=CONSUMER_METRICS,
 )
-CONSUMER_HANGS = Gauge(
-    "consumer_hangs",
+CONSUMER_HANGING = Gauge(
+    "consumer_hanging",
     "1 while the loop or a write of the process hangs: restart it",
     registry=CONSUMER_METRICS,
 )

@@ -57,15 +57,15 @@ class TransactionOutcome(Enum):
     FORGOTTEN = "a producer has started since, or Kafka has no such transactional id (any more)"
 
 
-async def last_transaction_outcome(
-    kafka: KafkaAccess, transactional_id: KafkaName, *, commits: bool = False
+async def end_last_transaction(
+    kafka: KafkaAccess, transactional_id: KafkaName, *, commit: bool = False
 ) -> TransactionOutcome:
     """
-    Return how the last transaction ended; abort it if it is under way, or commit it if `commits`.
+    Abort the last transaction if it is under way, or commit it if `commit`; return how it ended.
 
-    To wait for the start of the next producer, which aborts it as well, is not enough: until then,
-    a commit that the former producer has sent may still arrive. Ask before that start: it makes the
-    coordinator forget the answer.
+    Call this before the next producer starts: its start makes the coordinator forget the outcome.
+    Do not leave the abort to that start: a delayed commit of the former producer could arrive
+    before it.
 
     Raises:
         KafkaError: the coordinator does not know now.
@@ -76,7 +76,7 @@ async def last_transaction_outcome(
         coordinator = await _coordinator(client, transactional_id)
         while (now := await _describe(client, coordinator, transactional_id)).state == _UNDER_WAY:
             check_cancellation()
-            await _end(client, coordinator, transactional_id, now, commits=commits)
+            await _end(client, coordinator, transactional_id, now, commit=commit)
     if now.state in _ABORTED_STATES:
         return TransactionOutcome.ABORTED
     if now.state in _COMMITTED_STATES:
@@ -133,10 +133,10 @@ async def _end(
     transactional_id: KafkaName,
     last: _LastTransaction,
     *,
-    commits: bool,
+    commit: bool,
 ) -> None:
     """End a transaction that is under way, as its producer would; ask for its state again then."""
-    request = EndTxnRequest(transactional_id, last.producer_id, last.producer_epoch, commits)
+    request = EndTxnRequest(transactional_id, last.producer_id, last.producer_epoch, commit)
     answer: Any = await client.send(coordinator, request, group=ConnectionGroup.COORDINATION)
     error = for_code(answer.error_code)
     if error in _ENDED_OTHERWISE:

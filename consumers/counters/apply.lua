@@ -5,7 +5,7 @@
 --          prefix (one Valkey, no cluster)
 -- KEYS[2]  the number of the generation that is counted into, 1 if absent
 -- ARGV     partition, expected offset, topic id ('-': not known), new position, generation, secret
---          key of the hashes, and the batch (MessagePack), see script_input.py, which names all keys but five of this script's own
+--          key of the hashes, and the batch (MessagePack), see script_input.py; this script builds the names of five keys itself (layout.py)
 -- Returns  'applied', or one of these if nothing was counted: the partition's position, if the batch does
 --          not follow it; nil, if the partition has none; a text that begins with 'torn', if an
 --          earlier call ended half-way (then no later call does anything either); 'generation N', if N

@@ -1,8 +1,8 @@
 """
 Name the keys of the counts in Valkey.
 
-apply.lua gets the names from here, but for five that it has itself: secret, apps, zones, applied
-and sequence-sums.
+apply.lua gets the names from here, and builds five itself: secret, apps, zones, applied and
+sequence-sums.
 
 G is a generation of counts: 1 until a rebuild, which counts into the next number.
 

@@ -164,7 +164,7 @@ def _can_be_halved(pending: PendingBatch, batch: Batch) -> bool:
 def _unavailable(error: Unavailable | TimeoutError) -> Unavailable:
     if isinstance(error, Unavailable):
         return error
-    return Unavailable(f"the sink did not answer in time: {error!r}")
+    return Unavailable(f"the sink's client raised a time-out: {error!r}")
 
 
 def _rejected_record(batch: Batch, rejected: Rejected) -> Record:

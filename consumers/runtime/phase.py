@@ -14,7 +14,7 @@ class Phase(StrEnum):
     WAITING_FOR_KAFKA = "waiting for Kafka"
     WAITING_FOR_SINK = "waiting for the sink"
     STOPPED = "stopped"
-    HANGING = "hangs"
+    HANGING = "hanging"
 
 
 class Explained(NamedTuple):

@@ -3,8 +3,8 @@
 import enum
 from typing import Any
 
-# A time-out, or a person, has cancelled the statement.
-_TOOK_TOO_LONG = "57014"
+# A time-out or a person has cancelled the statement, in PostgreSQL; in MySQL and MariaDB.
+_TOOK_TOO_LONG = frozenset(["57014", "70100"])
 # Classes, the first two characters of an SQLSTATE (appendix A of PostgreSQL's manual).
 _NOT_NOW = frozenset(["08", "25", "28", "3D", "40", "53", "55", "57", "58", "72", "F0", "XX"])
 _WRONG_CLASSES = frozenset(["0A", "26", "3F", "42"])
@@ -29,7 +29,7 @@ class SqlFailure(enum.Enum):
     """The meaning of a failed statement for the rows that it was to write."""
 
     NOT_NOW = enum.auto()  # the same rows may be written later
-    TOOK_TOO_LONG = enum.auto()  # a part of the rows may be written later
+    TOOK_TOO_LONG = enum.auto()  # the same rows may be written in smaller batches
     ROW_REFUSED = enum.auto()  # one of the rows can never be written
     WRONG_TABLES = enum.auto()  # no row can be written until a person changes the tables
 
@@ -45,7 +45,7 @@ def sql_failure(error: BaseException) -> SqlFailure | None:
         return None
     if state[:2] == _GENERAL:
         return _mysql_failure(getattr(error, "errno", None))
-    if state == _TOOK_TOO_LONG:
+    if state in _TOOK_TOO_LONG:
         return SqlFailure.TOOK_TOO_LONG
     if state in _IN_CHANGE:
         function = getattr(getattr(error, "diag", None), "source_function", None)

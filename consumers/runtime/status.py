@@ -16,7 +16,7 @@ from consumers.runtime.partition_worker import PartitionWorker
 from consumers.runtime.source import KafkaUnavailable, Source
 from schemas.telemetry import (
     CONSUMER_BACKING_OFF,
-    CONSUMER_HANGS,
+    CONSUMER_HANGING,
     CONSUMER_HELD_BYTES,
     CONSUMER_KAFKA_UP,
     CONSUMER_LAG,
@@ -121,7 +121,7 @@ def set_gauges(status: ConsumerStatus, held_bytes: int) -> None:
     CONSUMER_KAFKA_UP.set(_number(status.kafka_up))
     CONSUMER_SINK_UP.set(_number(status.sink_up))
     CONSUMER_STOPPED.set(status.stopped is not None)
-    CONSUMER_HANGS.set(status.hang is not None)
+    CONSUMER_HANGING.set(status.hang is not None)
 
 
 def _number(value: float | None) -> float:

@@ -112,7 +112,7 @@ class Forwarder:
     async def _forward(self) -> None:
         """Forward until something fails, or until the spool has a new origin."""
         origin = self._origin = self._spool.state.origin
-        await self._last_outcome.find_and_note(origin)
+        await self._last_outcome.end_and_note(origin)
         async with self._open_producer() as producer:
             cursor = await self._settle_and_read_cursor(producer)
             if is_older_copy(self._spool, cursor):

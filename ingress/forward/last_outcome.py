@@ -1,10 +1,10 @@
 """
 How a spool's last transaction ended, kept until `settle` has ended it so in every partition.
 
-The coordinator is asked once, because the start of a producer erases its answer. A transaction that
-is under way is aborted by this question: otherwise a commit that its producer has sent could still
-arrive. An abort is noted in the spool's file before that start, and no producer starts until the
-note is on disk: neither a failing disk nor a kill makes an aborted transaction count as committed.
+Before each start of a producer, a transaction that is under way is ended. The outcome is read only
+once, because the start of a producer makes the coordinator forget it. An abort is noted in the
+spool's file before the producer starts, and none starts until the note is on disk: neither a
+failing disk nor a kill makes an aborted transaction count as committed.
 The note is removed before the next transaction begins, so it never counts for a later one. If the
 coordinator knows the outcome, its answer wins.
 
@@ -25,7 +25,7 @@ from ingress.forward.cursor import transactional_id_of
 from ingress.spool.async_spool import AsyncSpool
 from ingress.spool.disk import DiskFailed, LimitReached
 from schemas.kafka_access import KafkaAccess
-from schemas.transaction_state import TransactionOutcome, last_transaction_outcome
+from schemas.transaction_state import TransactionOutcome, end_last_transaction
 
 # If a write of the note takes longer, `forward_fault` in /status says so while it is waited for.
 NOTE_REPORTED_AFTER_S = 2.0
@@ -60,7 +60,7 @@ class LastOutcome:
         """
         return not self._has_begun_settling or self.must_abort
 
-    async def find_and_note(self, origin: str) -> None:
+    async def end_and_note(self, origin: str) -> None:
         """
         Learn how the last transaction of `origin` ended; return once the spool's file agrees.
 
@@ -72,11 +72,11 @@ class LastOutcome:
         """
         transactional_id = transactional_id_of(self._kafka, origin)
         if self._outcome is TransactionOutcome.NOT_ASKED:
-            self._outcome = await last_transaction_outcome(self._kafka, transactional_id)
+            self._outcome = await end_last_transaction(self._kafka, transactional_id)
         elif not self.is_replaceable:
             # `settle` may have stopped half-way. The start of a producer would abort it, and with
             # it parts of the last transaction.
-            await last_transaction_outcome(self._kafka, transactional_id, commits=True)
+            await end_last_transaction(self._kafka, transactional_id, commit=True)
         is_noted = self._spool.aborted_origin == origin
         if self._outcome is TransactionOutcome.FORGOTTEN:
             self._outcome = TransactionOutcome.ABORTED if is_noted else TransactionOutcome.COMMITTED

@@ -17,7 +17,7 @@ from ingress.spool.hours import HOUR_S, hour_at
 from ingress.spool.state import SpoolState
 from schemas.kafka_access import KafkaAccess
 from schemas.kafka_names import KafkaName
-from schemas.telemetry import INGRESS_FORWARDING_DOUBTS
+from schemas.telemetry import INGRESS_CURSOR_MISMATCHES
 from schemas.topic_ids import describe_topic
 from schemas.topics import CALLBACKS
 
@@ -61,7 +61,7 @@ class TopicCheck:
         self._topic = kafka.topic(CALLBACKS.name)
         # As far as this process knows.
         self.topic_id: str | None = None
-        # The doubt that was reported last, "" if there has been none since.
+        # The mismatch that was reported last, "" if there has been none since.
         self._reported = ""
 
     async def begin(self, producer: AIOKafkaProducer, state: SpoolState, cursor: Cursor) -> None:
@@ -89,7 +89,7 @@ class TopicCheck:
 
     def report(self, state: SpoolState, cursor: Cursor, topic_id: str | None) -> None:
         """
-        Log and count what the topic or the cursor says of forwarded rows, unless it was reported.
+        Log and count a mismatch between cursor, topic and spool, unless it was reported.
 
         The current topic may lack some, or, without a cursor, get some again.
 
@@ -97,15 +97,15 @@ class TopicCheck:
         topic. `topic_id` is the current topic's, None if it is not known.
         """
         before = cursor.topic_id or self.topic_id
-        doubt = _doubt(self._topic, state, cursor, before=before, now=topic_id)
-        if doubt and doubt != self._reported:
-            INGRESS_FORWARDING_DOUBTS.inc()
+        mismatch = _mismatch(self._topic, state, cursor, before=before, now=topic_id)
+        if mismatch and mismatch != self._reported:
+            INGRESS_CURSOR_MISMATCHES.inc()
             log.critical(
                 "%s. Forwarding continues with the rows in the spool. See 'The topic was "
                 "recreated' in docs/runbook.md",
-                doubt,
+                mismatch,
             )
-        self._reported = doubt
+        self._reported = mismatch
 
 
 def _may_have_old_rows(state: SpoolState) -> bool:
@@ -116,7 +116,7 @@ def _may_have_old_rows(state: SpoolState) -> bool:
     return state.row_count > 0 and (later is None or first < later)
 
 
-def _doubt(
+def _mismatch(
     topic: KafkaName, state: SpoolState, cursor: Cursor, *, before: str | None, now: str | None
 ) -> str:
     """Return why the topic may lack forwarded rows, or get some again, "" if neither may be."""

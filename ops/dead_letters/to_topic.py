@@ -30,7 +30,7 @@ from schemas.kafka_access import KafkaAccess
 from schemas.marker_check import MarkerCheck
 from schemas.outgoing_record import OutgoingRecord
 from schemas.topics import ACTIONS, CALLBACKS, EXTENDED_RECORD_BYTES_LIMIT
-from schemas.transaction_state import TransactionOutcome, last_transaction_outcome
+from schemas.transaction_state import TransactionOutcome, end_last_transaction
 
 TRANSACTIONAL_ID = "hookline-dead-letters-ingress"
 START_S = 30.0
@@ -162,7 +162,7 @@ async def sending_to_topic(kafka: KafkaAccess, by: str) -> AsyncIterator[ToTopic
     """
     transactional_id = kafka.transactional_id(TRANSACTIONAL_ID)
     # Ask before the producer starts: its start makes the coordinator forget the answer.
-    outcome = await last_transaction_outcome(kafka, transactional_id)
+    outcome = await end_last_transaction(kafka, transactional_id)
     async with transactional_producer(
         kafka, transactional_id, record_bytes_max=EXTENDED_RECORD_BYTES_LIMIT, start_s=START_S
     ) as producer:

@@ -146,7 +146,7 @@ def _process(address: str, status: ConsumerStatus | SilentProcess) -> ProcessRep
         retries=status.retries,
         rejected_lately=status.rejected_lately,
         stopped_because=status.stopped.what if status.stopped else None,
-        hangs_because=status.hang.what if status.hang else None,
+        hanging_because=status.hang.what if status.hang else None,
         disk_free_bytes=status.disk_free_bytes,
     )
 

@@ -77,7 +77,7 @@ def _consumer(consumer: ConsumerReport) -> str:
     stopped = sum(process.stopped_because is not None for process in consumer.processes)
     silent = sum(not process.answers for process in consumer.processes)
     text += f", {stopped} stopped" if stopped else ""
-    hanging = sum(process.hangs_because is not None for process in consumer.processes)
+    hanging = sum(process.hanging_because is not None for process in consumer.processes)
     text += f", {hanging} hanging" if hanging else ""
     return text + (f", {silent} silent" if silent else "")
 
@@ -127,7 +127,7 @@ def process_details(process: ProcessReport) -> str:
     """Return the details of a process of a consumer."""
     if not process.answers:
         return ""
-    if because := process.stopped_because or process.hangs_because:
+    if because := process.stopped_because or process.hanging_because:
         return shortened(because, TEXT_CHARACTERS_MAX)
     if process.phase in WAITING:
         # After the sentence that says when the process continues.

@@ -68,7 +68,7 @@ class ProcessReport(Struct, frozen=True, kw_only=True):
     retries: int | None = None
     rejected_lately: int | None = None
     stopped_because: str | None = None
-    hangs_because: str | None = None
+    hanging_because: str | None = None
     disk_free_bytes: int | None = None
 
 

@@ -173,8 +173,8 @@ def _process_state(process: ProcessReport) -> str:
         return "silent"
     if process.stopped_because is not None:
         return "stopped"
-    if process.hangs_because is not None:
-        return "hangs"
+    if process.hanging_because is not None:
+        return "hanging"
     return "waits" if process.phase in WAITING else "works"
 
 

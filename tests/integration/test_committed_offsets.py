@@ -77,7 +77,7 @@ async def test_a_transaction_that_hangs_does_not_hide_the_cursor(
     empty_kafka: EmbeddedKafka, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its producer's id has expired, for example, so that no forwarder can end it."""
-    monkeypatch.setattr(committed_offsets, "UNSTABLE_ANSWERS_MAX", 3)
+    monkeypatch.setattr(committed_offsets, "UNSTABLE_S_MAX", 0.3)
     kafka = plaintext(empty_kafka.address)
     with contextlib.closing(Pipe(empty_kafka.address, tmp_path / "spool")) as pipe:
         await pipe.store(many(ROWS))

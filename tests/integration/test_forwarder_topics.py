@@ -25,7 +25,7 @@ pytestmark = pytest.mark.timeout(600)
 
 def changes() -> float:
     """Return the number of reports."""
-    return INGRESS_METRICS.get_sample_value("ingress_forwarding_doubts_total") or 0
+    return INGRESS_METRICS.get_sample_value("ingress_cursor_mismatches_total") or 0
 
 
 async def forwarded(kafka: EmbeddedKafka, pipe: Pipe) -> list[int]:

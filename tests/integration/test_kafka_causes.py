@@ -21,7 +21,7 @@ from schemas.clients import started
 from schemas.kafka_access import kafka_access
 from schemas.kafka_outage import KafkaUnreachable, NotAuthorized
 from schemas.topics import CALLBACKS
-from schemas.transaction_state import last_transaction_outcome
+from schemas.transaction_state import end_last_transaction
 
 
 def options(env: Mapping[str, str]) -> dict[str, Any]:
@@ -148,7 +148,7 @@ async def test_the_first_request_of_a_forwarder_names_its_transactional_id(
     env = secured_broker.env(SCRAM, user=user)
     kafka = kafka_access(env[SERVERS], env)
     with pytest.raises(NotAuthorized, match='for the transactional id "forwarder-1"; give it'):
-        await last_transaction_outcome(kafka, kafka.transactional_id("forwarder-1"))
+        await end_last_transaction(kafka, kafka.transactional_id("forwarder-1"))
 
 
 async def transact(access: Mapping[str, Any], group: str) -> None:

@@ -31,7 +31,7 @@ from ingress.spool.disk import DiskFailed
 from schemas.client_parts import known_connections
 from schemas.marker_check import MarkerCheck
 from schemas.topics import CALLBACKS, DEAD_LETTERS
-from schemas.transaction_state import TransactionOutcome, last_transaction_outcome
+from schemas.transaction_state import TransactionOutcome, end_last_transaction
 
 ROWS = 60
 
@@ -39,7 +39,7 @@ ROWS = 60
 async def last_outcome_of(address: str, origin: str) -> TransactionOutcome:
     """Ask the broker how the last transaction of the forwarders of `origin` ended."""
     kafka = plaintext(address)
-    return await last_transaction_outcome(kafka, transactional_id_of(kafka, origin))
+    return await end_last_transaction(kafka, transactional_id_of(kafka, origin))
 
 
 @pytest.fixture(scope="module")

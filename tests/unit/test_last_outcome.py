@@ -33,7 +33,7 @@ def coordinator(monkeypatch: pytest.MonkeyPatch) -> list[TransactionOutcome]:
     async def answer(*_: Any) -> TransactionOutcome:
         return answers.pop()
 
-    monkeypatch.setattr(last_outcome, "last_transaction_outcome", answer)
+    monkeypatch.setattr(last_outcome, "end_last_transaction", answer)
     return answers
 
 
@@ -66,16 +66,16 @@ async def test_another_process_aborts_although_the_coordinator_has_forgotten(
     """Until the abort is settled."""
     for answers_left in (2, 1):
         async with opened(tmp_path) as (spool, outcome):
-            await outcome.find_and_note(spool.origin)
+            await outcome.end_and_note(spool.origin)
             assert spool.writer.aborted_origin == spool.origin
         assert len(coordinator) == answers_left
     async with opened(tmp_path) as (spool, outcome):
-        await outcome.find_and_note(spool.origin)
+        await outcome.end_and_note(spool.origin)
         outcome.begin_settling()
         assert outcome.must_abort
         await outcome.end_settling()
         coordinator.append(TransactionOutcome.FORGOTTEN)
-        await outcome.find_and_note(spool.origin)
+        await outcome.end_and_note(spool.origin)
         outcome.begin_settling()
         assert not outcome.must_abort
     async with opened(tmp_path) as (spool, _):
@@ -87,10 +87,10 @@ async def test_an_abort_of_a_former_origin_is_not_one_of_the_new_origin(
 ) -> None:
     """A spool that was restored from an older copy has a new transactional id."""
     async with opened(tmp_path) as (spool, outcome):
-        await outcome.find_and_note(spool.origin)
+        await outcome.end_and_note(spool.origin)
         spool.writer.start_new_origin()
     async with opened(tmp_path) as (spool, outcome):
-        await outcome.find_and_note(spool.origin)
+        await outcome.end_and_note(spool.origin)
         outcome.begin_settling()
         assert not outcome.must_abort
         assert len(coordinator) == 1
@@ -105,10 +105,10 @@ async def test_no_producer_starts_while_the_disk_does_not_take_the_note(
             failing(spool, broken_disk)
             for _ in range(2):
                 with pytest.raises(DiskFailed, match=r"cannot be written to the spool: injected"):
-                    await outcome.find_and_note(spool.origin)
+                    await outcome.end_and_note(spool.origin)
         # The coordinator still knows.
         assert outcome.is_replaceable
-        await outcome.find_and_note(spool.origin)
+        await outcome.end_and_note(spool.origin)
         assert spool.writer.aborted_origin == spool.origin
         outcome.begin_settling()
         assert outcome.must_abort
@@ -122,14 +122,14 @@ async def test_no_transaction_begins_before_the_note_is_removed(
 ) -> None:
     """A later commit would count as an abort, once a producer's start has erased it."""
     async with opened(tmp_path) as (spool, outcome):
-        await outcome.find_and_note(spool.origin)
+        await outcome.end_and_note(spool.origin)
         outcome.begin_settling()
         with pytest.MonkeyPatch.context() as broken_disk:
             failing(spool, broken_disk)
             with pytest.raises(DiskFailed):
                 await outcome.end_settling()
         # The next producer settles again, in the same way.
-        await outcome.find_and_note(spool.origin)
+        await outcome.end_and_note(spool.origin)
         outcome.begin_settling()
         assert outcome.must_abort
         await outcome.end_settling()
@@ -161,7 +161,7 @@ async def test_a_slow_disk_is_reported_and_its_write_is_waited_for(
     faults: asyncio.Queue[DiskFailed] = asyncio.Queue()
     async with opened(tmp_path, faults.put_nowait) as (spool, outcome), asyncio.timeout(180):
         disk = SlowDisk(spool, monkeypatch)
-        for step in (outcome.find_and_note(spool.origin), outcome.end_settling()):
+        for step in (outcome.end_and_note(spool.origin), outcome.end_settling()):
             waiting = asyncio.create_task(step)
             assert "to the spool: the disk takes longer than 0 s" in str(await faults.get())
             assert (waiting.done(), outcome.must_abort) == (False, True)
@@ -177,7 +177,7 @@ async def test_a_process_that_ends_does_not_wait_for_a_slow_disk(
     """The write that runs is that of an abort which the coordinator still knows."""
     async with opened(tmp_path) as (spool, outcome):
         disk = SlowDisk(spool, monkeypatch)
-        waiting = asyncio.create_task(outcome.find_and_note(spool.origin))
+        waiting = asyncio.create_task(outcome.end_and_note(spool.origin))
         await asyncio.sleep(0)
         waiting.cancel()
         async with asyncio.timeout(180):
@@ -198,7 +198,7 @@ async def test_a_note_that_is_older_than_a_commit_does_not_undo_it(
     async with opened(tmp_path) as (spool, outcome):
         spool.writer.store_aborted_origin(spool.origin)
         coordinator.append(TransactionOutcome.COMMITTED)
-        await outcome.find_and_note(spool.origin)
+        await outcome.end_and_note(spool.origin)
         assert spool.writer.aborted_origin == ""
         if not dies:
             outcome.begin_settling()
@@ -206,6 +206,6 @@ async def test_a_note_that_is_older_than_a_commit_does_not_undo_it(
     if dies:
         coordinator.append(TransactionOutcome.FORGOTTEN)
         async with opened(tmp_path) as (spool, outcome):
-            await outcome.find_and_note(spool.origin)
+            await outcome.end_and_note(spool.origin)
             outcome.begin_settling()
             assert not outcome.must_abort

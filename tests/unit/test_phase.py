@@ -156,11 +156,11 @@ async def test_a_process_that_hangs_needs_a_person() -> None:
     bench = Bench()
     bench.assign(P0)
     await bench.run_rounds()
-    assert await bench.shown("hangs") == 0
+    assert await bench.shown("hanging") == 0
     bench.clock.now += ROUND_S_MAX + 1
     status = await bench.health.status()
     assert status.phase == Phase.HANGING
     assert status.phase_because.startswith("Restart the process. For ")
     assert "the loop has finished no round" in status.phase_because
     assert (status.stopped, status.partitions) == (None, 1)
-    assert (await bench.shown("stopped"), await bench.shown("hangs")) == (0, 1)
+    assert (await bench.shown("stopped"), await bench.shown("hanging")) == (0, 1)

@@ -50,6 +50,8 @@ def of_pg8000(sqlstate: str) -> sqlite3.DatabaseError:
     [
         (Base(1205, "HY000"), Unavailable),
         (Base(3024, "HY000"), TookTooLong),
+        (Base(1317, "70100"), TookTooLong),
+        (Operational(1969, "70100"), TookTooLong),
         (Base(1021, "HY000"), Unavailable),
         (Base(1290, "HY000"), Unavailable),
         (Base(2006, "HY000"), Unavailable),

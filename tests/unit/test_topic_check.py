@@ -17,7 +17,7 @@ from schemas.telemetry import INGRESS_METRICS
 
 def reports() -> float:
     """Return the number of reports."""
-    return INGRESS_METRICS.get_sample_value("ingress_forwarding_doubts_total") or 0
+    return INGRESS_METRICS.get_sample_value("ingress_cursor_mismatches_total") or 0
 
 
 @pytest.mark.parametrize(
