@@ -7,6 +7,7 @@ they report that the group has committed nothing.
 """
 
 import asyncio
+import logging
 from collections import defaultdict
 from collections.abc import Collection
 from typing import Any
@@ -29,6 +30,8 @@ from schemas.clients import check_cancellation
 from schemas.kafka_names import KafkaName
 from schemas.offset_fetch import OffsetFetch
 
+log = logging.getLogger(__name__)
+
 RETRY_INTERVAL_S = 0.1
 # A transaction that hangs longer is one that no producer can end any more: an operator has to. From
 # then on any broker that believes to be the coordinator may answer, perhaps with an older offset:
@@ -49,12 +52,12 @@ async def committed_offsets(
     group: KafkaName,
     partitions: Collection[TopicPartition],
     *,
-    are_newest: bool,
+    prefers_newest: bool,
 ) -> dict[TopicPartition, OffsetAndMetadata]:
     """
     Return the committed offsets of those of `partitions` that have one.
 
-    With `are_newest`, a broker refuses that has lost the group and does not know it yet, and an
+    With `prefers_newest`, a broker refuses that has lost the group and does not know it yet, and an
     open transaction with an offset is waited for, up to UNSTABLE_S_MAX. It asks until the group has
     a coordinator that answers, so the caller needs a time-out.
 
@@ -66,9 +69,15 @@ async def committed_offsets(
     while True:
         check_cancellation()
         is_hanging = unstable_since is not None and now() - unstable_since > UNSTABLE_S_MAX
+        if is_hanging:
+            log.warning(
+                "a transaction with an offset of group %s is open for more than %g s; its offset is"
+                " left out",
+                *(group, UNSTABLE_S_MAX),
+            )
         try:
             return await _ask(
-                client, group, partitions, requires_stable=are_newest and not is_hanging
+                client, group, partitions, requires_stable=prefers_newest and not is_hanging
             )
         except _Unstable:
             unstable_since = unstable_since or now()
@@ -88,7 +97,7 @@ async def committed_offset_of(consumer: AIOKafkaConsumer, partition: TopicPartit
     """
     group = group_of(consumer)
     client = inner_client(consumer)
-    offsets = await committed_offsets(client, group, [partition], are_newest=False)
+    offsets = await committed_offsets(client, group, [partition], prefers_newest=False)
     return offsets[partition].offset if partition in offsets else None
 
 

@@ -98,7 +98,7 @@ INGRESS_CURSOR_MISMATCHES = Counter(
 )
 INGRESS_ROWS_QUARANTINED = Counter(
     "ingress_rows_quarantined_total",
-    "Rows of spools in quarantine, because they are damaged or Kafka refuses them in both topics",
+    "Rows that went to quarantine since the start: damaged, or refused by Kafka in both topics",
     registry=INGRESS_METRICS,
 )
 INGRESS_FORWARDING = Gauge(
@@ -109,7 +109,7 @@ INGRESS_FORWARDING = Gauge(
 
 CONSUMER_RECORDS = Counter(
     "consumer_records_total",
-    "Records whose effect is in the sink; of a webhook, those that its target has accepted",
+    "Records that the sink has confirmed; of a webhook, those that its target has accepted",
     registry=CONSUMER_METRICS,
 )
 CONSUMER_BYTES = Counter(

@@ -111,7 +111,7 @@ class ArchiveHandler:
         Write the batch as a segment; see segment_name.py for its name.
 
         Raises:
-            PositionDiffers: the chain does not end where the batch begins, or is of another topic,
+            PositionDiffers: no segment ends where the batch begins, the chain is of another topic,
                 or the name exists.
             Unavailable: the store does not answer now.
             Stopped: the last segment, or the existing one, is damaged.

@@ -1,4 +1,4 @@
--- Apply one batch to the counts and move the partition's position, all in one call.
+-- Apply one batch, or a part of it, to the counts and move the partition's position, all in one call.
 -- The text of hash_set.lua precedes this one.
 --
 -- KEYS[1]  the hash of positions of a generation; all other keys of the generation begin with its

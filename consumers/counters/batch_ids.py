@@ -16,8 +16,8 @@ class BatchIds:
     """
     The hashes of the ids that the script looks up.
 
-    It remembers those of `to_remember`; those of `to_search` it only looks up. `cost` is the cost
-    of all of them.
+    The script remembers those of `to_remember`; those of `to_search` it only looks up. `cost` is
+    the cost of all of them.
     """
 
     def __init__(self, hashes: Hashes) -> None:

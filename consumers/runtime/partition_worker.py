@@ -200,7 +200,7 @@ class PartitionWorker:
             return None
         applied_end = self.queue.applied_end
         if applied_end is None:
-            applied_end = self._positioning.committed or 0
+            applied_end = self._positioning.committed_then or 0
         return max(0, end_offset - applied_end)
 
     def oldest_age_s(self, now_s: float, *, lag: int | None) -> float | None:

@@ -70,8 +70,8 @@ class Positioning:
         self._queue = queue
         self._backoff = backoff
         self._warning = RepeatedWarning(parts.clock)
-        # The group's committed offset.
-        self.committed: int | None = None
+        # The group's committed offset when the sink's position was asked for last.
+        self.committed_then: int | None = None
         # The topic's identity when the sink's position was compared with the topic.
         self._identity: LogIdentity | None = None
         self._checked_at = parts.clock()
@@ -107,13 +107,13 @@ class Positioning:
         # must be in the sink's answer. Answers about a topic after its id are of that topic or of a
         # later one.
         identity = await self._source.log_identity(self._partition, since=self._parts.clock())
-        self.committed = await self._source.committed(self._partition)
+        self.committed_then = await self._source.committed(self._partition)
         log_start = await self._source.log_start(self._partition)
         async with self._time_limit("did not return its position"):
             position = await self._parts.handler.position(self._partition)
         if position is None:
             if not self._parts.may_refill_sink:
-                check_not_emptied(name, where, self.committed)
+                check_not_emptied(name, where, self.committed_then)
             position = await self._store_first(Position(log_start, None, identity.topic_id))
         check_topic(name, where, position, identity.topic_id)
         end_offset = await self._source.end_offset(self._partition)
@@ -156,7 +156,7 @@ class Positioning:
         )
         self._source.seek(self._partition, fetch_offset)
         # If the last owner has not committed its last batch, an idle partition would seem to lag.
-        if position.next_offset > (self.committed or 0):
+        if position.next_offset > (self.committed_then or 0):
             self._source.commit(self._partition, position.next_offset)
 
     async def confirm_topic(self, *, since: float) -> bool:

@@ -73,7 +73,8 @@ with moved as (
     on conflict (ce_id) do nothing
     returning ce_id
 ), dropped as (
-    -- Rows that are neither new nor existed before: a trigger dropped them without an error.
+    -- Rows that are neither new nor existed before: a trigger dropped them without an error, or another
+    -- partition has written the same callback meanwhile (database.py tries again then).
     select 'receipts' as of_table
     from moved
     where exists (

@@ -4,9 +4,9 @@ How a spool's last transaction ended, kept until `settle` has ended it so in eve
 Before each start of a producer, a transaction that is under way is ended. The outcome is read only
 once, because the start of a producer makes the coordinator forget it. An abort is noted in the
 spool's file before the producer starts, and none starts until the note is on disk: neither a
-failing disk nor a kill makes an aborted transaction count as committed.
-The note is removed before the next transaction begins, so it never counts for a later one. If the
-coordinator knows the outcome, its answer wins.
+failing disk nor a kill makes an aborted transaction count as committed. The note is removed before
+the next transaction with rows begins, so it never counts for a later one. If the coordinator knows
+the outcome, its answer wins.
 
 If the coordinator has forgotten the outcome and there is no note, the transaction counts as
 committed; so a commit needs no note. If there was no transaction, nothing is open that this could

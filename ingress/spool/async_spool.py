@@ -37,7 +37,7 @@ class AsyncSpool:
 
     @property
     def fault(self) -> str:
-        """The reason for which no callback can be stored now, "" if callbacks can be stored."""
+        """Why the last commit failed, or the disk hangs; "" if it succeeded."""
         return self._group_commit.fault
 
     @property

@@ -47,7 +47,7 @@ class GroupCommit:
         self._spool = spool
         self._rows_max = rows_max
         self._bytes_max = bytes_max
-        # The reason for which no callback can be stored now, "" if callbacks can be stored.
+        # Why the last commit failed, or the disk hangs; "" if it succeeded.
         self.fault = ""
         self.fullness = Fullness(spool.bytes_max)
         self.fullness.note(spool.state.used_bytes, "")

@@ -100,9 +100,10 @@ class DayCounts:
         """
         Return the result for all days, None if no statistics were noted.
 
-        `expired`: the number of callbacks that have expired from Kafka and the archive. `unread`:
-        the number of callbacks that may be counted in any day, but are in no record that was
-        counted here. `need_not_be_counted`: the number that was counted here and may be in no day.
+        `expired`: the largest number of callbacks that may have expired from Kafka and the archive.
+        `unread`: the number of callbacks that may be counted in any day, but are in no record that
+        was counted here. `need_not_be_counted`: the number that was counted here and may be in no
+        day.
         """
         if self._shown is None:
             return None

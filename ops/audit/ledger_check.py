@@ -109,7 +109,7 @@ class LedgerCheck:
             | {(ce_id, body_sha256) for ce_id in present[sink] for body_sha256 in self._sent[ce_id]}
             for sink, keys in self._found_sent.items()
         }
-        # The archive is the evidence for callbacks that retention has deleted from Kafka.
+        # The archive is the evidence for callbacks that Kafka does not have any more.
         present_bodies[KAFKA] |= present_bodies[ARCHIVE]
         if POSTGRES in present_bodies:
             present_bodies[POSTGRES] |= {

@@ -45,7 +45,7 @@ class SpoolEnds:
     quarantine. `since`: the time since which callbacks are audited, None for all.
     `first_sequences`: by origin, the first sequence since then, where it is known.
     `highest_reported`: by origin, the highest end that any answer reports. N is the end that the
-    holder of the spool reports, and may be lower.
+    process reports whose own spool it is, and may be lower; without one, it is this highest end.
     """
 
     by_spool: dict[str, dict[str, int]] = field(default_factory=dict)
@@ -120,7 +120,7 @@ def combine(
     reported: dict[str, list[SpoolSummary]] = {}
     for spool in (*(spool for status in statuses.values() for spool in status.spools), *directory):
         reported.setdefault(spool.name, []).append(spool)
-    holders = _holders(statuses)
+    holders = _owners(statuses)
     by_spool: dict[str, dict[str, int]] = {}
     unknown: dict[str, str] = {}
     never_known: dict[str, str] = {}
@@ -169,17 +169,21 @@ def _highest_reported(reports: Iterable[SpoolSummary]) -> dict[str, int]:
     return highest
 
 
-def _holders(
+def _owners(
     statuses: dict[str, ReportedSpools],
 ) -> dict[str, dict[str, tuple[str, SpoolSummary]]]:
-    """Return, by spool's name and by process that holds it, the process's address and report."""
-    holders: dict[str, dict[str, tuple[str, SpoolSummary]]] = {}
+    """
+    Return, by spool's name and by process whose own spool it is, the process's address and report.
+
+    A process also holds the spools that it has adopted; they are not here.
+    """
+    owners: dict[str, dict[str, tuple[str, SpoolSummary]]] = {}
     for address, status in statuses.items():
         for spool in status.spools:
             if spool.origin == status.origin and spool.last_sequence is not None:
                 # By process, not by address: several addresses may lead to one process.
-                holders.setdefault(spool.name, {})[status.instance] = (address, spool)
-    return holders
+                owners.setdefault(spool.name, {})[status.instance] = (address, spool)
+    return owners
 
 
 def _without_ends(statuses: dict[str, ReportedSpools]) -> dict[str, str]:
