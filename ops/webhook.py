@@ -91,7 +91,7 @@ def webhook_test(
     except UnusableFile as unusable:
         raise NotSent(str(unusable)) from unusable
     except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-        raise NotSent(f"{public_url(url)}: {in_words(error, attempt)}") from error
+        raise NotSent(f"{public_url(url)}: {in_words(error, attempt, '--timeout')}") from error
     outcome = answer.outcome()
     took_ms = 1000 * (time.monotonic() - began_at)
     echo(f"{public_url(url)} answered {answer.status} after {took_ms:.0f} ms")

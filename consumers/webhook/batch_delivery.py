@@ -64,9 +64,9 @@ class BatchResult:
 
     def slow_from(self, conversations: int) -> int | None:
         """
-        Return the first offset of the conversations that were not tried to the end, if many.
+        Return the first offset of the conversations whose delivery was interrupted; None if few.
 
-        Return None if none is, or so few of the batch's `conversations` that they are parked.
+        The time limit or the open circuit interrupts it. Up to SLOW_SHARE_MAX of all are few.
         """
         slow = [each.records[0].offset for each in self.undelivered if each.outcome is None]
         return min(slow) if len(slow) > SLOW_SHARE_MAX * conversations else None
@@ -201,7 +201,7 @@ class BatchDelivery:
         self._circuit.note_connection(outcome, began_at)
         if outcome.kind is OutcomeKind.DELIVERED:
             self._rejections.note_delivered(record)
-        if outcome.kind is OutcomeKind.FAILED:
+        if outcome.kind is OutcomeKind.FAILED and outcome.connection is not Connection.NOT_TRIED:
             self._circuit.note_failure(
                 conversation(record), outcome.reason, retry_after_s=outcome.retry_after_s
             )

@@ -67,7 +67,8 @@ class Circuit:
             self._connected_at = self._clock()
             # The connection of an attempt that began before the circuit opened may be from then,
             # too: it does not show that one can be made now.
-            if self.is_unreachable and began_at >= (self.opened_at or 0.0):
+            opened_at = self.opened_at if self._opened_without_connection else None
+            if opened_at is not None and began_at >= opened_at:
                 self._close("can be reached")
             return
         was_connected = self._clock() - self._connected_at < CONNECTED_S

@@ -26,7 +26,7 @@ class Connection(Enum):
     Whether an attempt had a connection to the target, which includes TLS.
 
     MADE: it had a new one, or an earlier one that was still open. NOT_MADE: it tried to make one,
-    which failed or did not end in time; so nothing was sent, and the callback cannot be the cause.
+    which failed or exceeded its limit; so nothing was sent, and the callback cannot be the cause.
     NOT_TRIED: it ended before that, which says nothing about the target.
     """
 

@@ -138,18 +138,21 @@ async def _read_beginning(answer: aiohttp.ClientResponse) -> bytes:
     return beginning[:EXCERPT_BYTES_MAX]
 
 
-def in_words(error: Exception, attempt: Attempt) -> str:
-    """Return why there was no answer to an attempt."""
+def in_words(error: Exception, attempt: Attempt, limit: str = "WEBHOOK_TIMEOUT_S") -> str:
+    """Return why there was no answer; `limit` is the name of the setting of `timeout_s`."""
     is_late = isinstance(error, TimeoutError)
     if attempt.connection is Connection.NOT_MADE:
-        why = "no connection was made in time" if is_late else http_failure(error)
+        # aiohttp raises this error only for the limit of one try to connect.
+        is_connect = isinstance(error, aiohttp.ConnectionTimeoutError)
+        within = f"{CONNECT_S_MAX:g} s" if is_connect else limit
+        why = f"no connection was made within {within}" if is_late else http_failure(error)
         return f"the target cannot be reached: {why}"
     if attempt.connection is Connection.NOT_TRIED:
-        why = "no connection was free in time" if is_late else http_failure(error)
+        why = f"no connection was free within {limit}" if is_late else http_failure(error)
         return f"nothing was sent to the target: {why}"
     # Over a connection that broke, the request may have been sent.
     if is_late:
-        return "the target did not answer in time"
+        return f"the target did not answer within {limit}"
     return f"the target gave no answer: {http_failure(error)}"
 
 

@@ -28,6 +28,7 @@ class Target:
     def __init__(self) -> None:
         self.refused: set[int] = set()
         self.failing: set[int] = set()
+        self.connection_of_failures = Connection.MADE
         # Those that are no callbacks.
         self.foreign: set[int] = set()
         self.sent: list[int] = []
@@ -60,7 +61,7 @@ class Target:
         self.sent.append(record.offset)
         self.clock.now += self.answer_s.get(record.offset, 0.0)
         if record.offset in self.failing:
-            return Outcome(OutcomeKind.FAILED, "500")
+            return Outcome(OutcomeKind.FAILED, "500", connection=self.connection_of_failures)
         return Outcome(
             OutcomeKind.REFUSED if record.offset in self.refused else OutcomeKind.DELIVERED, "400"
         )
@@ -201,6 +202,17 @@ async def test_a_record_that_is_not_sent_does_not_close_the_circuit() -> None:
     # It is done, so the batch does not wait for the target.
     await target.deliver([a_record(1, b"A")])
     assert (target.dead, target.circuit.is_unreachable) == ([1], True)
+
+
+async def test_attempts_that_tried_no_connection_do_not_open_the_circuit() -> None:
+    """As if no connection was free: the target has not failed. Their conversations are parked."""
+    target = Target()
+    target.failing = set(range(2 * FAILING_MIN))
+    target.connection_of_failures = Connection.NOT_TRIED
+    records = [a_record(n, b"%d" % n) for n in sorted(target.failing)]
+    result = await target.deliver(records)
+    assert [len(each.records) for each in result.undelivered] == [1] * len(records)
+    assert not target.circuit.is_open
 
 
 async def test_accepted_callbacks_alone_are_counted_as_records_in_the_sink() -> None:

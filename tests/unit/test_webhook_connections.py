@@ -13,6 +13,7 @@ from support.fakes import ManualClock
 from support.webhook.receiver import Arrival, receiving
 from support.webhook.sending import full_backlog, raw_server, sender_to
 
+from consumers.webhook import sender
 from consumers.webhook.circuit import CONNECTED_S, Circuit
 from consumers.webhook.outcome import Connection, Outcome, OutcomeKind
 
@@ -20,7 +21,7 @@ from consumers.webhook.outcome import Connection, Outcome, OutcomeKind
 TIMEOUT_S = 0.3
 # A resolver may need so long to answer that there is no such name.
 LOOK_UP_S = 5.0
-NO_CONNECTION = "the target cannot be reached: no connection was made in time"
+NO_CONNECTION = "the target cannot be reached: no connection was made within WEBHOOK_TIMEOUT_S"
 
 
 @asynccontextmanager
@@ -51,6 +52,17 @@ async def test_a_connect_that_hangs_is_not_a_connection(tmp_path: Path) -> None:
     with full_backlog() as url:
         outcome = await outcome_at(url, tmp_path)
     assert (outcome.connection, outcome.reason) == (Connection.NOT_MADE, NO_CONNECTION)
+
+
+async def test_a_connect_that_exceeds_its_own_limit_has_that_limit_in_the_text(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A longer WEBHOOK_TIMEOUT_S would not help."""
+    monkeypatch.setattr(sender, "CONNECT_S_MAX", 0.2)
+    with full_backlog() as url:
+        outcome = await outcome_at(url, tmp_path, LOOK_UP_S)
+    assert outcome.connection is Connection.NOT_MADE
+    assert outcome.reason == "the target cannot be reached: no connection was made within 0.2 s"
 
 
 async def test_a_look_up_of_the_name_that_hangs_is_not_a_connection(
@@ -89,17 +101,18 @@ async def test_a_tls_handshake_that_hangs_or_fails_is_not_a_connection(tmp_path:
 async def test_an_address_that_is_refused_or_unknown_is_not_a_connection(
     url: str, tmp_path: Path
 ) -> None:
-    """Whoever refuses it: the target's host, the guard, the resolver or aiohttp."""
+    """The target's host, the guard, the resolver or aiohttp refuses it."""
     outcome = await outcome_at(url, tmp_path, LOOK_UP_S)
     assert outcome.connection is Connection.NOT_MADE
     assert outcome.reason.startswith("the target cannot be reached: ")
 
 
 async def test_an_attempt_that_fails_after_the_connection_had_one(tmp_path: Path) -> None:
-    """The target does not answer in time, or closes the connection."""
+    """The target does not answer within the limit, or closes the connection."""
     async with silent_server() as port:
         late = await outcome_at(f"http://127.0.0.1:{port}/", tmp_path)
-    assert (late.connection, late.reason) == (Connection.MADE, "the target did not answer in time")
+    reason = "the target did not answer within WEBHOOK_TIMEOUT_S"
+    assert (late.connection, late.reason) == (Connection.MADE, reason)
 
     async def closed(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.transport.abort()

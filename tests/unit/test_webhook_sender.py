@@ -149,7 +149,7 @@ def test_each_status_means_what_the_docs_say(statuses: tuple[int, ...], kind: Ou
     rows = [line for line in PAGE.read_text().splitlines() if line.startswith("| ")]
     row = {
         OutcomeKind.DELIVERED: "| 2xx |",
-        OutcomeKind.FAILED: "| 408, 425, 429, 5xx, no answer in time, no connection |",
+        OutcomeKind.FAILED: "| 408, 425, 429, 5xx, no answer within `WEBHOOK_TIMEOUT_S`, ",
         OutcomeKind.GONE: "| 410 |",
         OutcomeKind.REFUSED: "| 3xx, all other 4xx |",
     }[kind]
@@ -242,7 +242,7 @@ async def test_an_answer_that_comes_too_late_is_a_failure(tmp_path: Path) -> Non
     async with receiving() as receiver, sender_to(receiver.url, tmp_path, 0.3) as sender:
         receiver.answer = late
         assert await sender.send(a_stored_record(3)) == Outcome(
-            OutcomeKind.FAILED, "the target did not answer in time"
+            OutcomeKind.FAILED, "the target did not answer within WEBHOOK_TIMEOUT_S"
         )
 
 

@@ -177,7 +177,7 @@ def test_a_connection_from_before_the_circuit_opened_does_not_close_it() -> None
     clock.now += 4
     circuit.note_connection(REFUSED_CONNECTION, clock.now)
     clock.now += 6
-    late = Outcome(OutcomeKind.FAILED, "the target did not answer in time")
+    late = Outcome(OutcomeKind.FAILED, "the target did not answer within WEBHOOK_TIMEOUT_S")
     circuit.note_connection(late, began_at)
     assert circuit.is_unreachable
     circuit.note_connection(late, clock.now)
