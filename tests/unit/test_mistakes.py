@@ -1,6 +1,7 @@
 """Mistakes on the command line, and what `hookline` says to them."""
 
 import gc
+import logging
 import subprocess
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -39,7 +40,10 @@ def errors_of(
         assert (ended.value.code, output.out) == (code, "")
         return output.err
 
+    library = logging.getLogger("aiokafka")
+    level = library.level
     yield errors_of
+    library.setLevel(level)
     gc.enable()
 
 

@@ -2,7 +2,9 @@
 
 import asyncio
 import contextlib
+import gc
 import logging
+import os
 import socket
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
@@ -24,6 +26,8 @@ STATS = consumers.stats.__main__.main
 INGRESS = ingress.__main__.main
 # So few connections need no other limit of open files.
 OF_INGRESS = {"INGRESS_SDKAPPIDS": "1400000001", "INGRESS_CONNECTIONS_MAX": "10"}
+# Settings in the developer's shell, which must not reach the programs, begin with these.
+PREFIXES = ("HOOKLINE_", "INGRESS_", "CONSUMER_", "STATS_", "COUNTERS_", "ARCHIVE_")
 VALKEY = "valkey://127.0.0.1:1/0"
 Program = Callable[[], None]
 OutputOf = Callable[[Program, Mapping[str, str]], str]
@@ -44,11 +48,13 @@ def output_of(
     # The programs run in this process: a start of its own would take each 0.3 s of CPU time.
     monkeypatch.setattr(process, "log_to_stderr", lambda _: None)
     monkeypatch.setattr("sys.argv", ["program"])
-    level = logging.getLogger().level
+    level, thresholds = logging.getLogger().level, gc.get_threshold()
 
     def output_of(program: Program, env: Mapping[str, str]) -> str:
         own = {"HOOKLINE_BOOTSTRAP_SERVERS": NO_KAFKA, "HOOKLINE_LOG_FORMAT": "text", **env}
         with monkeypatch.context() as patched:
+            for name in [each for each in os.environ if each.startswith(PREFIXES)]:
+                patched.delenv(name)
             for name, value in own.items():
                 patched.setenv(name, value)
             with pytest.raises(SystemExit) as ended:
@@ -58,6 +64,7 @@ def output_of(
 
     yield output_of
     logging.getLogger().setLevel(level)
+    gc.set_threshold(*thresholds)
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from runtime_package import (
     rewritten,
     runtime_modules,
 )
+from support.processes import runtime_copy
 from support.processes.runtime_copy import ROOT, runtime_folder
 
 PROJECT = ROOT / "deploy" / "runtime" / "pyproject.toml"
@@ -33,6 +34,23 @@ def imported(file: Path) -> Iterator[str]:
             yield node.module.split(".")[0]
         elif isinstance(node, ast.Import):
             yield from (alias.name.split(".")[0] for alias in node.names)
+
+
+def test_a_compiled_module_does_not_change_the_state_of_the_sources(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process may compile a module at any time; a module that changes makes a new state."""
+    monkeypatch.setattr(runtime_copy, "ROOT", tmp_path)
+    module = tmp_path / "schemas" / "a.py"
+    module.parent.mkdir()
+    module.write_text("A = 1\n")
+    state = runtime_copy._state()  # noqa: SLF001
+    compiled = module.parent / "__pycache__" / "a.pyc.123"
+    compiled.parent.mkdir()
+    compiled.write_bytes(b"")
+    assert runtime_copy._state() == state  # noqa: SLF001
+    module.write_text("A = 10\n")
+    assert runtime_copy._state() != state  # noqa: SLF001
 
 
 def test_a_copy_differs_from_its_source_in_the_names_of_modules_alone() -> None:

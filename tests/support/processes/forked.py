@@ -1,9 +1,8 @@
 """
 Run programs in processes that are forked from one that has imported them.
 
-Imports alone take half a second of CPU time of a command, and a third of one of a service, and the
-tests start some hundreds of both. `hookline demo`, tests/docker, tests/unit and others start the
-installed programs.
+Imports alone take 0.5 s of CPU time per command and 0.3 s per service, and the tests start some
+hundreds of both. `hookline demo`, tests/docker, tests/unit and others start the installed programs.
 """
 
 import ctypes

@@ -1,5 +1,6 @@
 """The package of the distribution hookline-runtime, as the present source tree makes it."""
 
+import contextlib
 import functools
 import hashlib
 import os
@@ -26,8 +27,10 @@ def runtime_folder() -> Path:
 
     FOLDERS.mkdir(parents=True, exist_ok=True)
     for other in FOLDERS.iterdir():
-        if other.stat().st_mtime < time.time() - UNUSED_S_MAX:
-            shutil.rmtree(other)
+        # Another process may delete the same folder.
+        with contextlib.suppress(FileNotFoundError):
+            if other.stat().st_mtime < time.time() - UNUSED_S_MAX:
+                shutil.rmtree(other, ignore_errors=True)
     with tempfile.TemporaryDirectory(dir=FOLDERS) as made:
         complete = Path(made, "complete")
         write_package(ROOT, complete / PACKAGE)
@@ -43,8 +46,12 @@ def runtime_folder() -> Path:
 def _state() -> str:
     """Return a digest of all files that the package may be made of."""
     digest = hashlib.sha256()
+    # Another process may compile a module at any time, which changes `__pycache__` and the time of
+    # the directory around it.
     for source in ("schemas", "consumers/runtime", "deploy/runtime"):
         for path in sorted((ROOT / source).rglob("*")):
+            if "__pycache__" in path.parts or path.is_dir():
+                continue
             status = path.stat()
             digest.update(f"{path} {status.st_mtime_ns} {status.st_size}\n".encode())
     return digest.hexdigest()[:16]
