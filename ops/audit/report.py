@@ -13,7 +13,8 @@ from ops.failure import ExitCode
 LISTED_MAX = 20
 
 # The names of the sinks in a report. KAFKA is judged by its two topics together: each callback must
-# be in one of them. INGRESS_DEAD_LETTERS is a number alone, of those in the dead-letter topic.
+# be in one of them. INGRESS_DEAD_LETTERS has only a count, of those in the dead-letter topic; its
+# faults are reported at KAFKA.
 KAFKA = "kafka"
 INGRESS_DEAD_LETTERS = "ingress_dead_letters"
 ARCHIVE = "archive"

@@ -22,11 +22,11 @@ class RecordState(StrEnum):
     """
     The state of a record, by which a replay decides.
 
-    LACKING: the database of sync lacks the callback. EXPIRED: so it does, because `hookline sync
-    expire` deleted it. DONE: the database has it; or the target of a webhook got it, or refused it:
-    a replay to a webhook sends these again. PENDING: the replay leaves the callback to the
-    consumer, which has not read it yet, or tries it again. UNWANTED: it is not for the consumer, by
-    the settings of the consumer, or because the consumer began after it.
+    LACKING: the database of sync lacks the callback. EXPIRED: the database lacks the callback
+    because `hookline sync expire` deleted it. DONE: the database has it; or the target of a webhook
+    got it, or refused it: a replay to a webhook sends these again. PENDING: the replay leaves the
+    callback to the consumer, which has not read it yet, or tries it again. UNWANTED: it is not for
+    the consumer, by the settings of the consumer, or because the consumer began after it.
     """
 
     LACKING = "lacking"

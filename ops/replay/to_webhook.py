@@ -50,7 +50,7 @@ START_S = 30.0
 # Waits for a target that does not answer or fails, growing up to the second one.
 WAIT_S = 1.0
 WAIT_S_MAX = 30.0
-# At most one failure is printed in this time.
+# The minimum interval between printed failures.
 FAILURE_INTERVAL_S = 10.0
 
 
@@ -107,7 +107,7 @@ class ToWebhook:
 
     async def write(self, part: Part) -> ReplayCounts:
         """
-        Send the records that the webhook is done with, then store the position after all.
+        Send the records that the target has accepted or refused; store the position after all.
 
         The position stays before the first record of the partition that the target refused.
         Wait while the target does not answer, or fails.
