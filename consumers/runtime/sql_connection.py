@@ -28,6 +28,17 @@ class SqlConnection(Protocol):
         ...
 
 
+class Statements:
+    """Executes statements whose parameters are `?`, in the `paramstyle` of a driver (PEP 249)."""
+
+    def __init__(self, paramstyle: str) -> None:
+        self._mark = {"qmark": "?", "format": "%s", "pyformat": "%s"}[paramstyle]
+
+    def execute(self, cursor: Any, statement: str, *values: object) -> None:
+        """Execute `statement` with `values`, which replace its `?` in order."""
+        cursor.execute(statement.replace("?", self._mark), values)
+
+
 def end(connection: SqlConnection) -> None:
     """
     Roll back and close `connection`; drop exceptions, because the caller raises an earlier one.

@@ -6,7 +6,7 @@ from typing import Any
 
 from consumers.runtime.batch import Batch, Partition, Position
 from consumers.runtime.handler import Stopped
-from consumers.runtime.sql_connection import SqlConnection
+from consumers.runtime.sql_connection import SqlConnection, Statements
 
 CREATE = """create table if not exists hookline_positions (
     consumer varchar(255) not null, topic varchar(255) not null, partition_number integer not null,
@@ -44,17 +44,12 @@ def position_in(row: Sequence[Any]) -> Position:
     return Position(next_offset, None if last[0] is None else (last[0], last[1], last[2]), topic_id)
 
 
-def with_marks(statement: str, paramstyle: str) -> str:
-    """Return `statement`, whose parameters are `?`, in a driver's `paramstyle` (PEP 249)."""
-    return statement.replace("?", {"qmark": "?", "format": "%s", "pyformat": "%s"}[paramstyle])
-
-
 class SqlPositions:
     """Reads and writes the positions of one consumer, by cursors of any driver of PEP 249."""
 
-    def __init__(self, name: str, paramstyle: str) -> None:
+    def __init__(self, name: str, statements: Statements) -> None:
         self._name = name
-        self._paramstyle = paramstyle
+        self._execute = statements.execute
 
     def find(self, cursor: Any, partition: Partition) -> Position | None:
         """Return the position of `partition`, None if there is none."""
@@ -121,6 +116,3 @@ class SqlPositions:
                 "tables do not support transactions. A crash would lose or duplicate records, so "
                 "nothing is written. Open the connection without autocommit."
             )
-
-    def _execute(self, cursor: Any, statement: str, *values: object) -> None:
-        cursor.execute(with_marks(statement, self._paramstyle), values)

@@ -21,7 +21,13 @@ from consumers.runtime.handler import (
     TookTooLong,
     Unavailable,
 )
-from consumers.runtime.sql_connection import SqlConnection, close_cursor, end, free_cursors
+from consumers.runtime.sql_connection import (
+    SqlConnection,
+    Statements,
+    close_cursor,
+    end,
+    free_cursors,
+)
 from consumers.runtime.sql_failure import DriverErrors, SqlFailure
 from consumers.runtime.sql_positions import SqlPositions
 from consumers.runtime.sql_tables import SqlTables
@@ -52,8 +58,9 @@ class SqlSink:
         self._name = name
         self._connect = connect
         self._apply = apply
-        self._tables = SqlTables(name, driver, tables)
-        self._positions = SqlPositions(name, driver.paramstyle)
+        statements = Statements(driver.paramstyle)
+        self._positions = SqlPositions(name, statements)
+        self._tables = SqlTables(name, driver, tables, statements, self._positions)
         self._errors = DriverErrors(driver)
         self._threads: dict[Partition, ThreadPoolExecutor] = {}
         self._connections: dict[Partition, SqlConnection] = {}
@@ -76,7 +83,7 @@ class SqlSink:
 
         Raises:
             Unavailable: the database does not answer.
-            Stopped: the database refuses the position.
+            Stopped: the database refuses the position, or the tables are of another consumer.
         """
         await self._in_thread(partition, self._store_first, position)
 
@@ -115,13 +122,20 @@ class SqlSink:
             return self._positions.find(cursor, partition)
 
     def _store_first(self, partition: Partition, position: Position) -> None:
-        try:
-            with self._transaction(partition) as cursor:
-                self._positions.store_first(cursor, partition, position)
-        except _RowRefused as refused:
-            # Either another member was first, or the database refuses every new position.
-            if self._position(partition) is None:
-                raise self._position_refused(partition, refused) from refused.__cause__
+        for tries_left in (1, 0):
+            try:
+                with self._transaction(partition) as cursor:
+                    self._tables.note_writer(cursor)
+                    self._positions.store_first(cursor, partition, position)
+            except _RowRefused as refused:
+                # Another member was first with this position, or with the note in its first
+                # transaction, which the next try finds; or the database refuses every new row.
+                if self._position(partition) is not None:
+                    return
+                if not tries_left:
+                    raise self._position_refused(partition, refused) from refused.__cause__
+            else:
+                return
 
     def _handle(self, partition: Partition, batch: Batch) -> None:
         with self._transaction(partition) as cursor:
@@ -181,8 +195,7 @@ class SqlSink:
     def _open_connection(self) -> SqlConnection:
         connection = self._connect()
         try:
-            self._tables.make(connection, self._positions)
-            self._positions.check_columns(connection.cursor())
+            self._tables.make(connection)
             self._positions.check_rollback(connection)
         except BaseException as error:
             free_cursors(error)
