@@ -137,30 +137,31 @@ def _read_class(
         for name in sorted(set(env) - set(known))
     )
     values = _read_values(declared, env, faults)
-    absent = [setting.field for setting in declared if setting.field not in values]
+    if len(values) < len(declared):
+        faults.extend(_relation_faults(settings, declared, values))
+        return None
     # Also if a value is out of its range: the relations are reported together with that.
-    faults.extend(_relation_faults(settings, values, absent))
-    return None if absent else settings(**values)
-
-
-class _Absent(Exception):
-    """A relation needs a field that has no value."""
+    loaded = settings(**values)
+    faults.extend(loaded.faults())
+    return loaded
 
 
 def _relation_faults(
-    settings: type[Settings], values: Mapping[str, Any], absent: Iterable[str]
+    settings: type[Settings], declared: Iterable[Setting], values: Mapping[str, Any]
 ) -> Iterator[str]:
-    """Yield the faults of the relations, up to the first one that needs an `absent` field."""
+    """
+    Yield the faults of the relations while required fields are not set.
 
-    def refuse(_: Settings) -> None:
-        raise _Absent
-
-    incomplete = type(settings.__name__, (settings,), dict.fromkeys(absent, property(refuse)))
-    loaded: Settings = object.__new__(incomplete)
+    It ends at the first relation that reads such a field, or an attribute of `__post_init__`, and
+    yields none if another field cannot be parsed: its default would count.
+    """
+    if not all(each.required for each in declared if each.field not in values):
+        return
+    incomplete = object.__new__(settings)
     for field, value in values.items():
-        object.__setattr__(loaded, field, value)
-    with suppress(_Absent):
-        yield from loaded.faults()
+        object.__setattr__(incomplete, field, value)
+    with suppress(AttributeError):
+        yield from incomplete.faults()
 
 
 def _suggestion(name: str, known: Iterable[str], prefix: str) -> str:

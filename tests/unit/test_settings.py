@@ -1,6 +1,6 @@
 """Settings: types, ranges and relations are checked, and all faults are reported together."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -101,6 +101,47 @@ def test_relations_are_checked_without_the_values_that_they_do_not_need() -> Non
     # With this port, the relation of the two ports is not known.
     text = faults_of(NEEDED | {"INGRESS_PORT": "x"}, INGRESS_=IngressSettings)
     assert len(text.splitlines()) == 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdopterSettings(Settings):
+    """A class as an adopter may write it: no slots, and an attribute that is made later."""
+
+    file: Annotated[Path, "A file."]
+    low: Annotated[int, Range(0, 9, "things"), "A bound."] = 5
+    high: Annotated[int, Range(0, 9, "things"), "A bound."] = 6
+
+    def __post_init__(self) -> None:
+        """Note the middle."""
+        object.__setattr__(self, "middle", (self.low + self.high) / 2)
+
+    def faults(self) -> Iterator[str]:
+        """Yield the relations that do not hold."""
+        if self.low > self.high:
+            yield "LOW must be at most HIGH"
+        if self.middle > 7:  # type: ignore[attr-defined]
+            yield "the middle must be at most 7"
+
+
+@pytest.mark.parametrize(
+    ("env", "faults"),
+    [
+        ({"X_LOW": "9"}, ["X_FILE is not set; it must be a path", "LOW must be at most HIGH"]),
+        ({"X_FILE": "f", "X_LOW": "x"}, ["X_LOW must be a whole number of things from 0 to 9"]),
+        ({"X_FILE": "f", "X_HIGH": "1", "X_LOW": "x"}, ["X_LOW must be a whole number of"]),
+        (
+            {"X_FILE": "f", "X_LOW": "9"},
+            ["LOW must be at most HIGH", "the middle must be at most 7"],
+        ),
+    ],
+)
+def test_relations_of_a_class_with_attributes_that_are_made_later(
+    env: dict[str, str], faults: list[str]
+) -> None:
+    """Without a required value, they are checked up to the first that needs such an attribute."""
+    lines = faults_of(env, X_=AdopterSettings).splitlines()
+    for line, fault in zip(lines, faults, strict=True):
+        assert line.startswith(f"  - {fault}")
 
 
 def test_a_misspelt_name_is_refused_with_the_one_that_it_is_like() -> None:
