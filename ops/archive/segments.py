@@ -20,6 +20,7 @@ from consumers.runtime.batch import Partition
 from consumers.runtime.handler import Unavailable
 from ops.failure import ExitCode, Failure
 
+_WHAT_TO_CHECK = "check ARCHIVE_URL (of a command: --archive)"
 # The number of segments that are read at the same time. Their compressed content is in memory.
 AHEAD = 4
 
@@ -74,13 +75,17 @@ def open_archive(url: str) -> SegmentStore:
     directory = local_directory(url)
     if directory is not None and not directory.is_dir():
         raise ArchiveUnreadable(
-            f"the archive {url} does not exist: no such directory; check ARCHIVE_URL (of a command:"
-            " --archive)"
+            f"the archive {url} does not exist: no such directory; {_WHAT_TO_CHECK}"
         )
     try:
         return open_store(url)
     except CannotOpenStore as error:
         raise ArchiveUnreadable(str(error)) from error
+
+
+def archive_failure_text(error: Unavailable) -> str:
+    """Return why the archive's store cannot be used, and what to check."""
+    return f"the archive does not answer: {error}; {_WHAT_TO_CHECK}"
 
 
 @contextlib.contextmanager
@@ -96,9 +101,7 @@ def reading_archive(url: str) -> Iterator[SegmentStore]:
     try:
         yield store
     except Unavailable as error:
-        raise ArchiveUnreadable(
-            f"the archive does not answer: {error}; check ARCHIVE_URL (of a command: --archive)"
-        ) from error
+        raise ArchiveUnreadable(archive_failure_text(error)) from error
     except DamagedSegment as error:
         raise ArchiveDamaged(str(error)) from error
 

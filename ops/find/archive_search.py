@@ -10,7 +10,7 @@ import msgspec
 from consumers.archive.segment import DamagedSegment, Line, read_summary
 from consumers.archive.store import SegmentStore
 from consumers.runtime.handler import Unavailable
-from ops.archive.segments import in_order, open_archive
+from ops.archive.segments import archive_failure_text, in_order, open_archive
 from ops.failure import Failure
 from ops.find.collection import ARCHIVE, CallbackCollection, Sighting
 from ops.find.question import Question
@@ -53,9 +53,7 @@ class ArchiveSearch:
         except Failure as failure:
             raise NotSearched(str(failure)) from failure
         except Unavailable as error:
-            raise NotSearched(
-                f"the archive does not answer: {error}; check ARCHIVE_URL (of a command: --archive)"
-            ) from error
+            raise NotSearched(archive_failure_text(error)) from error
         if self._damaged:
             listed = "; ".join(self._damaged[:DAMAGED_LISTED_MAX])
             raise NotSearched(
