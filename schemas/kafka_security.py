@@ -15,7 +15,7 @@ from schemas.token_command import is_command, token_provider
 
 # The names of the environment variables begin with it; `prefix` below is that of names in Kafka.
 KAFKA_VARIABLES_PREFIX = "HOOKLINE_KAFKA_"
-_USES_NO_TLS = "uses no TLS; set it to SSL or SASL_SSL"
+_USES_NO_TLS = "uses no TLS; set it to SSL or SASL_SSL, or leave the other one out"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -63,9 +63,9 @@ def check_offsets(
     if position.next_offset < log_start:
         raise Stopped(
             f"{expected} begins at {log_start}: retention deleted records before they were in the "
-            "sink. To continue in silence would hide the loss. To continue without them, begin in "
-            "a new sink, once with CONSUMER_REBUILD=true; see 'A consumer stops' in "
-            "docs/runbook.md."
+            "sink. To continue without a word would hide the loss. To continue without them, "
+            "delete the sink's position of this partition, not of others, and start once with "
+            "CONSUMER_REBUILD=true; see 'A consumer stops' in docs/runbook.md."
         )
     if end_offset < position.next_offset:
         raise Stopped(

@@ -29,7 +29,7 @@ from ops.demo.embedded.valkey import EmbeddedValkey
 RUN_BY_CI = {
     'make setup\nexport PATH="$PWD/.venv/bin:$PATH"\n',
     "make setup\nmake check\n",
-    "make test\nmake test-long\nmake test-docker\nmake test-page\nmake test-subscribers\n",
+    "make test\n",
 }
 # Its own test (tests/e2e/test_demo.py) runs what this target runs.
 RUN_BY_E2E = {"make demo\n"}

@@ -20,6 +20,7 @@ from schemas.settings import (
 
 USER, SECRET = "sender", "never-shown"
 PLAINTEXT = "SECURITY_PROTOCOL PLAINTEXT"
+NO_TLS = f"{PLAINTEXT} uses no TLS; set it to SSL or SASL_SSL, or leave the other one out"
 SET_SASL = "set it to SASL_SSL or SASL_PLAINTEXT"
 NAMES = sorted(setting.variable for setting in settings_of(KafkaSecurity, ""))
 
@@ -134,7 +135,7 @@ def test_without_a_former_content_the_file_is_a_failure_of_kafka(files: dict[str
             {"SASL_MECHANISM": "PLAIN", "CA_FILE": "/ca"},
             [
                 f"SASL_MECHANISM is set, but {PLAINTEXT} uses no SASL; {SET_SASL}",
-                f"CA_FILE is set, but {PLAINTEXT} uses no TLS; set it to SSL or SASL_SSL",
+                f"CA_FILE is set, but {NO_TLS}",
             ],
         ),
         (
@@ -156,7 +157,7 @@ def test_without_a_former_content_the_file_is_a_failure_of_kafka(files: dict[str
         ),
         (
             {"CHECK_HOSTNAME": "false"},
-            [f"CHECK_HOSTNAME is false, but {PLAINTEXT} uses no TLS; set it to SSL or SASL_SSL"],
+            [f"CHECK_HOSTNAME is false, but {NO_TLS}"],
         ),
         (
             {
