@@ -1,8 +1,9 @@
 """
 The topic of actions: each has a time, an operator, some dead letters, and the result for them.
 
-A dead letter is known by its topic's id, its partition and its offset, so an action never applies
-to a dead letter that came later, even if it is one of the same callback.
+A dead letter is known by its topic's id, its partition and its offset, so an action closes no dead
+letter that came later, even if it is one of the same callback. But a callback that was dropped once
+is dropped for the audit, and one that was sent again to the main topic is not sent there twice.
 """
 
 from collections import defaultdict

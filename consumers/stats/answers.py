@@ -69,7 +69,8 @@ class People(msgspec.Struct, frozen=True, kw_only=True):
     """
     Distinct people of a window (`groups_with_messages`: groups), each with its error.
 
-    A number is null where the window has none: of minutes only `active` is counted.
+    `active`: who sent a message, or got a one-to-one message. A number is null where the window has
+    none: of minutes only `active` is counted.
     """
 
     active: Count | None

@@ -210,8 +210,8 @@ def _is_of_positions_table(error: psycopg.Error) -> bool:
 
 def _position_refused(partition: Partition, error: Exception) -> Stopped:
     return Stopped(
-        f"PostgreSQL refuses the position of {partition}: {first_line(error)}. Only sync writes "
-        "hookline.positions: remove the constraint or trigger that was added to it."
+        f"PostgreSQL refuses the position of {partition}: {first_line(error)}. Only Hookline "
+        "writes hookline.positions: remove the constraint or trigger that was added to it."
     )
 
 

@@ -14,11 +14,11 @@ class Fullness:
     bytes_max: int
     was_full: bool = False
 
-    def note(self, used_bytes: int, fault: str) -> None:
-        """Note the size of the spool after a commit, and why it failed, "" if it succeeded."""
+    def note(self, used_bytes: int, *, has_refused: bool) -> None:
+        """Note the size of the spool after a commit, and whether the commit did not fit."""
         # A commit that does not fit fails below the bound, and the next, smaller one succeeds: a
-        # fault alone does not mean that the spool is full.
+        # refusal alone does not mean that the spool is full.
         if used_bytes < READY_AGAIN_BELOW * self.bytes_max:
             self.was_full = False
-        elif fault or used_bytes >= self.bytes_max:
+        elif has_refused or used_bytes >= self.bytes_max:
             self.was_full = True

@@ -50,7 +50,7 @@ class GroupCommit:
         # Why the last commit failed, or the disk hangs; "" if it succeeded.
         self.fault = ""
         self.fullness = Fullness(spool.bytes_max)
-        self.fullness.note(spool.state.used_bytes, "")
+        self.fullness.note(spool.state.used_bytes, has_refused=False)
         # Set whenever the spool's last number has changed.
         self.rows_stored = asyncio.Event()
         self._last_number = spool.state.last_number
@@ -158,7 +158,8 @@ class GroupCommit:
             self._hang_timer.cancel()
         failure = self._recover_from(result.failure) if result.failure else None
         self.fault = str(failure or "")
-        self.fullness.note(self._spool.state.used_bytes, self.fault)
+        has_refused = isinstance(failure, LimitReached)
+        self.fullness.note(self._spool.state.used_bytes, has_refused=has_refused)
         if not was_hanging:  # else they were failed by the timer
             _report(job.rows, failure)
         if job.other_write and result.other_write_failure:

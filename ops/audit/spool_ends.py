@@ -120,18 +120,18 @@ def combine(
     reported: dict[str, list[SpoolSummary]] = {}
     for spool in (*(spool for status in statuses.values() for spool in status.spools), *directory):
         reported.setdefault(spool.name, []).append(spool)
-    holders = _owners(statuses)
+    owners = _owners(statuses)
     by_spool: dict[str, dict[str, int]] = {}
     unknown: dict[str, str] = {}
     never_known: dict[str, str] = {}
     quarantined: dict[str, tuple[int, ...]] = {}
     first_sequences: dict[str, int] = {}
     for name, spools in reported.items():
-        reports = list(holders.get(name, {}).values())
+        reports = list(owners.get(name, {}).values())
         if reason := _why_never_known(name, spools, [address for address, _ in reports]):
             never_known[name] = reason
             continue
-        # The holder's report counts. Another process may have read the spool before it was held.
+        # The report of its owner counts. Another process may have read the spool earlier.
         for spool in [spool for _, spool in reports] or spools:
             if spool.origin is not None and spool.last_sequence is not None:
                 origins = by_spool.setdefault(name, {})
@@ -200,7 +200,7 @@ def _without_ends(statuses: dict[str, ReportedSpools]) -> dict[str, str]:
     }
 
 
-def _why_never_known(name: str, spools: list[SpoolSummary], holders: list[str]) -> str:
+def _why_never_known(name: str, spools: list[SpoolSummary], owners: list[str]) -> str:
     """Return why the end of a spool can never be known and what to do, "" if it may be known."""
     faults = [spool.fault for spool in spools if spool.fault]
     if faults:
@@ -208,9 +208,9 @@ def _why_never_known(name: str, spools: list[SpoolSummary], holders: list[str]) 
             f"spool {name}: {faults[0]}; keep the file, and count the callbacks in it that Kafka"
             " does not have as lost"
         )
-    if len(holders) > 1:
+    if len(owners) > 1:
         return (
-            f"spool {name}: {' and '.join(holders)} both hold a spool of this name, so one of their"
-            " directories is a copy; stop the process with the copy"
+            f"spool {name}: {' and '.join(owners)} both have a spool of this name as their own, so"
+            " one of their directories is a copy; stop the process with the copy"
         )
     return ""

@@ -84,24 +84,18 @@ async def test_an_oldest_row_that_cannot_be_read_is_not_the_same_as_none(fault: 
 
 
 def test_a_spool_that_was_full_has_room_again_only_well_below_its_bound() -> None:
-    """Also if commits were refused below the bound, and whatever else failed at another size."""
+    """Also if commits were refused below the bound."""
     fullness = Fullness(1000)
 
-    def has_room(used_bytes: int, fault: str = "") -> bool:
-        fullness.note(used_bytes, fault)
+    def has_room(used_bytes: int, *, has_refused: bool = False) -> bool:
+        fullness.note(used_bytes, has_refused=has_refused)
         return not fullness.was_full
 
-    filled = [
-        (940, ""),
-        (999, ""),
-        (990, "the spool holds 990 bytes"),
-        (990, ""),
-        (950, ""),
-    ]
-    assert [has_room(*step) for step in filled] == [True, True, False, False, False]
+    assert [has_room(940), has_room(999)] == [True, True]
+    assert [has_room(990, has_refused=True), has_room(990), has_room(950)] == [False] * 3
     sizes = (949, 999, 1000, 951, 949)
     assert [has_room(size) for size in sizes] == [True, True, False, False, True]
-    assert [has_room(*step) for step in ((500, "the disk fails"), (500, ""))] == [True, True]
+    assert [has_room(500, has_refused=True), has_room(500)] == [True, True]
 
 
 def test_an_ingress_is_unready_while_its_spool_fails_or_was_full() -> None:
