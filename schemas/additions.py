@@ -101,18 +101,18 @@ class FigureSums:
 
 class Additions(msgspec.Struct, frozen=True, gc=False):
     """
-    The numbers, people and conversation that one callback adds to the statistics.
+    The numbers, members of roles and conversation that one callback adds to the statistics.
 
     `conversation` is the group of a message, or its two accounts, sorted; () if there is none.
     """
 
     sums: FigureSums
-    people: tuple[RoleMember, ...] = ()
+    members: tuple[RoleMember, ...] = ()
     conversation: tuple[str, ...] = ()
 
-    def accounts(self, figure: str) -> set[str]:
+    def members_in(self, figure: str) -> set[str]:
         """Return the accounts, or groups, that count in a figure of PEOPLE."""
-        return {account for role, account in self.people if role in PEOPLE[figure]}
+        return {member for role, member in self.members if role in PEOPLE[figure]}
 
 
 def additions_of(command: str, opt_platform: str, document: Mapping[str, Any]) -> Additions:
@@ -150,25 +150,27 @@ def message_additions(command: str, opt_platform: str, fields: MessageFields) ->
     failure = UNDELIVERED if fields.result and integer(fields.result) else ""
     sender, recipient = fields.sender, fields.recipient
     platform = _PLATFORMS.get(opt_platform) or _platform(opt_platform)
-    people: tuple[RoleMember, ...] = ()
+    members: tuple[RoleMember, ...] = ()
     source = ""
     if sender and sender.startswith(ROBOT_PREFIX):
         source = BY_ROBOTS
     elif platform == _BY_REST_API or ADMINISTRATOR in (sender, fields.operator):
         source = BY_APP
     elif sender:
-        people = ((GROUP_SENDERS if is_group else ONE_TO_ONE_SENDERS, sender),)
+        members = ((GROUP_SENDERS if is_group else ONE_TO_ONE_SENDERS, sender),)
     if recipient and recipient != ADMINISTRATOR and not recipient.startswith(ROBOT_PREFIX):
-        people += ((RECIPIENTS, recipient),)
+        members += ((RECIPIENTS, recipient),)
     conversation: tuple[str, ...] = ()
     if is_group:
         if fields.group:
-            people += ((GROUPS_WITH_MESSAGES, fields.group),)
+            members += ((GROUPS_WITH_MESSAGES, fields.group),)
             conversation = (fields.group,)
     elif sender and recipient:
         conversation = (sender, recipient) if sender < recipient else (recipient, sender)
     types = _types(fields.elements) if fields.elements else ()
-    return Additions(_message_sums(command, platform, source, failure, types), people, conversation)
+    return Additions(
+        _message_sums(command, platform, source, failure, types), members, conversation
+    )
 
 
 def _platform(opt_platform: str) -> str:

@@ -12,7 +12,8 @@ from typing import Any
 from schemas.body import INTEGER_DIGITS_MAX, to_text
 from schemas.payload import GroupMessage, Message
 
-# The commands whose callbacks sinks store and count as messages. Callbacks of other commands
+# The commands whose callbacks sinks store as messages, and count as such but online-only ones.
+# Callbacks of other commands
 # (official accounts, chatbots) may report a message as well; sinks take them as any other callback.
 MESSAGE_COMMANDS = (Message.COMMAND, GroupMessage.COMMAND)
 

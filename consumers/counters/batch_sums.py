@@ -78,7 +78,7 @@ class BatchSums:
             sums = additions.sums
             minute.counts[sums] = minute.counts.get(sums, 0) + 1
             people = minute.people
-            for role, account in additions.people:
+            for role, account in additions.members:
                 person = hash_of(account)
                 # `WindowPeople.add`, without a call for the many who are in the minute already.
                 if person not in people.known[role] and person not in people.new[role]:

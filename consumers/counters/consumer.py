@@ -89,9 +89,9 @@ class CountersSettings:
     people_exact_max: Annotated[
         int,
         Range(0, 100_000_000, "people"),
-        "Largest number of distinct people of an app that are counted exactly, for each figure of "
-        "a day and for all time, with about 9 bytes each. Above it, the number is estimated from "
-        "sketches of at most 12 KiB each, and the API shows the error.",
+        "Largest number of distinct people, or groups, of an app that are counted exactly, for "
+        "each figure of a day and for all time, with about 9 bytes each. Above it, the number is "
+        "estimated from sketches of at most 12 KiB each, and the API shows the error.",
     ] = PEOPLE_EXACT_MAX
     conversations_max: Annotated[
         int,

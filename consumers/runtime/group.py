@@ -9,10 +9,10 @@ from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import KafkaError
 
 from consumers.runtime.batch import Partition
-from consumers.runtime.fetched_records import decode_as_records
 from consumers.runtime.kafka_availability import KafkaAvailability
 from consumers.runtime.kafka_source import KafkaSource
 from consumers.runtime.names import from_kafka
+from consumers.runtime.record_decoding import decode_as_records
 from consumers.runtime.source import CALL_TIMEOUT_S, Source
 from schemas.client_parts import leave_group, member_id
 from schemas.clients import check_cancellation, kafka_failures, started

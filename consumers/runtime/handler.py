@@ -48,7 +48,7 @@ class TookTooLong(Unavailable):
 
 class PositionDiffers(Exception):
     """
-    The sink's position is not the offset at which the batch begins.
+    The sink's position is not the offset at which the batch begins, or is of another topic.
 
     The consumer continues at the sink's position.
 

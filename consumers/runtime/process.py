@@ -50,9 +50,9 @@ class ConsumerSettings(Settings):
     ] = 8082
     rebuild: Annotated[
         bool,
-        "Whether to begin at the start of the topic if the sink is empty although the group has "
-        'committed offsets; otherwise the consumer stops, see "A consumer stops" in the runbook. '
-        "Set this for one start only.",
+        "Whether to begin a partition at the start of the topic if the sink has no position of it "
+        "although the group has committed an offset; otherwise the consumer stops, see "
+        '"A consumer stops" in the runbook. It deletes nothing. Set this for one start only.',
     ] = False
     dead_letters_max: Annotated[
         int,

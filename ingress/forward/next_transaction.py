@@ -14,6 +14,7 @@ from ingress.spool.async_spool import AsyncSpool
 from schemas.clock import now_ms
 from schemas.outgoing_record import OutgoingRecord, refused_record
 from schemas.telemetry import INGRESS_REFUSED_BY_KAFKA
+from schemas.topics import DEAD_LETTERS
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +59,9 @@ class NextTransaction:
         if sequence in self.dead_letters:
             return False
         (row,) = self._spool.rows_after(sequence - 1, rows_max=1, bytes_max=1)
+        if row.record.topic == DEAD_LETTERS.name:
+            # A malformed callback, which is a dead letter from the beginning.
+            return False
         log.critical(
             "Kafka refuses sequence %d of origin %s (%s); it goes to the dead-letter topic",
             sequence,

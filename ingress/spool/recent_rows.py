@@ -1,8 +1,8 @@
 """
 The newest rows of a spool in memory: a forwarder that keeps up reads no row from disk.
 
-They are a contiguous run that ends with the last row. It is bounded: older rows are read from the
-file.
+They are a contiguous run that ends with the last row; after an uncertain commit it may end earlier.
+It is bounded: older rows are read from the file.
 """
 
 from collections import deque
@@ -36,7 +36,7 @@ class RecentRows:
             self._bytes -= len(rows.popleft().record.value)
 
     def rows_after(self, sequence: int, *, rows_max: int, bytes_max: int) -> list[Row] | None:
-        """Return the same rows as Spool.rows_after, None if only the file has them."""
+        """Return the same rows as Spool.rows_after, None if the first one is not here."""
         rows = self._rows
         if not rows or rows[0].sequence > sequence + 1:
             return None

@@ -83,8 +83,8 @@ class Spool:
         Raises:
             LimitReached, DiskFailed: the file cannot be opened now. Until it is, calls raise
                 ReopenRequired.
-            Corrupt: the same, or the file was removed or replaced by an older copy: numbers would
-                be given twice, and rows with the numbers of forwarded rows would be removed.
+            Corrupt: the file is damaged, removed, or replaced by an older copy, in which numbers
+                would be given twice, and rows with the numbers of forwarded rows would be removed.
         """
         if self._file:
             self._file.env.close()

@@ -51,7 +51,7 @@ class MessageCounts:
         if is_message and with_people:
             people = self._people_up_to_end if is_up_to_end else self._people_after_end
             people.update(
-                hash((callback.sdkappid, account)) for account in additions.accounts(ACTIVE)
+                hash((callback.sdkappid, account)) for account in additions.members_in(ACTIVE)
             )
         return self.days.add(callback, document, is_message=is_message, is_up_to_end=is_up_to_end)
 

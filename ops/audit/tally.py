@@ -68,7 +68,7 @@ class Tally:
         self._collector = CallbackCollector(self._collected)
         self._ledger = self._collected.ledger
         self._sink_of_group = SINK_OF_GROUP | {f"webhook-{name}": title(name) for name in webhooks}
-        # By partition of the main topic: its lowest offset now, and when it was read first.
+        # By partition of the main topic: its lowest offset now, and at the first reading.
         self._log_starts: dict[int, int] = {}
         self._first_log_starts: dict[int, int] = {}
 

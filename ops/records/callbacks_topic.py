@@ -9,8 +9,8 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import OffsetOutOfRangeError
 
 from consumers.runtime.batch import Partition, Record
-from consumers.runtime.fetched_records import decode_as_records
 from consumers.runtime.names import from_kafka, in_kafka
+from consumers.runtime.record_decoding import decode_as_records
 from ops.records.committed_records import check_topics, partitions_of, read_from
 from ops.records.kafka_answers import kafka_answers
 from schemas.client_parts import inner_client

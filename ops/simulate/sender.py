@@ -121,7 +121,7 @@ def _entry(request: SimulatedCallback, sent: SendResult, latency_ms: float) -> l
         sdkappid=request.sdkappid,
         command=request.command,
         sums=request.added.sums.numbers,
-        people=request.added.people,
+        people=request.added.members,
         sha256=hashlib.sha256(request.body).hexdigest(),
         outcome=sent.outcome,
         status=sent.status,

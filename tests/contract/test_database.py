@@ -83,7 +83,7 @@ async def test_the_documented_query_counts_messages_like_the_counters(
         for each in statistics
         if each.sums.numbers.keys() & {ONE_TO_ONE_MESSAGES, GROUP_MESSAGES}
     ]
-    people = {account for each in messages for account in each.accounts(ACTIVE)}
+    people = {account for each in messages for account in each.members_in(ACTIVE)}
     assert counts == [len(messages), len(people)] == [7, 6]
 
 

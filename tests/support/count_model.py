@@ -76,7 +76,7 @@ class Model:
             sums["new_conversations"] += 1
         for window in windows:
             window.sums.update(sums)
-            for role, account in adds.people:
+            for role, account in adds.members:
                 for figure in FIGURES_OF_ROLE[role]:
                     window.people[figure].add(account)
                     if is_late:

@@ -42,15 +42,15 @@ def test_a_message_is_counted_with_both_people() -> None:
         "command:" + C2C: 1,
         "platform:iOS": 1,
     }
-    assert plain.people == (("one_to_one_senders", "a"), ("recipients", "b"))
+    assert plain.members == (("one_to_one_senders", "a"), ("recipients", "b"))
     assert (
         plain.conversation == ("a", "b") == counted(From_Account="b", To_Account="a").conversation
     )
     assert counted(SendMsgResult=0, OnlineOnlyFlag=0) == plain
     group = counted(GROUP, To_Account=None, GroupId="@TGS#1")
     assert kinds(group) == ("group_messages",)
-    assert group.people == (("group_senders", "a"), ("groups_with_messages", "@TGS#1"))
-    assert group.accounts(ACTIVE) == {"a"}
+    assert group.members == (("group_senders", "a"), ("groups_with_messages", "@TGS#1"))
+    assert group.members_in(ACTIVE) == {"a"}
     assert group.conversation == ("@TGS#1",)
 
 
@@ -64,7 +64,7 @@ def test_every_role_is_in_the_figures_that_are_made_of_it() -> None:
 def test_other_commands_are_not_messages(command: str) -> None:
     """They are counted only by their names."""
     additions = counted(command, OnlineOnlyFlag=1, SendMsgResult=5)
-    assert (additions.sums.numbers, additions.people) == (
+    assert (additions.sums.numbers, additions.members) == (
         {"callbacks": 1, "command:" + command: 1},
         (),
     )
@@ -98,7 +98,7 @@ def test_an_online_only_message_is_counted_apart(flag: object, command: str) -> 
     """From every sender, delivered or not: a typing hint does not make a person active."""
     additions = counted(command, OnlineOnlyFlag=flag, SendMsgResult=5, From_Account="@RBT#1")
     assert additions.sums.numbers == {"callbacks": 1, "online_only": 1, "command:" + command: 1}
-    assert (additions.people, additions.conversation) == ((), ())
+    assert (additions.members, additions.conversation) == ((), ())
 
 
 @pytest.mark.parametrize("flag", [0, "0", None, True, 2, 1.0, [1], ""])
@@ -112,41 +112,41 @@ def test_another_online_only_flag_is_ignored(flag: object) -> None:
 def test_a_message_of_the_rest_api_is_by_the_app(platform: str, command: str) -> None:
     """In the name of any account: only the recipient is counted as a person."""
     additions = counted(command, platform, From_Account="service-17")
-    assert (kinds(additions)[1:], additions.people) == (("by_app",), (("recipients", "b"),))
+    assert (kinds(additions)[1:], additions.members) == (("by_app",), (("recipients", "b"),))
 
 
 def test_an_administrator_is_the_app_on_every_platform() -> None:
     """The account `administrator` exists in every app; as a recipient it is not a person either."""
     additions = counted(From_Account="administrator")
-    assert (kinds(additions), additions.accounts(ACTIVE)) == (
+    assert (kinds(additions), additions.members_in(ACTIVE)) == (
         ("one_to_one_messages", "by_app"),
         {"b"},
     )
     additions = counted(To_Account="administrator")
-    assert (kinds(additions), additions.accounts(ACTIVE)) == (("one_to_one_messages",), {"a"})
-    assert counted(From_Account="administrators").accounts(ACTIVE) == {"administrators", "b"}
+    assert (kinds(additions), additions.members_in(ACTIVE)) == (("one_to_one_messages",), {"a"})
+    assert counted(From_Account="administrators").members_in(ACTIVE) == {"administrators", "b"}
 
 
 def test_an_administrator_sends_to_a_group_in_another_name() -> None:
     """Operator_Account shows it, also if the platform is not known."""
     fields = {"To_Account": None, "From_Account": "news"}
     additions = counted(GROUP, "", **fields, Operator_Account="administrator")
-    assert (kinds(additions), additions.people) == (("group_messages", "by_app"), ())
-    assert counted(GROUP, "", **fields, Operator_Account="news").accounts(ACTIVE) == {"news"}
+    assert (kinds(additions), additions.members) == (("group_messages", "by_app"), ())
+    assert counted(GROUP, "", **fields, Operator_Account="news").members_in(ACTIVE) == {"news"}
 
 
 @pytest.mark.parametrize("platform", ["RESTAPI", "", "iOS"])
 def test_a_robot_is_a_robot_on_every_platform(platform: str) -> None:
     """Robots answer by the REST API; as recipients they are not persons either."""
     additions = counted(platform=platform, From_Account="@RBT#case")
-    assert (kinds(additions), additions.accounts(ACTIVE)) == (
+    assert (kinds(additions), additions.members_in(ACTIVE)) == (
         ("one_to_one_messages", "by_robots"),
         {"b"},
     )
     additions = counted(To_Account="@RBT#case")
-    assert (kinds(additions), additions.accounts(ACTIVE)) == (("one_to_one_messages",), {"a"})
+    assert (kinds(additions), additions.members_in(ACTIVE)) == (("one_to_one_messages",), {"a"})
     both = counted(From_Account="a@RBT#", To_Account="@rbt#1")
-    assert both.accounts(ACTIVE) == {"a@RBT#", "@rbt#1"}
+    assert both.members_in(ACTIVE) == {"a@RBT#", "@rbt#1"}
 
 
 def test_one_message_may_have_several_kinds() -> None:
@@ -209,7 +209,7 @@ def test_a_change_of_state_is_a_log_in_or_a_log_out(info: Any, right: dict[str, 
     document = {"Info": info | {"To_Account": "a"} if isinstance(info, dict) else info}
     additions = additions_of(STATE, "", document)
     assert additions.sums.numbers == {"callbacks": 1, "command:" + STATE: 1, **right}
-    assert additions.people == ((("logged_in", "a"),) if "log_ins" in right else ())
+    assert additions.members == ((("logged_in", "a"),) if "log_ins" in right else ())
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.record.memory_records import MemoryRecords
 
 from consumers.runtime.batch import Record
-from consumers.runtime.fetched_records import decode_as_records
+from consumers.runtime.record_decoding import decode_as_records
 
 P0 = TopicPartition("tim.callbacks.v1", 0)
 
