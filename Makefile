@@ -46,7 +46,7 @@ $(VENV)/ready: $(REQUIREMENTS) pyproject.toml consumers/stats/page/vendor.txt
 demo: setup  ## run everything on this machine, kill parts of it, prove that nothing is lost
 	@$(BIN)/hookline demo $(DEMO)
 
-test: check  ## all tests once: logic, real servers, killed processes (about 10 min on two quiet cores)
+test: check  ## all tests once: logic, real servers, killed processes (about 8 min on two quiet cores)
 	$(BIN)/pytest $(AT_ONCE) tests/e2e tests/integration tests/contract
 
 # The tests take 36 s of CPU time. mypy takes a second, but the first time it uses one core for most of the run.
