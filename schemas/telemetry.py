@@ -98,7 +98,7 @@ INGRESS_CURSOR_MISMATCHES = Counter(
 )
 INGRESS_ROWS_QUARANTINED = Counter(
     "ingress_rows_quarantined_total",
-    "Rows that went to quarantine since the start: damaged, or refused by Kafka in both topics",
+    "Rows that went to quarantine since the start: damaged, or refused by Kafka as dead letters",
     registry=INGRESS_METRICS,
 )
 INGRESS_FORWARDING = Gauge(

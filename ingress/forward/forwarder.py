@@ -199,7 +199,7 @@ class Forwarder:
             async with asyncio.timeout(SEND_TIMEOUT_S):
                 await end_transaction(producer, self._marker_check, producer.abort_transaction())
             if not self._next_transaction.shrink_or_replace(batches, refusal):
-                reason = f"Kafka refuses sequence {batches.last_sequence} as a dead letter, too"
+                reason = f"Kafka refuses sequence {batches.last_sequence} as a dead letter"
                 await self._quarantine(batches.last_sequence, reason)
             return
         first_sequence = self.forwarded_sequence + 1

@@ -59,6 +59,7 @@ class NextTransaction:
         if sequence in self.dead_letters:
             return False
         (row,) = self._spool.rows_after(sequence - 1, rows_max=1, bytes_max=1)
+        INGRESS_REFUSED_BY_KAFKA.inc()
         if row.record.topic == DEAD_LETTERS.name:
             # A malformed callback, which is a dead letter from the beginning.
             return False
@@ -68,6 +69,5 @@ class NextTransaction:
             self._spool.state.origin,
             str(refusal) or type(refusal).__name__,
         )
-        INGRESS_REFUSED_BY_KAFKA.inc()
         self.dead_letters[sequence] = refused_record(row.record, refusal, now_ms())
         return True

@@ -18,7 +18,7 @@ class SourceUnavailable(Exception):
 
 
 class ReadAgain(Exception):
-    """All sources must be read again: one lost data that was read, or more ends are known."""
+    """All sources must be read again: one of them, or what is known of the ends, has changed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
