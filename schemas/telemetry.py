@@ -1,19 +1,19 @@
 """
-Declare every metric, once. docs/monitoring.md lists them; a test compares the two.
+Declare the metrics of the ingress and of the consumers, once.
 
-The file has more than 250 lines because it is one list.
+docs/monitoring.md lists them and those of the statistics (consumers/stats/telemetry.py); a test
+compares them.
 """
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 INGRESS_METRICS = CollectorRegistry()
 CONSUMER_METRICS = CollectorRegistry()
-STATS_METRICS = CollectorRegistry()
 # The metrics of a webhook, and of an archive in a directory, that other consumers do not have.
 WEBHOOK_METRICS = CollectorRegistry()
 ARCHIVE_METRICS = CollectorRegistry()
 
-_LATENCY_BUCKETS_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0)
+LATENCY_BUCKETS_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0)
 
 INGRESS_ANSWERS = Counter(
     "ingress_answers_total",
@@ -24,7 +24,7 @@ INGRESS_ANSWERS = Counter(
 INGRESS_STORE_S = Histogram(
     "ingress_store_seconds",
     "Time from receipt to the end of a successful commit, for the first callback of each commit",
-    buckets=_LATENCY_BUCKETS_S,
+    buckets=LATENCY_BUCKETS_S,
     registry=INGRESS_METRICS,
 )
 INGRESS_COMMIT_ROWS = Histogram(
@@ -36,7 +36,7 @@ INGRESS_COMMIT_ROWS = Histogram(
 INGRESS_COMMIT_S = Histogram(
     "ingress_commit_seconds",
     "Time of one commit, fsync included, and of the note or quarantine that was written before it",
-    buckets=_LATENCY_BUCKETS_S,
+    buckets=LATENCY_BUCKETS_S,
     registry=INGRESS_METRICS,
 )
 INGRESS_SPOOL_ROWS = Gauge(
@@ -230,29 +230,4 @@ WEBHOOK_CIRCUIT_OPEN = Gauge(
     "webhook_circuit_open",
     "1 while the target counts as down and nothing is delivered",
     registry=WEBHOOK_METRICS,
-)
-
-STATS_REQUESTS = Counter(
-    "stats_requests_total",
-    "Requests answered, by route (`other`: no route) and status",
-    ["route", "status"],
-    registry=STATS_METRICS,
-)
-STATS_REQUEST_S = Histogram(
-    "stats_request_seconds",
-    "Time of one request, by route; of `/v1/live`, how long the viewer stayed",
-    ["route"],
-    buckets=_LATENCY_BUCKETS_S,
-    registry=STATS_METRICS,
-)
-STATS_VIEWERS = Gauge("stats_viewers", "Viewers of `/v1/live`", registry=STATS_METRICS)
-STATS_SLOW_VIEWERS = Counter(
-    "stats_slow_viewers_total",
-    "Viewers of `/v1/live` that were disconnected because they did not read",
-    registry=STATS_METRICS,
-)
-STATS_UPDATED = Gauge(
-    "stats_updated_timestamp_seconds",
-    "Time of the last update of `/v1/live`, in seconds since 1970",
-    registry=STATS_METRICS,
 )

@@ -15,8 +15,7 @@ class ConsumerParts:
     The handler, the limits and the shared objects of one consumer, for its partitions' workers.
 
     `may_refill_sink`: a partition without a position in the sink may begin although the group has
-    committed an offset.
-    `kafka_prefix`: the names in Kafka begin with it.
+    committed an offset. `kafka_prefix`: the names in Kafka begin with it.
     """
 
     name: str

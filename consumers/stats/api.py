@@ -31,8 +31,8 @@ from consumers.stats.series import distinct_people, series
 from consumers.stats.shared import SharedAnswers
 from consumers.stats.store import DEFAULT_ZONE, Catalog, StoredCounts
 from consumers.stats.summary import summary
+from consumers.stats.telemetry import STATS_METRICS
 from consumers.stats.totals import minutes, totals
-from schemas.telemetry import STATS_METRICS
 
 # Requests that are answered concurrently; the others wait. So memory is bounded, and Valkey's time.
 QUESTIONS_MAX = 8

@@ -21,9 +21,9 @@ from consumers.runtime.handler import Stopped, Unavailable
 from consumers.stats import answers
 from consumers.stats.health_answers import Health
 from consumers.stats.live_counts import AppCounts, LiveAdditions, LiveCounts
+from consumers.stats.telemetry import STATS_SLOW_VIEWERS, STATS_UPDATED, STATS_VIEWERS
 from consumers.stats.updates import Updates, event_id
 from schemas.clients import check_cancellation
-from schemas.telemetry import STATS_SLOW_VIEWERS, STATS_UPDATED, STATS_VIEWERS
 
 UPDATE_S = 1.0
 # A viewer that has not read so many bytes, in the memory of this process, is disconnected.

@@ -8,8 +8,8 @@ from aiohttp import hdrs, web
 
 from consumers.runtime.handler import Stopped, Unavailable
 from consumers.stats.problems import RequestRefused, problem_response
+from consumers.stats.telemetry import STATS_REQUEST_S, STATS_REQUESTS
 from consumers.stats.tokens import Tokens
-from schemas.telemetry import STATS_REQUEST_S, STATS_REQUESTS
 
 log = logging.getLogger("stats")
 

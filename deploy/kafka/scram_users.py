@@ -169,4 +169,5 @@ async def main() -> None:
             return
 
 
-asyncio.run(main())
+if __name__ == "__main__":
+    asyncio.run(main())

@@ -62,7 +62,7 @@ class LastOutcome:
 
     async def end_and_note(self, origin: str) -> None:
         """
-        Learn how the last transaction of `origin` ended; return once the spool's file agrees.
+        End the last transaction of `origin`, learn how it ended, and note an abort in the spool.
 
         Call it before a producer starts.
 

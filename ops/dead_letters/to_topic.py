@@ -161,7 +161,7 @@ async def sending_to_topic(kafka: KafkaAccess, by: str) -> AsyncIterator[ToTopic
         TakenOver: another command has begun meanwhile.
     """
     transactional_id = kafka.transactional_id(TRANSACTIONAL_ID)
-    # Ask before the producer starts: its start makes the coordinator forget the answer.
+    # Before the producer starts, because its start makes the coordinator forget the outcome.
     outcome = await end_last_transaction(kafka, transactional_id)
     async with transactional_producer(
         kafka, transactional_id, record_bytes_max=EXTENDED_RECORD_BYTES_LIMIT, start_s=START_S

@@ -25,9 +25,9 @@ from consumers.counters.counts import CountersHandler
 from consumers.counters.server import connect
 from consumers.runtime.batch import Position
 from consumers.stats import answers, live
+from consumers.stats.telemetry import STATS_SLOW_VIEWERS
 from ops.demo.embedded.child import free_port
 from schemas.setting import Secret
-from schemas.telemetry import STATS_SLOW_VIEWERS
 
 VIEWERS = 1000
 

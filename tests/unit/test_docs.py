@@ -10,6 +10,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 from support.parsed import of_each, parsed, product_files
 
+from consumers.stats.telemetry import STATS_METRICS
 from ingress.http.answers import ANSWERS
 from ops import configuration
 from schemas.commands import COMMANDS
@@ -17,7 +18,6 @@ from schemas.telemetry import (
     ARCHIVE_METRICS,
     CONSUMER_METRICS,
     INGRESS_METRICS,
-    STATS_METRICS,
     WEBHOOK_METRICS,
 )
 

@@ -1,6 +1,6 @@
 -- Version 6: comments: on hookline.positions, that name the rows of commands, too, and on receipts; nothing else changes.
 comment on table hookline.receipts is
-    'Each callback of the topic tim.callbacks.v1 that sync has written, repeats included, so none of dead letters: what hookline audit compares';
+    'Each callback of the topic tim.callbacks.v1 that sync has written, repeats included; no dead letter is here: what hookline audit compares';
 comment on table hookline.positions is
     'Where sync, and each hookline replay sync that has not ended, continues in each partition of Kafka, and one row of hookline dead-letters resend sync; only Hookline may write here';
 comment on column hookline.positions.topic is
