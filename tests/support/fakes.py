@@ -203,6 +203,23 @@ class MemorySink:
         self.topic_ids[partition] = position.topic_id or self.topic_ids.get(partition)
 
 
+class PackedRecords:
+    """Records that are only counted."""
+
+    held_bytes = 0
+
+    async def add(self, records: list[Record]) -> None:
+        """Forget the records."""
+
+
+class PackingSink(MemorySink):
+    """A sink that packs its records."""
+
+    def packed_records(self, _partition: Partition) -> PackedRecords:
+        """Return an empty object."""
+        return PackedRecords()
+
+
 class MemoryDeadLetters:
     """A dead-letter topic that keeps each record's offset and its number of failed attempts."""
 

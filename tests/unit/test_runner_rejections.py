@@ -4,11 +4,11 @@ import itertools
 
 import pytest
 from support.builders import P0
-from support.fakes import MemorySink
+from support.fakes import MemorySink, PackingSink
 from support.runner_bench import RunnerBench
 
 from consumers.runtime.backoff import WAIT_S, WAIT_S_MAX
-from consumers.runtime.batch import Batch, Limits, Partition, Record
+from consumers.runtime.batch import Batch, Limits
 from consumers.runtime.brake import WINDOW_RECORDS, Brake, Braked
 from consumers.runtime.handler import Rejected, Unavailable
 
@@ -51,21 +51,8 @@ async def test_a_rejected_record_that_the_sink_does_not_name_is_found_by_halving
     assert bench.dead_letters.attempts[0] == 5
 
 
-class PackedRecords:
-    """Records that are only counted."""
-
-    held_bytes = 0
-
-    async def add(self, records: list[Record]) -> None:
-        """Forget the records."""
-
-
-class PackingSink(MemorySink):
+class RejectingPackingSink(PackingSink):
     """A sink that packs its records, and yet rejects one that it does not name."""
-
-    def packed_records(self, _partition: Partition) -> PackedRecords:
-        """Return an empty object."""
-        return PackedRecords()
 
     async def handle(self, _batch: Batch) -> None:
         """Reject a record."""
@@ -83,7 +70,7 @@ class RejectingSink(MemorySink):
 async def test_a_sink_that_packs_its_records_and_rejects_one_is_a_bug() -> None:
     """Both halves of its batch would have all packed records."""
     bench = RunnerBench()
-    bench.sink = PackingSink()
+    bench.sink = RejectingPackingSink()
     bench.runner = bench.a_runner()
     bench.assign(P0)
     with pytest.raises(AssertionError, match="packs its records rejects one: the test says so"):

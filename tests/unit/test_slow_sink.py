@@ -5,12 +5,12 @@ from datetime import UTC, datetime
 
 import pytest
 from support.builders import P0
-from support.fakes import MemorySink
+from support.fakes import MemorySink, PackingSink
 from support.runner_bench import RunnerBench
 
 from consumers.runtime import delivery
 from consumers.runtime.backoff import WAIT_S_MAX
-from consumers.runtime.batch import Batch, Limits, Partition, Record
+from consumers.runtime.batch import Batch, Limits
 from consumers.runtime.handler import TookTooLong, Unavailable
 
 LIMITS = Limits(records=12, bytes=1 << 20, age_s=5)
@@ -103,21 +103,8 @@ async def test_a_sink_that_does_not_answer_gets_halves(monkeypatch: pytest.Monke
     assert sink.tried == [12, 6, 6]
 
 
-class PackedRecords:
-    """Records that are only counted."""
-
-    held_bytes = 0
-
-    async def add(self, records: list[Record]) -> None:
-        """Forget the records."""
-
-
-class PackingSink(SlowSink):
-    """A sink that packs its records."""
-
-    def packed_records(self, _partition: Partition) -> PackedRecords:
-        """Return an empty object."""
-        return PackedRecords()
+class SlowPackingSink(PackingSink, SlowSink):
+    """A sink that packs its records, and takes too long."""
 
     async def handle(self, batch: Batch) -> None:
         """Take too long once."""
@@ -129,7 +116,7 @@ class PackingSink(SlowSink):
 
 async def test_packed_records_are_never_halved() -> None:
     """They are delivered again as they are."""
-    sink = PackingSink(at_once=0)
+    sink = SlowPackingSink(at_once=0)
     bench = a_bench(sink)
     await run(bench)
     assert sink.tried == [12, 12]
