@@ -14,11 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+from support.python_path import PYTHON_PATH
 
 from ops.demo.embedded import child
 
-# The script s3_year.py imports modules from this folder.
-TESTS = str(Path(__file__).parents[2])
 BUCKET = "hookline-test"
 REGION = "us-east-1"
 # This path returns the number of list requests so far.
@@ -58,7 +57,7 @@ class S3Server:
         self._process = child.start(
             [sys.executable, self._script, str(self.port)],
             log=self.log,
-            env=os.environ | {"PYTHONPATH": TESTS},
+            env=os.environ | {"PYTHONPATH": PYTHON_PATH},
         )
         return self._process
 

@@ -16,6 +16,7 @@ from types import MappingProxyType
 from typing import Any
 
 from support.processes.command import run_hookline
+from support.python_path import PYTHON_PATH
 
 # The places in which every callback answered OK must be, as `hookline audit --json` names them.
 SINKS = ("kafka", "archive", "postgres", "counts")
@@ -32,7 +33,6 @@ KINDS = (
 ACTIVE_ROLES = ("one_to_one_senders", "group_senders", "recipients")
 # How long a simulated callback waits for its answer.
 ANSWER_S_MAX = 60
-TESTS = Path(__file__).parents[2]
 HOOKLINE = str(Path(sys.executable).with_name("hookline"))
 # Runs a command that Ctrl-C (SIGINT) ends even if the tests run in the background of a shell
 # (`make test &`), where processes inherit that SIGINT is ignored.
@@ -199,7 +199,7 @@ def start(
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env=os.environ | {"MARKED_BY_TEST": mark, "PYTHONPATH": str(TESTS)},
+        env=os.environ | {"MARKED_BY_TEST": mark, "PYTHONPATH": PYTHON_PATH},
     )
 
 

@@ -21,6 +21,7 @@ from multiprocessing.forkserver import ensure_running
 from pathlib import Path
 
 import pytest
+from support.python_path import PYTHON_PATH
 
 # A test process has one server that forks all of its processes.
 _PRELOADED = (
@@ -28,7 +29,6 @@ _PRELOADED = (
     "support.processes.killed_command",
     "support.processes.command_imports",
 )
-_TESTS = Path(__file__).parents[2]
 _PR_SET_PDEATHSIG = 1
 # Only one thread may read the exit code from the pipe on which it comes. A start reads those of
 # other processes, too.
@@ -41,7 +41,7 @@ def forked(target: Callable[..., None], arguments: Sequence[object]) -> ForkServ
     with _EXIT_CODES, pytest.MonkeyPatch.context() as patched:
         context.set_forkserver_preload([*_PRELOADED])
         # Python 3.11 does not give it this process's sys.path, and ignores what it cannot import.
-        patched.setenv("PYTHONPATH", str(_TESTS))
+        patched.setenv("PYTHONPATH", PYTHON_PATH)
         ensure_running()
         process = context.Process(target=_checked, args=(target, *arguments), daemon=True)
         process.start()
