@@ -34,8 +34,8 @@ log = logging.getLogger(__name__)
 
 RETRY_INTERVAL_S = 0.1
 # A transaction that hangs longer is one that no producer can end any more: an operator has to. From
-# then on any broker that believes to be the coordinator may answer, perhaps with an older offset:
-# rows would be sent twice, but without it none would be sent.
+# then on any broker that believes to be the coordinator may answer, perhaps with an older offset.
+# That may send rows twice; to wait longer would send none.
 UNSTABLE_S_MAX = 10.0
 # The coordinator moves to another broker, which loads the group.
 _MOVING = (GroupCoordinatorNotAvailableError, GroupLoadInProgressError, NotCoordinatorForGroupError)
@@ -57,9 +57,9 @@ async def committed_offsets(
     """
     Return the committed offsets of those of `partitions` that have one.
 
-    With `prefers_newest`, a broker refuses that has lost the group and does not know it yet, and an
-    open transaction with an offset is waited for, up to UNSTABLE_S_MAX. It asks until the group has
-    a coordinator that answers, so the caller needs a time-out.
+    With `prefers_newest`, a broker that has lost the group without noticing it refuses to answer,
+    and an open transaction with an offset is waited for, up to UNSTABLE_S_MAX. It asks until
+    the group has a coordinator that answers, so the caller needs a time-out.
 
     Raises:
         KafkaError: Kafka does not answer, or refuses.

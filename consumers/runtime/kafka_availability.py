@@ -61,7 +61,7 @@ class KafkaAvailability:
 
     @property
     def answers(self) -> bool | None:
-        """Whether Kafka answers, None if it has not been asked within ANSWER_AGE_S_MAX."""
+        """Whether Kafka answers, None if it said nothing within ANSWER_AGE_S_MAX."""
         if self._since is not None:
             return False
         if self._answered_at is None or self._clock() - self._answered_at > ANSWER_AGE_S_MAX:

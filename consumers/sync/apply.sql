@@ -1,6 +1,6 @@
 -- Write a batch's rows and the partition's position in one statement: all of it, or nothing.
--- If the position is not the expected one, or of another topic, `moved` is empty, and nothing is written, because every
--- insert joins it. A rival waits for the row lock of `update` and compares again when the lock is free.
+-- If the position is not the expected one, or of another topic, or if only a later release may write the tables, `moved`
+-- is empty, and nothing is written, because every insert joins it. A rival waits for the row lock of `update` and compares again when the lock is free.
 -- Arrays are sent in binary (b): in text, the client would escape each character in Python.
 with moved as (
     update hookline.positions
@@ -11,6 +11,7 @@ with moved as (
     where topic = %(topic)s and partition = %(partition)s and next_offset = %(begins_at)s
         -- The comparison is null if an older broker reports no id. (messages.topic_id is the topic of a community.)
         and coalesce(topic_id = %(kafka_topic_id)s, true)
+        and not exists (select from hookline.schema_version where version > %(tables_version)s)
     returning 1
 ), new_receipts as (
     insert into hookline.receipts (origin, sequence, ce_id, received_at)

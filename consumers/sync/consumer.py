@@ -15,7 +15,7 @@ from consumers.runtime.batch import Limits
 from consumers.runtime.handler import Consumer, Handler
 from consumers.sync.connection import is_conninfo
 from consumers.sync.database import DatabaseHandler
-from consumers.sync.maintenance import maintain_until_cancelled
+from consumers.sync.maintenance import maintain_until_stopped
 from schemas.setting import Format, Secret
 from schemas.settings import Settings
 from schemas.topics import CALLBACKS
@@ -52,7 +52,7 @@ class SyncSettings(Settings):
 @asynccontextmanager
 async def _open(settings: SyncSettings) -> AsyncIterator[tuple[Handler, Limits]]:
     database = DatabaseHandler(settings.postgres)
-    maintenance = asyncio.create_task(maintain_until_cancelled(settings.postgres))
+    maintenance = asyncio.create_task(maintain_until_stopped(settings.postgres))
     try:
         yield database, LIMITS
     finally:

@@ -22,6 +22,7 @@ from consumers.runtime.sql_failure import SqlFailure, sql_failure
 from consumers.runtime.sql_positions import position_in
 from consumers.sync.connection import connect, failure_text, first_line
 from consumers.sync.rows import rows
+from consumers.sync.tables import VERSION
 from schemas.setting import Secret
 
 # The server cancels a statement first; then the client times out. If the server hangs, psycopg
@@ -136,12 +137,15 @@ class DatabaseHandler:
             "last_origin": last[1] if last else None,
             "last_sequence": last[2] if last else None,
             "kafka_topic_id": batch.reached.topic_id,
+            "tables_version": VERSION,
             **rows(parsed).columns(),
         }
         async with self._connection(batch.partition) as connection:
             cursor = await connection.execute(_APPLY, values)
             applied = await cursor.fetchone()
         if not (applied and applied[0]):
+            # A new connection checks whether this release may still write the tables.
+            await self._drop(batch.partition)
             raise PositionDiffers(await self.position(batch.partition))
 
     @asynccontextmanager

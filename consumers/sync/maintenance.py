@@ -83,15 +83,15 @@ _BOUND_NAMES = """
 BOUND_ROWS_MAX = 500
 
 
-async def maintain_until_cancelled(conninfo: Secret) -> None:
-    """Maintain the tables again and again, until the task is cancelled; log what fails."""
+async def maintain_until_stopped(conninfo: Secret) -> None:
+    """Maintain the tables again and again; log what fails. End if they must not be used."""
     while True:
         check_cancellation()
         pause_s = INTERVAL_S
         try:
             await maintain(conninfo)
         except Stopped:
-            return  # The writing reports it and stops the consumer.
+            return  # The next batch finds the same; then the consumer stops and says why.
         except errors.InsufficientPrivilege as error:
             log.warning(
                 "the maintenance of the tables lacks a right; the user of SYNC_POSTGRES should own "

@@ -86,7 +86,7 @@ class Forwarder:
         return self._last_outcome.is_replaceable
 
     async def run(self) -> None:
-        """Forward until cancelled. No error ends it: rows wait on disk until Kafka takes them."""
+        """Forward until cancelled, or until the file is corrupt; no other error ends it."""
         backoff_s = BACKOFF_S
         self._quarantine_log.report(self._spool.state)
         while True:
@@ -128,8 +128,8 @@ class Forwarder:
         """
         Return the cursor, once it is certain which rows are in the topic.
 
-        The start of `producer` has ended its predecessor's transaction; then the rest of earlier
-        transactions is settled; only then does the cursor agree with the topic.
+        The last transaction was ended before `producer` started. Here the rest of earlier ones is
+        settled; only then does the cursor agree with the topic.
         """
         async with asyncio.timeout(START_TIMEOUT_S):
             transactional_id = transactional_id_of(self._kafka, self._origin)

@@ -9,9 +9,9 @@ the next transaction with rows begins, so it never counts for a later one. If th
 the outcome, its answer wins.
 
 If the coordinator has forgotten the outcome and there is no note, the transaction counts as
-committed; so a commit needs no note. If there was no transaction, nothing is open that this could
-commit. If Kafka has dropped the transactional id, because no producer used it for days, the next
-producer has another producer id, and its markers end nothing of the former one
+committed; so a commit needs no note. That is harmless if there was no transaction, because nothing
+is open then. If Kafka has dropped the transactional id, because no producer used it for days, the
+next producer has another producer id, and its markers end nothing of the former one
 (docs/decisions/0017-open-transactions.md).
 
 A write of the note is waited for until it has ended, however slow the disk is: a write that nobody

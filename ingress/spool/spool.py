@@ -69,7 +69,7 @@ class Spool:
 
     @property
     def row_count(self) -> int:
-        """The number of rows in the file; see `SpoolState.row_count`."""
+        """The number of rows in the file that are not in quarantine; see `SpoolState`."""
         return self.state.row_count
 
     def should_reopen(self) -> bool:

@@ -230,7 +230,7 @@ class WriteTransaction:
             self._txn.put(STATE, encode_state(state, self._spool_name), db=meta)
             if not state.hours:
                 # An older release, which notes no hours, may have stored rows meanwhile, so the
-                # hours in the file are out of date. With this state they would count again.
+                # hours in the file are out of date. This state would make them count as valid.
                 self._txn.delete(HOURS, db=meta)
         # `with_rows` returns the same hours if there is no new one; comparing 840 takes 20 us.
         if state.hours is not self.before.hours:

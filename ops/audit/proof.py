@@ -5,7 +5,8 @@ N is the origin's end (spool_ends.py). With --since, the first sequence since th
 of 1; no earlier one is in the evidence. `expired_at_source` are the sequences that neither Kafka
 nor the archive has, and that are in a range of which `hookline archive expire` has deleted
 segments; PostgreSQL and the counts may still have them. The audit does not look for them. One that
-was lost before counts as expired, too. The rest is decided by sets, for each sink:
+was lost before its range expired cannot be told apart, so it counts as expired. The rest is decided
+by sets, for each sink:
 
     required      = 1..N - expired_at_source - dead letters of the ingress (no sink gets these)
     lacking       = required - in the sink - dead letters of the sink's consumer - expired from it

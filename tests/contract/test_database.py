@@ -22,6 +22,7 @@ from support.sync_tables import select
 from consumers.runtime.batch import Position
 from consumers.runtime.handler import PositionDiffers, Rejected, Stopped, Unavailable
 from consumers.sync.database import DatabaseHandler
+from consumers.sync.tables import VERSION
 from ops.demo.embedded import child
 from ops.demo.embedded.postgres import EmbeddedPostgres
 from schemas.additions import additions_of
@@ -261,6 +262,19 @@ async def test_tables_of_another_version_stop_the_consumer(
             await call
         assert "CONSUMER_REBUILD=true" in str(raised.value)
     assert select(conninfo, "select count(*) from hookline.receipts") == [(0,)]
+    await database.close()
+
+
+async def test_a_later_release_that_migrates_the_tables_stops_a_running_member(
+    database: DatabaseHandler, conninfo: str
+) -> None:
+    """Its connections stay open, but each statement compares the version: nothing is written."""
+    await database.handle(a_stored_batch(a_stored_record(0)))
+    with psycopg.connect(conninfo) as connection:
+        connection.execute("update hookline.schema_version set version = %s", (VERSION + 1,))
+    with pytest.raises(Stopped, match=f"need a program of version {VERSION + 1} or later"):
+        await database.handle(a_stored_batch(a_stored_record(1)))
+    assert select(conninfo, "select sequence from hookline.receipts") == [(1,)]
     await database.close()
 
 

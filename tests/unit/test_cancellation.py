@@ -95,7 +95,7 @@ async def test_a_loop_ends_though_a_library_swallows_its_cancellation(
     """Else the process would not end at SIGTERM."""
     loops: dict[str, Loop] = {
         "live updates": live_updates(library),
-        "maintenance of tables": lambda: maintenance.maintain_until_cancelled(Secret("")),
+        "maintenance of tables": lambda: maintenance.maintain_until_stopped(Secret("")),
         "lock of a rebuild": lambda: lock._renew(cast("Any", None), ""),  # noqa: SLF001
         "ends of partitions": ends_of_partitions(library, monkeypatch),
         "state of the pipeline": pipeline(library, monkeypatch),
