@@ -223,7 +223,14 @@ WEBHOOK_PARKED_CONVERSATIONS = Gauge(
 )
 WEBHOOK_PARKED_OLDEST_S = Gauge(
     "webhook_parked_oldest_seconds",
-    "Time since the request of the oldest callback in the retry topic; 0 if there is none",
+    "Time since the request of the first callback of a partition in the retry topic, in the "
+    "partition where it is longest; 0 if there is none",
+    registry=WEBHOOK_METRICS,
+)
+WEBHOOK_PARKED_FAILING_S = Gauge(
+    "webhook_parked_failing_seconds",
+    "Time since the first failed attempt of the callback in the retry topic that has failed for "
+    "the longest time; 0 if none has failed",
     registry=WEBHOOK_METRICS,
 )
 WEBHOOK_CIRCUIT_OPEN = Gauge(

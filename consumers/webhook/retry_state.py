@@ -47,6 +47,15 @@ class RetryState:
         """Return the parked callback with the lowest offset, None if none is parked."""
         return self._parked[min(self._parked)] if self._parked else None
 
+    def first_failed_at_ms(self) -> int | None:
+        """
+        Return when the parked callback that has failed for the longest time failed first.
+
+        Return None if none has been tried since it was parked or sent again.
+        """
+        tried = (one.first_failed_at_ms for one in self._parked.values() if one.attempts)
+        return min(tried, default=None)
+
     def is_parked(self, name: bytes) -> bool:
         """Return whether the conversation is parked: its later callbacks have to follow."""
         return name in self._offsets

@@ -177,7 +177,7 @@ async def test_the_gauges_of_parked_callbacks_are_numbers_only_if_all_partitions
 
         async def shown(partitions: list[Partition] | None) -> set[str]:
             await handler.measure(partitions)
-            names = ("records", "conversations", "fill_ratio", "oldest_seconds")
+            names = ("records", "conversations", "fill_ratio", "oldest_seconds", "failing_seconds")
             return {
                 str(WEBHOOK_METRICS.get_sample_value(f"webhook_parked_{name}")) for name in names
             }

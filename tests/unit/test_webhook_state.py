@@ -1,5 +1,6 @@
 """The circuit breaker, the state of a partition, and the records of the retry topic."""
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from support.fakes import ManualClock
 from consumers.runtime.batch import Position, Record
 from consumers.webhook.callback_filter import callback_filter
 from consumers.webhook.circuit import CONNECTED_S, FAILING_MIN, Circuit
+from consumers.webhook.gauges import set_parked_gauges
 from consumers.webhook.outcome import Connection, Outcome, OutcomeKind
 from consumers.webhook.retries import RETRY_S_MAX, next_try_ms
 from consumers.webhook.retry_record import (
@@ -25,6 +27,7 @@ from consumers.webhook.retry_record import (
 )
 from consumers.webhook.retry_state import RetryState
 from consumers.webhook.settings import WebhookSettings
+from schemas.telemetry import WEBHOOK_METRICS
 
 
 def a_parked(offset: int, key: bytes | None = b"key", next_try: int = 0) -> ParkedCallback:
@@ -246,3 +249,29 @@ def test_a_target_may_want_some_apps_and_commands(fields: dict[str, Any], wanted
     settings = WebhookSettings(name="a", url="https://a", secrets_file=Path("a"), **fields)
     is_selected = callback_filter(sdkappids=settings.sdkappids, commands=settings.commands)
     assert is_selected(a_stored_record(1)) is wanted
+
+
+def test_a_conversation_fails_since_its_first_failure_and_not_since_the_request() -> None:
+    """A callback that waited in a spool for days, and failed once just now, fails for no time."""
+    state = RetryState()
+    set_parked_gauges([state], lambda _: 0.0)
+    assert shown("failing_seconds") == 0
+    now_ms = int(time.time() * 1000)
+    state.apply(a_parked(1)._replace(first_failed_at_ms=now_ms - 60_000))
+    # It was parked because its conversation was, and has not been tried.
+    state.apply(a_parked(2)._replace(attempts=0, first_failed_at_ms=0))
+    # It was sent again, which counts as no failure.
+    state.apply(a_parked(3)._replace(attempts=0, first_failed_at_ms=now_ms - 900_000))
+    set_parked_gauges([state, RetryState()], lambda _: 0.0)
+    assert 60 <= shown("failing_seconds") <= 60 + time.time() - now_ms / 1000
+    assert shown("oldest_seconds") > 86400
+    state.apply(FinishedCallback(1))
+    set_parked_gauges([state], lambda _: 0.0)
+    assert shown("failing_seconds") == 0
+
+
+def shown(name: str) -> float:
+    """Return a gauge of parked callbacks as a scrape shows it."""
+    value = WEBHOOK_METRICS.get_sample_value(f"webhook_parked_{name}")
+    assert value is not None
+    return value
