@@ -99,8 +99,9 @@ class IngressHealth:
             "oldest_waiting_s": self._oldest_waiting_s(),
             "ready": not self.unready_reason(),
             "unready_because": self.unready_reason(),
-            "forwarding": not self.forwarder.fault,
-            "forward_fault": self.forwarder.fault,
+            "forwarding": not self.forwarder.fault.text,
+            "forward_fault": self.forwarder.fault.text,
+            "forward_fault_for_s": self.forwarder.fault.for_s,
             "forward_failures_of_all_spools": round(
                 telemetry.INGRESS_METRICS.get_sample_value("ingress_forward_failures_total") or 0
             ),
@@ -135,11 +136,15 @@ class IngressHealth:
         # None: rows wait for an unknown time, so an alert must fire.
         telemetry.INGRESS_OLDEST_WAITING_S.set(math.inf if oldest_s is None else oldest_s)
         telemetry.INGRESS_READY.set(not self.unready_reason())
-        telemetry.INGRESS_FORWARDING.set(not self.forwarder.fault)
+        telemetry.INGRESS_FORWARDING.set(not self.forwarder.fault.text)
         telemetry.INGRESS_CONNECTIONS.set(len(self.server.open_connections.all))
 
     def _oldest_waiting_s(self) -> float | None:
-        """Return the age of the oldest row that is not in Kafka, None if it cannot be read."""
+        """
+        Return the time since the receipt of the oldest row that is not in Kafka.
+
+        Return None if the row cannot be read. While this process did not run, it aged, too.
+        """
         try:
             oldest = self.spool.rows_after(
                 self.forwarder.forwarded_sequence, rows_max=1, bytes_max=1

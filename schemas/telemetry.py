@@ -62,8 +62,8 @@ INGRESS_FULL_IN_S = Gauge(
 )
 INGRESS_OLDEST_WAITING_S = Gauge(
     "ingress_oldest_waiting_seconds",
-    "Age of the oldest callback in this process's spool that is not in Kafka; 0 if there is none, "
-    "+Inf if it is unreadable",
+    "Time since the request of the oldest callback in this process's spool that is not in Kafka, "
+    "also while no ingress ran; 0 if there is none, +Inf if it is unreadable",
     registry=INGRESS_METRICS,
 )
 INGRESS_READY = Gauge(

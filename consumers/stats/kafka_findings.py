@@ -18,12 +18,17 @@ from consumers.stats.findings import (
 from consumers.stats.process_statuses import IngressStatus, ProcessStatuses, Replicas, SilentProcess
 from schemas.ingress_status import NOT_CONNECTED
 
-# The oldest callback waits on disk for so long only if Kafka is slow.
+# The oldest callback on disk was received so long ago only if Kafka is slow, or if it was down, or
+# the ingress was.
 SLOW_S = 60.0
 
 
 def kafka(measured: ProcessStatuses) -> Finding:
-    """Return whether callbacks get to Kafka; the number is the age of the oldest on disk."""
+    """
+    Return whether callbacks get to Kafka.
+
+    The number is the time since the receipt of the oldest callback on disk.
+    """
     replicas = Replicas.of(measured.ingress or ())
     consumers = [
         status
@@ -43,11 +48,11 @@ def kafka(measured: ProcessStatuses) -> Finding:
         if status.oldest_waiting_s is not None
     ]
     oldest_s = max(ages, default=None)
-    # The oldest callback cannot have been forwarded since it was received.
+    # Not since when Kafka fails: meanwhile Kafka may have been slow, or the ingress down.
     waits_since = measured.now - timedelta(seconds=oldest_s) if oldest_s else None
     is_slow = oldest_s is not None and oldest_s > SLOW_S
     cases = (
-        *_stuck(replicas, waits_since, can_be_read=bool(reads)),
+        *_stuck(replicas, waits_since, measured.now, can_be_read=bool(reads)),
         *_unreadable(consumers, measured.now, is_ingress_silent=not replicas.statuses),
         Case(connects, "warning", "kafka_connects"),
         Case(not replicas.statuses and can_be_read, "unknown", "kafka_only_read"),
@@ -66,12 +71,19 @@ def kafka(measured: ProcessStatuses) -> Finding:
 
 
 def _stuck(
-    replicas: Replicas[IngressStatus], since: datetime | None, *, can_be_read: bool
+    replicas: Replicas[IngressStatus],
+    waits_since: datetime | None,
+    now: datetime,
+    *,
+    can_be_read: bool,
 ) -> Iterator[Case]:
     """Yield the cases of replicas that cannot write to Kafka."""
     stuck = [
         status for status in replicas.statuses if status.forward_fault not in ("", NOT_CONNECTED)
     ]
+    ages = [one.forward_fault_for_s for one in stuck if one.forward_fault_for_s is not None]
+    # Replicas of release 0.1 do not report it.
+    since = now - timedelta(seconds=max(ages)) if ages else waits_since
     all_stuck = stuck and len(stuck) == len(replicas.statuses)
     reason = first_reason(status.forward_fault for status in stuck)
     used: Values = {"percent": used_percent(replicas.statuses), **reason}

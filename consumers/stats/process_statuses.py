@@ -40,6 +40,7 @@ class IngressStatus(msgspec.Struct, frozen=True, kw_only=True):
     stored_per_s: float | None = None
     forwarded_per_s: float | None = None
     forward_failures_of_all_spools: int | None = None
+    forward_fault_for_s: float | None = None
     tokens: tuple[TokenUse, ...] = ()
     apps_without_token: tuple[str, ...] = ()
 

@@ -185,13 +185,13 @@ class Adopter:
                 if forwarding.done():
                     raise RuntimeError("the forwarder of an adopted spool has ended")
                 before, progress = progress, (spool.state.row_count, forwarder.forwarded_sequence)
-                if progress != before or self._own_forwarder.fault:
+                if progress != before or self._own_forwarder.fault.text:
                     progressed_at = time.monotonic()
                 elif (
                     forwarder.is_replaceable and time.monotonic() - progressed_at > STALL_TIMEOUT_S
                 ):
                     raise SpoolStalled(
-                        f"no row was sent for {STALL_TIMEOUT_S:g} s: {forwarder.fault}"
+                        f"no row was sent for {STALL_TIMEOUT_S:g} s: {forwarder.fault.text}"
                     )
                 await asyncio.sleep(DRAIN_POLL_INTERVAL_S)
         finally:

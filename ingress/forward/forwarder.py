@@ -22,7 +22,7 @@ from ingress.forward.cursor import (
     report_older_copy,
     transactional_id_of,
 )
-from ingress.forward.fault_text import log_fault
+from ingress.forward.forward_fault import ForwardFault
 from ingress.forward.last_outcome import LastOutcome
 from ingress.forward.next_transaction import NextTransaction
 from ingress.forward.pace import wait_for_next_transaction
@@ -45,7 +45,6 @@ from ingress.spool.disk import Corrupt
 from ingress.spool.row import DamagedCallback
 from ingress.spool.state import SpoolState
 from schemas.clients import check_cancellation
-from schemas.ingress_status import NOT_CONNECTED
 from schemas.kafka_access import KafkaAccess
 from schemas.marker_check import MarkerCheck
 from schemas.telemetry import INGRESS_FORWARD_FAILURES, INGRESS_FORWARDED, INGRESS_TO_KAFKA_S
@@ -76,9 +75,9 @@ class Forwarder:
         # The origin of the current producer and cursor.
         self._origin = spool.state.origin
         self._quarantine_log = QuarantineLog(spool.name)
-        # The last sequence that Kafka has, and why rows cannot be sent now, "" if they can be sent.
+        # The last sequence that Kafka has.
         self.forwarded_sequence = spool.state.first_sequence - 1
-        self.fault = NOT_CONNECTED
+        self.fault = ForwardFault()
 
     @property
     def is_replaceable(self) -> bool:
@@ -106,8 +105,7 @@ class Forwarder:
             backoff_s = min(backoff_s * 2, BACKOFF_S_MAX)
 
     def _show_fault(self, error: Exception) -> None:
-        origin = self._spool.state.origin
-        self.fault = log_fault(error, origin, self.forwarded_sequence, before=self.fault)
+        self.fault.note_failure(error, self._spool.state.origin, self.forwarded_sequence)
 
     async def _forward(self) -> None:
         """Forward until something fails, or until the spool has a new origin."""
@@ -151,7 +149,7 @@ class Forwarder:
         log.info(
             "forwarding from origin %s after sequence %d", state.origin, self.forwarded_sequence
         )
-        self.fault = ""
+        self.fault.note_connected()
 
     async def _forward_next(self, producer: AIOKafkaProducer) -> None:
         """Send the next rows in one transaction; if there are none, wait for some."""
@@ -189,6 +187,7 @@ class Forwarder:
                 if not await producer.client.force_metadata_update():
                     raise KafkaError("Kafka does not answer") from None
                 await self._topic_check.check(producer)
+            self.fault.note_success()
 
     async def _send(self, producer: AIOKafkaProducer, batches: TransactionBatches) -> None:
         """Commit the rows and the cursor, or find out which row the broker always refuses."""
@@ -205,6 +204,7 @@ class Forwarder:
         first_sequence = self.forwarded_sequence + 1
         self.forwarded_sequence = batches.last_sequence
         self._next_transaction.note_sent(batches.last_sequence)
+        self.fault.note_success()
         INGRESS_FORWARDED.inc(batches.row_count)
         INGRESS_TO_KAFKA_S.observe(time.time() - batches.oldest_received_at_ms / 1000)
         self._spool.remove_forwarded_soon(self.forwarded_sequence)

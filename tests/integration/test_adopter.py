@@ -41,9 +41,9 @@ class Carried(Forwarder):
 
     async def run(self) -> None:
         """Remove every row."""
-        self.fault = ""
+        self.fault.note_connected()
         if self._spool.name in Carried.stuck:
-            self.fault = "the coordinator of this origin is away"
+            self.fault.text = "the coordinator of this origin is away"
             self._last_outcome._outcome = Carried.outcome  # noqa: SLF001
             self._last_outcome._has_begun_settling = Carried.has_begun_settling  # noqa: SLF001
             await asyncio.Event().wait()
@@ -69,7 +69,7 @@ async def adopting(
 
     own = AsyncSpool(mine, pending_rows_max=1, pending_bytes_max=1)
     own_forwarder = make_forwarder(own)
-    own_forwarder.fault = own_fault
+    own_forwarder.fault.text = own_fault
     adopter = Adopter(directory, own, own_forwarder, make_forwarder, bytes_max=BYTES_MAX)
     running = asyncio.create_task(adopter.run())
     try:

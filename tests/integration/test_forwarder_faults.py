@@ -125,8 +125,15 @@ async def test_an_idle_forwarder_notices_that_kafka_goes_and_comes(
         await until(pipe, "")
         own_kafka.kill()
         await until(pipe, " ")
+        assert pipe.forwarder is not None
+        assert pipe.forwarder.fault.for_s is not None
         own_kafka.launch()
         await until(pipe, "", seconds=180)
+        assert pipe.forwarder.fault.for_s is None
+        # An answer of Kafka ends the fault.
+        async with asyncio.timeout(180):
+            while pipe.forwarder.fault.failing_since is not None:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
         forwarding.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await forwarding

@@ -172,7 +172,11 @@ async def _kafka_is_frozen(world: World) -> None:
         assert is_unknown(values)
 
         async def stopped_forwarding() -> bool:
-            return (await gauges(world.ingress.admin_port))["ingress_forwarding"] == 0
+            answer = await get(world.ingress.admin_port, "/status")
+            assert answer is not None
+            failing_s = json.loads(answer.body)["forward_fault_for_s"]
+            values = await gauges(world.ingress.admin_port)
+            return values["ingress_forwarding"] == 0 and failing_s is not None
 
         await until(stopped_forwarding, "the ingress has noticed it")
     await world.until_phase("working", healthy=True)

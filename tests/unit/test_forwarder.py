@@ -50,6 +50,7 @@ async def test_rows_leave_the_spool_only_after_their_transaction_is_committed(
     )
     await asyncio.gather(*(store(async_spool, a_wire_record(n), n) for n in range(1, ROWS + 1)))
     forwarder = ForwarderInDoubt(async_spool)
+    forwarder.fault.note_failure(KafkaError("by the test"), "origin", 0)
     sending = asyncio.create_task(forwarder.send_all())
     await asyncio.sleep(0)
     # A commit that removes rows if that was asked too early.
@@ -66,6 +67,8 @@ async def test_rows_leave_the_spool_only_after_their_transaction_is_committed(
     await async_spool.stop()
     expected = (ROWS + 1, ROWS) if is_committed else (1, 0)
     assert (async_spool.state.first_sequence, forwarder.forwarded_sequence) == expected
+    # Only rows that were sent end a fault.
+    assert (forwarder.fault.failing_since is None) is is_committed
     async_spool.close()
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from support.builders import a_wire_record
 
+from ingress.forward.forward_fault import ForwardFault
 from ingress.health import IngressHealth
 from ingress.http.answer_sender import AnswerSender
 from ingress.http.failure_log import FailureLog
@@ -59,7 +60,7 @@ async def test_an_oldest_row_that_cannot_be_read_is_not_the_same_as_none(fault: 
     state = SimpleNamespace(row_count=1, used_bytes=1, origin="o", last_sequence=1)
     parts: Any = SimpleNamespace(
         spool=SimpleNamespace(rows_after=rows_after, state=state, fault="", was_full=False),
-        forwarder=SimpleNamespace(forwarded_sequence=0, fault=""),
+        forwarder=SimpleNamespace(forwarded_sequence=0, fault=ForwardFault()),
         server=SimpleNamespace(
             open_connections=SimpleNamespace(all=set()),
             answer_sender=AnswerSender(FailureLog()),

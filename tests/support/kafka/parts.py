@@ -46,7 +46,7 @@ class Pipe:
 
     def fault(self) -> str:
         """Return the fault that keeps the forwarder from forwarding, "" if there is none."""
-        return self.forwarder.fault if self.forwarder else "none runs"
+        return self.forwarder.fault.text if self.forwarder else "none runs"
 
     async def ends(self) -> SpoolEnds:
         """Return the end of the spool, as an audit asks for it."""
@@ -83,7 +83,8 @@ class Pipe:
             running = asyncio.create_task(forwarder.run())
             done = until or (
                 lambda: (
-                    not forwarder.fault and forwarder.forwarded_sequence == self.spool.last_sequence
+                    not forwarder.fault.text
+                    and forwarder.forwarded_sequence == self.spool.last_sequence
                 )
             )
             try:
