@@ -143,8 +143,14 @@ CONSUMER_LAG = Gauge(
 )
 CONSUMER_OLDEST_S = Gauge(
     "consumer_oldest_waiting_seconds",
-    "Time since the request of the oldest callback in Kafka that is not in the sink; NaN"
-    " while that is not known",
+    "Time since the request of the callback that the sink gets next, in the partition where it is "
+    "longest: with the time on an ingress's disk; NaN while that is not known",
+    registry=CONSUMER_METRICS,
+)
+CONSUMER_OLDEST_IN_KAFKA_S = Gauge(
+    "consumer_oldest_in_kafka_seconds",
+    "For how long the oldest record that is not in the sink has been in Kafka: the lag of the "
+    "consumer; NaN while that is not known",
     registry=CONSUMER_METRICS,
 )
 CONSUMER_KAFKA_UP = Gauge(

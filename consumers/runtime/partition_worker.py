@@ -18,7 +18,7 @@ from consumers.runtime.batch_queue import BatchQueue
 from consumers.runtime.consumer_parts import ConsumerParts
 from consumers.runtime.delivery import Delivery, PartitionRevoked
 from consumers.runtime.handler import PackingHandler, PositionDiffers, ReleasingHandler
-from consumers.runtime.pending_batch import PendingBatch
+from consumers.runtime.pending_batch import PendingBatch, WaitingTimes
 from consumers.runtime.positioning import LocatedPosition, Positioning, PositionUncertain
 from consumers.runtime.round_signal import RoundSignal
 from consumers.runtime.source import Source
@@ -203,23 +203,21 @@ class PartitionWorker:
             applied_end = self._positioning.committed_then or 0
         return max(0, end_offset - applied_end)
 
-    def oldest_age_s(self, now_s: float, *, lag: int | None) -> float | None:
+    def waiting_times(self, now_s: float, *, lag: int | None) -> WaitingTimes | None:
         """
-        Return the age of the oldest callback that is not in the sink, since it was received.
+        Return for how long the first callback of the partition waits that is not in the sink.
 
         Return None if no record is held and the lag is not known. If no record is held although the
-        partition lags, return the time since the lag was first seen: the callback is at least as
-        old.
+        partition lags, return the time since the lag was first seen: the callback waits for at
+        least as long.
         """
         pending = self.queue.first_pending
         if pending and pending.count:
             self._lagging_since_s = None
-            if pending.received_at_s:
-                return max(0.0, now_s - pending.received_at_s)
-            # No ingress wrote the record; it waits at least since it was fetched.
-            return self._parts.clock() - pending.first_fetched_at
+            return pending.waiting_times(now=self._parts.clock(), now_s=now_s)
         if not lag:
             self._lagging_since_s = None
-            return None if lag is None else 0.0
+            return None if lag is None else WaitingTimes(0.0, 0.0)
         self._lagging_since_s = self._lagging_since_s or now_s
-        return now_s - self._lagging_since_s
+        lagging_s = max(0.0, now_s - self._lagging_since_s)
+        return WaitingTimes(lagging_s, lagging_s)

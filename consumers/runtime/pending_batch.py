@@ -33,6 +33,22 @@ def offset_and_place(record: Record) -> OffsetAndPlace:
     return record.offset, origin[:ORIGIN_CHARACTERS_MAX], sequence
 
 
+class WaitingTimes(NamedTuple):
+    """
+    For how long a callback waits that is not in the sink, in seconds.
+
+    `since_receipt_s` is since an ingress received it, also in a spool, where it may wait for days;
+    `in_kafka_s` is since Kafka wrote its record.
+    """
+
+    since_receipt_s: float
+    in_kafka_s: float
+
+    def after(self, passed_s: float) -> "WaitingTimes":
+        """Return the times `passed_s` later."""
+        return WaitingTimes(self.since_receipt_s + passed_s, self.in_kafka_s + passed_s)
+
+
 @dataclass(slots=True)
 class PendingBatch:
     """
@@ -40,8 +56,9 @@ class PendingBatch:
 
     `first_fetched_at` and `last_fetched_at` are times of the runner's clock. `received_at_s` is the
     time at which an ingress received the first record, in seconds since 1970, None if its headers
-    do not have it; if no record is left, that of the record that was removed last. `next_offset` is
-    the offset after the records and the markers that followed them.
+    do not have it; `written_at_ms` is the timestamp of that record, by which Kafka's retention
+    counts, 0 or less if it has none. If no record is left, they are those of the record that was
+    removed last. `next_offset` is the offset after the records and the markers that followed them.
     """
 
     first_fetched_at: float
@@ -50,6 +67,7 @@ class PendingBatch:
     last: OffsetAndPlace | None = None
     last_fetched_at: float = 0.0
     received_at_s: float | None = None
+    written_at_ms: int = 0
     records: list[Record] = field(default_factory=list)
     # Has the records before `records`, if the handler packs them.
     packed: PackedRecords | None = None
@@ -73,7 +91,7 @@ class PendingBatch:
         """Append as many of `records` as the limits allow, and return their number."""
         if not self.count:
             self.first_fetched_at, self.period = now, _period(records[0], limits)
-            self.received_at_s = received_at_s(records[0].headers)
+            self._note_first(records[0])
         fitting = records[: self._fitting_count(records, limits)]
         counted_bytes, memory_bytes = record_sizes(fitting)
         if self.counted_bytes + counted_bytes > limits.bytes:
@@ -133,7 +151,26 @@ class PendingBatch:
         self.count = len(self.records)
         self.counted_bytes, self.unpacked_bytes = record_sizes(self.records)
         if self.records:
-            self.received_at_s = received_at_s(self.records[0].headers)
+            self._note_first(self.records[0])
+
+    def waiting_times(self, *, now: float, now_s: float) -> WaitingTimes:
+        """
+        Return for how long the first record waits; `now` is the runner's time, `now_s` Unix time.
+
+        No record of the partition that is not in the sink has been in Kafka for longer, but one
+        that follows may have been received earlier: it was in a spool for longer.
+        """
+        fetched_ago_s = now - self.first_fetched_at
+        in_kafka_s = now_s - self.written_at_ms / 1000 if self.written_at_ms > 0 else fetched_ago_s
+        # The clocks are those of several machines.
+        in_kafka_s = max(0.0, in_kafka_s)
+        # A record without a time of receipt was written by no ingress.
+        received_s = self.received_at_s
+        return WaitingTimes(max(0.0, now_s - received_s) if received_s else in_kafka_s, in_kafka_s)
+
+    def _note_first(self, record: Record) -> None:
+        self.received_at_s = received_at_s(record.headers)
+        self.written_at_ms = record.timestamp_ms
 
     def halves(self) -> tuple["PendingBatch", "PendingBatch"]:
         """Return two batches with the records of this one, which has at least two."""
@@ -156,6 +193,7 @@ class PendingBatch:
             next_offset=next_offset,
             last=last,
             received_at_s=received_at_s(records[0].headers),
+            written_at_ms=records[0].timestamp_ms,
             count=len(records),
             counted_bytes=counted_bytes,
             unpacked_bytes=unpacked_bytes,

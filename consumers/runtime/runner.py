@@ -18,6 +18,7 @@ from consumers.runtime.dead_lettering_handler import DeadLetteringHandler
 from consumers.runtime.dead_letters import DeadLetters
 from consumers.runtime.handler import HANDLE_TIMEOUT_S, Handler
 from consumers.runtime.partition_worker import PartitionWorker
+from consumers.runtime.pending_batch import WaitingTimes
 from consumers.runtime.source import OutOfRange, Source
 from consumers.runtime.status import (
     ConsumerStatus,
@@ -76,8 +77,8 @@ class Runner:
         self._source: Source | None = None
         self._started_at = self._round_ended_at = clock()
         self._lag_measured_at = -LAG_INTERVAL_S
-        # When the oldest callback was received that waited as the last workers ended, in Unix time.
-        self._left_waiting_since_s: float | None = None
+        # The lag as the last workers ended.
+        self._last_lag = Lag()
 
     def assign(self, source: Source, partitions: Sequence[Partition]) -> None:
         """Begin a worker for each of `partitions`."""
@@ -189,6 +190,7 @@ class Runner:
         workers, now = self._workers.values(), self._clock()
         lag = measure_lag(workers, self._source)
         kafka_fault = kafka_fault or worker_fault(workers, now, of_kafka=True)
+        waiting = self._waiting_times(lag, stopped=bool(stopped), no_kafka=bool(kafka_fault))
         answer_s_max = self._parts.limits.age_s + SINK_ANSWER_S_MAX
         return ConsumerStatus(
             name=self._parts.name,
@@ -197,7 +199,8 @@ class Runner:
             partitions_backing_off=sum(worker.backoff.is_paused for worker in workers),
             # Without Kafka, callbacks may have arrived that this process does not know of.
             lag_offsets=None if kafka_fault else lag.offsets,
-            oldest_waiting_s=self._oldest_age_s(lag, stopped, kafka_fault),
+            oldest_waiting_s=waiting.since_receipt_s if waiting else None,
+            oldest_in_kafka_s=waiting.in_kafka_s if waiting else None,
             batch_age_s=self._parts.limits.age_s,
             rejected_lately=self._parts.brake.rejected_lately,
             stopped=stopped,
@@ -206,19 +209,16 @@ class Runner:
             sink_up=sink_answers(workers, now, answer_s_max),
         )
 
-    def _oldest_age_s(
-        self, lag: Lag, stopped: Fault | None, kafka_fault: Fault | None
-    ) -> float | None:
+    def _waiting_times(self, lag: Lag, *, stopped: bool, no_kafka: bool) -> WaitingTimes | None:
         # A stopped process has no workers any more, and its callbacks wait on.
-        if stopped and self._left_waiting_since_s is not None:
-            return max(0.0, time.time() - self._left_waiting_since_s)
+        if stopped and self._last_lag.has_waiting:
+            return self._last_lag.waiting_at(time.time())
         # Without Kafka, the known callbacks wait at least as long, and 0 would be a guess.
-        return (lag.oldest_age_s or None) if kafka_fault else lag.oldest_age_s
+        return None if no_kafka and not lag.has_waiting else lag.waiting
 
     def _end(self) -> list[asyncio.Task[None]]:
         if self._workers:
-            oldest_s = measure_lag(self._workers.values(), self._source).oldest_age_s
-            self._left_waiting_since_s = time.time() - oldest_s if oldest_s else None
+            self._last_lag = measure_lag(self._workers.values(), self._source)
         tasks, self._tasks, self._workers = self._tasks, {}, {}
         self._source = None
         for worker, task in tasks.items():

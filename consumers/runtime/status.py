@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import msgspec
 
 from consumers.runtime.partition_worker import PartitionWorker
+from consumers.runtime.pending_batch import WaitingTimes
 from consumers.runtime.source import KafkaUnavailable, Source
 from schemas.telemetry import (
     CONSUMER_BACKING_OFF,
@@ -20,6 +21,7 @@ from schemas.telemetry import (
     CONSUMER_HELD_BYTES,
     CONSUMER_KAFKA_UP,
     CONSUMER_LAG,
+    CONSUMER_OLDEST_IN_KAFKA_S,
     CONSUMER_OLDEST_S,
     CONSUMER_SINK_UP,
     CONSUMER_STOPPED,
@@ -62,6 +64,8 @@ class ConsumerStatus(msgspec.Struct, frozen=True, kw_only=True):
     retries: int | None = None
     disk_free_bytes: int | None = None
     records_per_s: float | None = None
+    # Since Kafka wrote the record; `oldest_waiting_s` is since an ingress received the callback.
+    oldest_in_kafka_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,26 +73,43 @@ class Lag:
     """
     How far the sink lags in the partitions of this process.
 
-    `offsets` is None while an end of the topic is not known, `oldest_age_s` while no age is known.
+    `offsets` is None while an end of the topic is not known. `waiting` has the longest times of all
+    partitions, each of the first callback that is not in the sink: 0.0 if none waits, None while
+    that is not known. They are as of `measured_at_s`, in Unix time.
     """
 
-    offsets: int | None
-    oldest_age_s: float | None
+    offsets: int | None = None
+    waiting: WaitingTimes | None = None
+    measured_at_s: float = 0.0
+
+    @property
+    def has_waiting(self) -> bool:
+        """True if a callback is known to wait."""
+        return self.waiting is not None and any(self.waiting)
+
+    def waiting_at(self, now_s: float) -> WaitingTimes | None:
+        """Return `waiting` as of `now_s`, in Unix time, if nothing got into the sink since."""
+        passed_s = max(0.0, now_s - self.measured_at_s)
+        return self.waiting.after(passed_s) if self.waiting else None
 
 
 def measure_lag(workers: Collection[PartitionWorker], source: Source | None) -> Lag:
     """Return the lag of the workers; without a source, the process is not in its group."""
     if source is None:
-        return Lag(offsets=None, oldest_age_s=None)
+        return Lag()
     lags = {worker: worker.lag(source.cached_end_offset(worker.partition)) for worker in workers}
     known = [lag for lag in lags.values() if lag is not None]
     now_s = time.time()
-    ages = [worker.oldest_age_s(now_s, lag=lag) for worker, lag in lags.items()]
-    oldest_age_s = max((age for age in ages if age is not None), default=0.0)
+    times = [worker.waiting_times(now_s, lag=lag) for worker, lag in lags.items()]
+    longest = WaitingTimes(
+        max((one.since_receipt_s for one in times if one), default=0.0),
+        max((one.in_kafka_s for one in times if one), default=0.0),
+    )
     return Lag(
         offsets=sum(known) if len(known) == len(lags) else None,
-        # A known age is shown even if another partition's is not known.
-        oldest_age_s=oldest_age_s if oldest_age_s or None not in ages else None,
+        # A known time is shown even if another partition's is not known.
+        waiting=longest if any(longest) or None not in times else None,
+        measured_at_s=now_s,
     )
 
 
@@ -118,6 +139,7 @@ def set_gauges(status: ConsumerStatus, held_bytes: int) -> None:
     CONSUMER_BACKING_OFF.set(math.nan if not_in_group else status.partitions_backing_off)
     CONSUMER_LAG.set(_number(status.lag_offsets))
     CONSUMER_OLDEST_S.set(_number(status.oldest_waiting_s))
+    CONSUMER_OLDEST_IN_KAFKA_S.set(_number(status.oldest_in_kafka_s))
     CONSUMER_KAFKA_UP.set(_number(status.kafka_up))
     CONSUMER_SINK_UP.set(_number(status.sink_up))
     CONSUMER_STOPPED.set(status.stopped is not None)

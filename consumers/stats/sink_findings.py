@@ -1,6 +1,6 @@
 """Find out what is wrong with a sink: its consumer's processes, and what they say of it. No I/O."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -40,17 +40,22 @@ LATE_SHARE = 0.8
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sink:
     """
-    The answers about a consumer's sink.
+    The answers about a consumer's sink. A time is None if it is not known.
 
-    `members` are the processes that have partitions. `oldest_s` is the age of the oldest callback
-    that waits, None if it is not known; Kafka keeps callbacks for `kept_s`.
+    `members` are the processes that have partitions. By them, `since_receipt_s` is the time since
+    the receipt of the callback that the sink gets next, and `in_kafka_s` for how long the oldest
+    record that is not in the sink has been in Kafka. Without a member, both are `unread_s`: for how
+    long the first record that the group has not read has been there, by Kafka, as of some seconds
+    ago. Kafka keeps records for `kept_s` after it wrote them.
     """
 
     name: str
     measured: ProcessStatuses
     replicas: Replicas[ConsumerStatus]
     members: Sequence[ConsumerStatus]
-    oldest_s: float | None
+    since_receipt_s: float | None
+    in_kafka_s: float | None
+    unread_s: float | None
     kept_s: float
 
     @classmethod
@@ -58,16 +63,18 @@ class Sink:
         """Return the answers about the sink of the consumer `name`."""
         replicas = Replicas.of(measured.consumers.get(name, ()))
         members = [one for one in replicas.statuses if one.partitions]
-        ages = [one.oldest_waiting_s for one in members if one.oldest_waiting_s is not None]
-        # One age that is not known leaves the oldest unknown.
-        oldest_s = max(ages) if ages and len(ages) == len(members) else None
         group = next((one.name for one in replicas.statuses), name)
+        unread_s = _unread_s(group, measured)
         return cls(
             name=name,
             measured=measured,
             replicas=replicas,
             members=members,
-            oldest_s=oldest_s if members else _unread_s(group, measured),
+            since_receipt_s=_longest(one.oldest_waiting_s for one in members)
+            if members
+            else unread_s,
+            in_kafka_s=_longest(map(in_kafka_s, members)) if members else unread_s,
+            unread_s=unread_s,
             kept_s=kept_s(measured),
         )
 
@@ -76,13 +83,39 @@ class Sink:
         """The time of the answers."""
         return self.measured.now
 
+    @property
+    def oldest_record_s(self) -> float:
+        """
+        Seconds for which Kafka has had the oldest record that is not in the sink, at least.
+
+        They are 0.0 if there is none, or if nothing is known. A process that has started while its
+        sink is down knows only since when it has lagged: then Kafka knows more.
+        """
+        if self.in_kafka_s == 0.0:
+            return 0.0
+        return max(self.in_kafka_s or 0.0, self.unread_s or 0.0)
+
     def room(self, since: datetime | None = None) -> Values:
-        """Return for how long Kafka still keeps callbacks that wait since `since` or longer."""
-        since_s = (self.now - since).total_seconds() if since else 0.0
+        """
+        Return for how long Kafka still keeps the records that wait.
+
+        If Kafka does not say since when, they may wait since `since`, when a fault began.
+        """
+        since_s = (self.now - since).total_seconds() if since and not self.unread_s else 0.0
         return {
-            "room": max(0.0, self.kept_s - max(self.oldest_s or 0.0, since_s)),
+            "room": max(0.0, self.kept_s - max(self.oldest_record_s, since_s)),
             "kept": self.kept_s,
         }
+
+
+def in_kafka_s(status: ConsumerStatus) -> float | None:
+    """
+    Return for how long the oldest record that is not in the sink has been in Kafka.
+
+    A process of release 0.1 does not report it. The time since the receipt is not less.
+    """
+    known_s = status.oldest_in_kafka_s
+    return status.oldest_waiting_s if known_s is None else known_s
 
 
 def kept_s(measured: ProcessStatuses) -> float:
@@ -92,7 +125,12 @@ def kept_s(measured: ProcessStatuses) -> float:
 
 
 def sink(name: str, measured: ProcessStatuses) -> Finding:
-    """Return the state of a consumer's sink; the number is the age of the oldest callback."""
+    """
+    Return the state of a consumer's sink; the number is its lag.
+
+    The lag is the time in Kafka: a callback that waited on an ingress's disk has made no consumer
+    late.
+    """
     of = Sink.of(name, measured)
     statuses, count = of.replicas.statuses, of.replicas.count
     stopped = [one for one in statuses if one.stopped]
@@ -107,12 +145,12 @@ def sink(name: str, measured: ProcessStatuses) -> Finding:
         *_lagging(of),
         Case(stopped, "warning", "sink_some_stopped", some_stopped, stopped_since),
         Case(of.replicas.unanswered, "warning", "sink_some_silent", some_silent, silent_since),
-        Case(of.oldest_s is None, "unknown", "sink_lag_unknown"),
+        Case(of.in_kafka_s is None, "unknown", "sink_lag_unknown"),
         Case(rejected, "warning", "sink_rejects", {"affected": rejected}),
         *_short_disks(statuses),
         Case(True, "ok", "sink_ok"),  # noqa: FBT003 - always
     )
-    return first_true(STAGES[name], cases, seconds(of.oldest_s))
+    return first_true(STAGES[name], cases, seconds(of.in_kafka_s))
 
 
 def _unusable(of: Sink) -> Iterator[Case]:
@@ -136,8 +174,8 @@ def _unusable(of: Sink) -> Iterator[Case]:
     yield Case(hanging, "wrong", "sink_hangs", values, since)
     since = faulty_since(now, (one.sink_fault for one in statuses))
     yield Case(failing, "wrong", "sink_fails", of.room(since), since)
-    is_late = of.oldest_s is not None and of.oldest_s > LATE_SHARE * of.kept_s
-    since = now - timedelta(seconds=of.oldest_s or 0.0)
+    is_late = of.oldest_record_s > LATE_SHARE * of.kept_s
+    since = now - timedelta(seconds=of.oldest_record_s)
     yield Case(is_late, "wrong", "sink_late", of.room(), since)
 
 
@@ -155,10 +193,10 @@ def _without_partitions(of: Sink) -> Iterator[Case]:
 
 
 def _lagging(of: Sink) -> Iterator[Case]:
-    """Yield the cases in which the oldest callback waits for longer than a batch takes."""
+    """Yield the cases in which the oldest record waits in Kafka for longer than a batch takes."""
     batch_s = max((one.batch_age_s for one in of.replicas.statuses), default=0.0)
-    over_s = (of.oldest_s or 0.0) - batch_s
-    since = of.now - timedelta(seconds=of.oldest_s or 0.0)
+    over_s = (of.in_kafka_s or 0.0) - batch_s
+    since = of.now - timedelta(seconds=of.in_kafka_s or 0.0)
     yield Case(over_s > LAGS_FAR_S, "wrong", "sink_lags", of.room(), since)
     yield Case(over_s > LAGS_S, "warning", "sink_lags", of.room(), since)
 
@@ -180,9 +218,20 @@ def _reason(stopped: Sequence[ConsumerStatus]) -> Values:
 
 
 def _unread_s(group: str, measured: ProcessStatuses) -> float | None:
-    """Return the age of the oldest record that a group has not read, None if Kafka does not say."""
+    """
+    Return for how long Kafka has had the oldest record that a group has not read, 0.0 if none.
+
+    Return None if Kafka does not say it.
+    """
     facts = measured.kafka_facts
     if facts is None or group not in facts.unread_since:
         return None
     since = facts.unread_since[group]
     return max(0.0, (measured.now - since).total_seconds()) if since else 0.0
+
+
+def _longest(times_s: Iterable[float | None]) -> float | None:
+    """Return the longest time, None if one is not known: it may be the longest."""
+    times_s = list(times_s)
+    known = [time_s for time_s in times_s if time_s is not None]
+    return max(known, default=None) if len(known) == len(times_s) else None

@@ -25,7 +25,10 @@ SINK_TEXTS: Mapping[str, Text] = {
         "runbook.md#a-part-is-not-watched",
     ),
     "sink_ok": Text(
-        "All callbacks arrive there without delay.", NOTHING[0], "回调及时到达。", NOTHING[1]
+        "All callbacks arrive there from Kafka without delay.",
+        NOTHING[0],
+        "Kafka 中的回调均及时到达。",
+        NOTHING[1],
     ),
     "sink_silent": Text(
         f"No process of the consumer {{consumer}} answers{{since}}. {IN_KAFKA}.",
@@ -92,9 +95,9 @@ SINK_TEXTS: Mapping[str, Text] = {
         "runbook.md#a-process-does-not-answer",
     ),
     "sink_lags": Text(
-        f"The consumer {{consumer}} lags: the oldest callback waits{{since}}. {IN_KAFKA}.",
+        f"The consumer {{consumer}} lags: the oldest callback waits in Kafka{{since}}. {IN_KAFKA}.",
         "If the lag grows, look at the load of {sink}, or start more processes of the consumer.",
-        f"消费者 {{consumer}} 滞后：最早的回调{{since}}一直在等待。{IN_KAFKA_ZH}。",
+        f"消费者 {{consumer}} 滞后：最早的回调{{since}}一直在 Kafka 中等待。{IN_KAFKA_ZH}。",
         "如果滞后持续增长，请检查{sink}的负载，或增加消费者进程。",
         "runbook.md#a-sink-is-down",
     ),

@@ -6,7 +6,7 @@ from consumers.runtime.status import ConsumerStatus
 from consumers.stats.dead_letter_counts import DeadLetters
 from consumers.stats.health_answers import Health
 from consumers.stats.process_statuses import IngressStatus, ProcessStatuses, SilentProcess
-from consumers.stats.sink_findings import STAGES, Sink
+from consumers.stats.sink_findings import STAGES, Sink, in_kafka_s
 from ops.failure import ExitCode
 from ops.status.report import (
     ConsumerReport,
@@ -113,12 +113,13 @@ def _topic(
 def _consumer(name: str, measured: ProcessStatuses) -> ConsumerReport:
     sink = Sink.of(name, measured)
     statuses = sink.replicas.statuses
-    left_s = sink.room()["room"] if sink.oldest_s else None
+    left_s = sink.room()["room"] if sink.oldest_record_s else None
     return ConsumerReport(
         name=name,
         stage=STAGES[name],
         members=len(sink.members),
-        oldest_waiting_s=_rounded(sink.oldest_s),
+        oldest_waiting_s=_rounded(sink.since_receipt_s),
+        oldest_in_kafka_s=_rounded(sink.in_kafka_s),
         unread_lost_in_s=_rounded(float(left_s)) if left_s is not None else None,
         records_per_s=_sum(status.records_per_s for status in statuses),
         retries=_retries(statuses),
@@ -142,6 +143,7 @@ def _process(address: str, status: ConsumerStatus | SilentProcess) -> ProcessRep
         partitions=status.partitions,
         lag_offsets=status.lag_offsets,
         oldest_waiting_s=_rounded(status.oldest_waiting_s),
+        oldest_in_kafka_s=_rounded(in_kafka_s(status)),
         records_per_s=status.records_per_s,
         retries=status.retries,
         rejected_lately=status.rejected_lately,

@@ -64,6 +64,7 @@ class ProcessReport(Struct, frozen=True, kw_only=True):
     partitions: int | None = None
     lag_offsets: int | None = None
     oldest_waiting_s: float | None = None
+    oldest_in_kafka_s: float | None = None
     records_per_s: float | None = None
     retries: int | None = None
     rejected_lately: int | None = None
@@ -73,12 +74,18 @@ class ProcessReport(Struct, frozen=True, kw_only=True):
 
 
 class ConsumerReport(Struct, frozen=True, kw_only=True):
-    """A consumer: `members` are its processes that have partitions. Numbers are those of all."""
+    """
+    A consumer: `members` are its processes that have partitions. Numbers are those of all.
+
+    `oldest_waiting_s` is the time since the receipt of the callback that the sink gets next,
+    `oldest_in_kafka_s` for how long the oldest record that is not in the sink has been in Kafka.
+    """
 
     name: str
     stage: str
     members: int
     oldest_waiting_s: float | None
+    oldest_in_kafka_s: float | None
     unread_lost_in_s: float | None
     records_per_s: float | None
     retries: int | None

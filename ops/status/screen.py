@@ -162,7 +162,7 @@ def _add_processes(table: PrintableTable, stage: Stage, report: Report, *, is_sh
             table.add_row(
                 f"  {_host_and_port(process.address)}",
                 text_line(state, "" if state == "works" else "red"),
-                duration(process.oldest_waiting_s) if process.answers else "",
+                duration(process.oldest_in_kafka_s) if process.answers else "",
                 per_second(process.records_per_s) if process.answers else "",
                 text_line(process_details(process), "dim" if state == "works" else ""),
             )

@@ -42,7 +42,12 @@ def an_ingress(**fields: Any) -> IngressStatus:
 
 
 def a_consumer(**fields: Any) -> ConsumerStatus:
-    """Return the status of a consumer that is well, but for `fields`."""
+    """
+    Return the status of a consumer that is well, but for `fields`.
+
+    The callback that waits was received just before Kafka wrote it, unless `oldest_in_kafka_s` is
+    given.
+    """
     well: dict[str, Any] = {
         "name": "any",
         "uptime_s": 1000.0,
@@ -56,6 +61,7 @@ def a_consumer(**fields: Any) -> ConsumerStatus:
         "kafka_fault": None,
         "sink_fault": None,
     }
+    well["oldest_in_kafka_s"] = fields.get("oldest_waiting_s", well["oldest_waiting_s"])
     return ConsumerStatus(**well | fields)
 
 

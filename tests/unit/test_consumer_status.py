@@ -12,9 +12,10 @@ from consumers.runtime.backoff import WAIT_S, Backoff
 from consumers.runtime.brake import Braked
 from consumers.runtime.handler import Rejected, Unavailable
 from consumers.runtime.kafka_availability import KafkaAvailability
+from consumers.runtime.pending_batch import WaitingTimes
 from consumers.runtime.positioning import RECHECK_INTERVAL_S
 from consumers.runtime.round_signal import RoundSignal
-from consumers.runtime.status import ConsumerStatus, Fault
+from consumers.runtime.status import ConsumerStatus, Fault, Lag
 from schemas.callback_record import received_at_s
 from schemas.telemetry import CONSUMER_METRICS
 
@@ -32,6 +33,7 @@ async def test_a_consumer_that_has_applied_everything_has_no_fault() -> None:
     await bench.run_rounds()
     reported = status(bench)
     assert (reported.partitions, reported.lag_offsets, reported.oldest_waiting_s) == (2, 0, 0.0)
+    assert reported.oldest_in_kafka_s == 0.0
     assert (reported.sink_fault, reported.kafka_fault, reported.stopped) == (None, None, None)
 
 
@@ -54,10 +56,56 @@ async def test_a_process_that_is_not_in_its_group_does_not_know_what_waits() -> 
     assert b"consumer_oldest_waiting_seconds NaN" in generate_latest(CONSUMER_METRICS)
 
 
+async def test_a_callback_is_in_kafka_for_less_time_than_it_waits() -> None:
+    """
+    It may have waited in a spool. The first record of a partition is in Kafka for the longest time.
+
+    A record that follows may have been received earlier: the status is that of the first one.
+    """
+    bench = RunnerBench(offsets=range(0))
+    now_ms = int(time.time() * 1000)
+    bench.topic.records[P0] = [
+        a_stored_record(0, received_at_ms=now_ms - 600_000)._replace(timestamp_ms=now_ms - 40_000),
+        a_stored_record(1, received_at_ms=now_ms - 9**9)._replace(timestamp_ms=now_ms - 30_000),
+    ]
+    bench.topic.records[P1] = [
+        a_stored_record(0, received_at_ms=now_ms - 50_000)._replace(timestamp_ms=now_ms - 50_000)
+    ]
+    bench.sink.failures = [Unavailable("down")] * 99
+    bench.assign(P0, P1)
+    await bench.run_rounds()
+    reported = status(bench)
+    passed_s = time.time() - now_ms / 1000
+    assert reported.oldest_waiting_s is not None
+    assert 600 <= reported.oldest_waiting_s <= 600 + passed_s
+    assert reported.oldest_in_kafka_s is not None
+    assert 50 <= reported.oldest_in_kafka_s <= 50 + passed_s
+    bench.runner.set_gauges(reported)
+    shown = CONSUMER_METRICS.get_sample_value("consumer_oldest_in_kafka_seconds")
+    assert shown == reported.oldest_in_kafka_s
+
+
+async def test_a_process_without_its_sinks_position_waits_since_it_has_seen_the_lag() -> None:
+    """It has fetched no record, so it knows none of their times; both values are lower bounds."""
+    bench = RunnerBench(offsets=range(2))
+    bench.sink.silent = True
+    bench.assign(P0)
+    begun_s = time.time()
+    await bench.runner.run_round(bench.source)
+    bench.clock.now += 1
+    await bench.runner.run_round(bench.source)
+    reported = status(bench)
+    assert reported.lag_offsets == 2
+    assert reported.oldest_in_kafka_s is not None
+    assert 0 < reported.oldest_in_kafka_s <= time.time() - begun_s
+    assert reported.oldest_in_kafka_s == reported.oldest_waiting_s
+
+
 async def test_the_age_of_what_waits_grows_on_after_a_stop() -> None:
     """It is that of the callback that stopped the consumer; how many wait is not known."""
     bench = RunnerBench()
-    bench.topic.records[P0] = [a_stored_record(0)]
+    received = a_stored_record(0)
+    bench.topic.records[P0] = [received._replace(timestamp_ms=received.timestamp_ms + 5000)]
     bench.runner = bench.a_runner(dead_letters_max=0)
     bench.sink.rejects = {0}
     bench.assign(P0)
@@ -74,6 +122,16 @@ async def test_the_age_of_what_waits_grows_on_after_a_stop() -> None:
         assert at_least_s <= found.oldest_waiting_s + 0.001
         assert found.oldest_waiting_s <= time.time() - received_s + 0.001
         assert found.lag_offsets is None
+        assert found.oldest_in_kafka_s is not None
+        assert round(found.oldest_waiting_s - found.oldest_in_kafka_s) == 5
+
+
+def test_the_times_that_were_measured_last_grow_by_the_clock() -> None:
+    """As long as nothing gets into the sink."""
+    lag = Lag(waiting=WaitingTimes(since_receipt_s=9.0, in_kafka_s=5.0), measured_at_s=100.0)
+    assert lag.waiting_at(107.0) == WaitingTimes(since_receipt_s=16.0, in_kafka_s=12.0)
+    assert lag.waiting_at(90.0) == lag.waiting
+    assert Lag().waiting_at(107.0) is None
 
 
 async def test_a_sink_that_fails_is_a_fault_with_its_age_until_it_works_again() -> None:
@@ -122,6 +180,7 @@ async def test_kafka_that_does_not_answer_is_not_a_fault_of_the_sink() -> None:
     assert reported.sink_fault is None
     assert reported.kafka_fault is not None
     assert (reported.lag_offsets, reported.oldest_waiting_s) == (None, None)
+    assert reported.oldest_in_kafka_s is None
 
 
 async def test_rejected_records_are_shown_until_enough_others_were_applied() -> None:

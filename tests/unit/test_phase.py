@@ -114,6 +114,8 @@ async def test_an_answer_of_kafka_of_long_ago_says_nothing_about_now() -> None:
 async def test_what_is_known_to_wait_ages_on_while_kafka_is_down() -> None:
     """More may have arrived, so the lag is not known; the age is at least this."""
     bench = Bench()
+    # Without a time of its own, a record waits since it was fetched.
+    bench.topic.records[P0] = [one._replace(timestamp_ms=-1) for one in bench.topic.records[P0]]
     bench.sink.failures = [Unavailable("down")] * 99
     bench.assign(P0)
     for _ in range(5):
@@ -124,6 +126,7 @@ async def test_what_is_known_to_wait_ages_on_while_kafka_is_down() -> None:
     assert await bench.shown("oldest_waiting_seconds") == 7
     bench.clock.now += 1
     assert await bench.shown("oldest_waiting_seconds") == 8
+    assert await bench.shown("oldest_in_kafka_seconds") == 8
     assert math.isnan(await bench.shown("lag_offsets"))
 
 
@@ -144,6 +147,7 @@ async def test_a_process_that_has_stopped_knows_nothing_else(why: Stopped) -> No
     for name in (
         "lag_offsets",
         "oldest_waiting_seconds",
+        "oldest_in_kafka_seconds",
         "partitions_backing_off",
         "kafka_up",
         "sink_up",

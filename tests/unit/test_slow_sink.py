@@ -14,6 +14,8 @@ from consumers.runtime.batch import Batch, Limits
 from consumers.runtime.handler import TookTooLong, Unavailable
 
 LIMITS = Limits(records=12, bytes=1 << 20, age_s=5)
+# The time from receipt to Kafka, in a test of both.
+WRITTEN_AFTER_MS = 3_600_000
 
 
 class SlowSink(MemorySink):
@@ -129,7 +131,10 @@ async def test_the_oldest_callback_is_one_that_the_sink_does_not_have(change: st
     bench = a_bench(sink)
     received = [datetime(2026, 1, 1, 0, 0, offset, tzinfo=UTC) for offset in range(12)]
     bench.topic.records[P0] = [
-        record._replace(headers=(("ce_time", at.isoformat().encode()),))
+        record._replace(
+            headers=(("ce_time", at.isoformat().encode()),),
+            timestamp_ms=int(at.timestamp() * 1000) + WRITTEN_AFTER_MS,
+        )
         for record, at in zip(bench.topic.records[P0], received, strict=True)
     ]
     if change == "halved":
@@ -138,6 +143,9 @@ async def test_the_oldest_callback_is_one_that_the_sink_does_not_have(change: st
         sink.rejects, sink.failures_after_rejection = {0}, [Unavailable("by the test")] * 99
     await run(bench, 4)
     oldest = received[6 if change == "halved" else 1]
-    age_s = bench.runner.status().oldest_waiting_s
-    assert age_s is not None
-    assert abs(datetime.now(UTC).timestamp() - age_s - oldest.timestamp()) < 0.9
+    status = bench.runner.status()
+    assert status.oldest_waiting_s is not None
+    assert status.oldest_in_kafka_s is not None
+    assert abs(datetime.now(UTC).timestamp() - status.oldest_waiting_s - oldest.timestamp()) < 0.9
+    waited_on_disk_s = status.oldest_waiting_s - status.oldest_in_kafka_s
+    assert round(waited_on_disk_s * 1000) == WRITTEN_AFTER_MS
