@@ -9,6 +9,7 @@ unavailable delays itself alone.
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -55,8 +56,9 @@ class PartitionWorker:
         shared = partition, source, parts, self.queue, self.backoff
         self._positioning = Positioning(*shared)
         self._delivery = Delivery(*shared)
-        # The Unix time since which records in the topic are neither held nor in the sink.
-        self._lagging_since_s: float | None = None
+        # For how long a record has waited at least that is neither held nor in the sink, and the
+        # Unix time at which it had waited for so long.
+        self._waited: tuple[WaitingTimes, float] | None = None
 
     @property
     def in_flight_since(self) -> float | None:
@@ -132,6 +134,7 @@ class PartitionWorker:
                 name = self._parts.name
                 where = self._parts.name_in_kafka(self.partition)
                 log.info("%s finds its position in %s again: %s", name, where, reason)
+                self._note_waiting(time.time())
                 self._drop_held()
                 located = None
             except PositionDiffers as differs:
@@ -141,6 +144,12 @@ class PartitionWorker:
                 # A sink that has no position any more is asked again, as on assignment.
                 position = differs.position
                 located = replace(located, position=position) if position else None
+
+    def _note_waiting(self, now_s: float) -> None:
+        """Keep for how long the first held record waits, while the sink gives no position."""
+        pending = self.queue.first_pending
+        if pending and pending.count:
+            self._waited = pending.waiting_times(now=self._parts.clock(), now_s=now_s), now_s
 
     def _drop_held(self) -> None:
         """Drop all held records; those that the sink does not have are fetched again."""
@@ -208,16 +217,15 @@ class PartitionWorker:
         Return for how long the first callback of the partition waits that is not in the sink.
 
         Return None if no record is held and the lag is not known. If no record is held although the
-        partition lags, return the time since the lag was first seen: the callback waits for at
-        least as long.
+        partition lags, the callback waits for at least as long: since the lag was first seen, or as
+        the records did that were dropped to find the position again.
         """
         pending = self.queue.first_pending
         if pending and pending.count:
-            self._lagging_since_s = None
+            self._waited = None
             return pending.waiting_times(now=self._parts.clock(), now_s=now_s)
         if not lag:
-            self._lagging_since_s = None
+            self._waited = None
             return None if lag is None else WaitingTimes(0.0, 0.0)
-        self._lagging_since_s = self._lagging_since_s or now_s
-        lagging_s = max(0.0, now_s - self._lagging_since_s)
-        return WaitingTimes(lagging_s, lagging_s)
+        waited, noted_at_s = self._waited = self._waited or (WaitingTimes(0.0, 0.0), now_s)
+        return waited.after(max(0.0, now_s - noted_at_s))

@@ -12,6 +12,7 @@ from consumers.runtime.backoff import WAIT_S, Backoff
 from consumers.runtime.brake import Braked
 from consumers.runtime.handler import Rejected, Unavailable
 from consumers.runtime.kafka_availability import KafkaAvailability
+from consumers.runtime.partition_worker import BATCH_OVERDUE_S_MAX
 from consumers.runtime.pending_batch import WaitingTimes
 from consumers.runtime.positioning import RECHECK_INTERVAL_S
 from consumers.runtime.round_signal import RoundSignal
@@ -99,6 +100,26 @@ async def test_a_process_without_its_sinks_position_waits_since_it_has_seen_the_
     assert reported.oldest_in_kafka_s is not None
     assert 0 < reported.oldest_in_kafka_s <= time.time() - begun_s
     assert reported.oldest_in_kafka_s == reported.oldest_waiting_s
+
+
+async def test_records_that_were_dropped_because_their_sink_was_down_for_long_wait_on() -> None:
+    """They are fetched again when the sink gives a position; until then their age must not fall."""
+    bench = RunnerBench(offsets=range(2))
+    now_ms = int(time.time() * 1000)
+    bench.topic.records[P0] = [
+        one._replace(timestamp_ms=now_ms - 4_000_000) for one in bench.topic.records[P0]
+    ]
+    bench.sink.failures = [Unavailable("down")] * 99
+    bench.assign(P0)
+    await bench.run_rounds()
+    bench.sink.silent = True
+    bench.clock.now += BATCH_OVERDUE_S_MAX + 6
+    for _ in range(3):
+        await bench.runner.run_round(bench.source)
+        bench.clock.now += 1
+    reported = status(bench)
+    assert reported.oldest_in_kafka_s is not None
+    assert reported.oldest_in_kafka_s >= 4000
 
 
 async def test_the_age_of_what_waits_grows_on_after_a_stop() -> None:
