@@ -31,6 +31,7 @@ from ops.demo.services import SDKAPPIDS
 from ops.demo.stack import Stack, running_stack
 from ops.failure import Failure
 from ops.simulate.callbacks import requests
+from ops.simulate.ledger import Outcome
 from ops.simulate.sender import TrafficPlan, simulate
 from schemas.kafka_access import KafkaAccess
 
@@ -81,8 +82,8 @@ async def send(stack: Stack, count: int) -> None:
         answer_timeout_s=ANSWER_S_MAX,
     )
     traffic = await simulate(plan, None, lambda _: None)
-    if traffic.answers["ok"] != count:
-        say(f"{traffic.answers['ok']} of {count} callbacks were answered OK in time")
+    if traffic.answers[Outcome.OK] != count:
+        say(f"{traffic.answers[Outcome.OK]} of {count} callbacks were answered OK in time")
 
 
 async def prove(stack: Stack) -> None:

@@ -20,15 +20,12 @@ class LedgerCheck:
     def __init__(self, entries: Iterable[LedgerEntry], *, audits_postgres: bool) -> None:
         self._outcomes: list[Outcome] = []
         self._sent: dict[str, set[str]] = {}
-        self._ok: set[tuple[str, str]] = set()
-        self._unanswered: set[tuple[str, str]] = set()
+        # By outcome, the ids and bodies of the ledger.
+        self._by_outcome: dict[Outcome, set[tuple[str, str]]] = {each: set() for each in Outcome}
         for entry in entries:
             self._outcomes.append(entry.outcome)
             self._sent.setdefault(entry.id, set()).add(entry.sha256)
-            if entry.outcome == "ok":
-                self._ok.add((entry.id, entry.sha256))
-            elif entry.outcome == "unanswered":
-                self._unanswered.add((entry.id, entry.sha256))
+            self._by_outcome[entry.outcome].add((entry.id, entry.sha256))
         sinks = (KAFKA, ARCHIVE, *((POSTGRES,) if audits_postgres else ()))
         # By sink, the ids and bodies of the ledger that the sink has.
         self._found_sent: dict[str, set[tuple[str, str]]] = {sink: set() for sink in sinks}
@@ -90,7 +87,7 @@ class LedgerCheck:
     def _has_sent_bodies(self, ce_id: str, in_sink: set[tuple[str, str]]) -> bool:
         """Return whether a sink has a sent body of an id, and all that were answered OK."""
         keys = {(ce_id, body_sha256) for body_sha256 in self._sent[ce_id]}
-        return bool(keys & in_sink) and keys & self._ok <= in_sink
+        return bool(keys & in_sink) and keys & self._by_outcome[Outcome.OK] <= in_sink
 
     def report(self, is_expired: Callable[[str, int], bool]) -> LedgerReport | None:
         """
@@ -118,14 +115,16 @@ class LedgerCheck:
                 if any(is_expired(*place) for place in places)
                 for body_sha256 in self._sent[ce_id]
             }
-        missing = {sink: self._ok - bodies for sink, bodies in present_bodies.items()}
+        ok, other_answer, unanswered = map(self._by_outcome.__getitem__, Outcome)
+        missing = {sink: ok - bodies for sink, bodies in present_bodies.items()}
         faulty = changed.union(*({ce_id for ce_id, _ in keys} for keys in missing.values()))
         return LedgerReport(
             sent=len(self._outcomes),
-            ok=self._outcomes.count("ok"),
-            refused=self._outcomes.count("refused"),
-            unanswered=self._outcomes.count("unanswered"),
-            unanswered_but_stored=len((self._unanswered - self._ok) & present_bodies[KAFKA]),
+            ok=self._outcomes.count(Outcome.OK),
+            other_answer=self._outcomes.count(Outcome.OTHER_ANSWER),
+            other_answer_but_stored=len((other_answer - unanswered - ok) & present_bodies[KAFKA]),
+            unanswered=self._outcomes.count(Outcome.UNANSWERED),
+            unanswered_but_stored=len((unanswered - ok) & present_bodies[KAFKA]),
             missing={
                 # PostgreSQL has one row for all bodies of an id.
                 sink: len({ce_id for ce_id, _ in lacking} if sink == POSTGRES else lacking)

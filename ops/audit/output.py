@@ -94,8 +94,7 @@ def remarks(audited: Report) -> list[RenderableType]:
     lines += _statistics(audited)
     if audited.days:
         lines += _days(audited.days)
-    if audited.ledger:
-        lines += _ledger(audited.ledger)
+    lines += _ledger(audited.ledger) if audited.ledger else ()
     return [text_line(line) for line in lines]
 
 
@@ -183,9 +182,10 @@ def _day(day: DayReport) -> Iterator[str]:
 
 def _ledger(ledger: LedgerReport) -> Iterator[str]:
     missing = ", ".join(f"{LEDGER_TITLES[name]} {count}" for name, count in ledger.missing.items())
+    other = f"{ledger.other_answer} with another answer ({ledger.other_answer_but_stored} of them"
     yield (
-        f"ledger: {ledger.ok} answered OK (missing: {missing}), {ledger.changed} changed, "
-        f"{ledger.unanswered} unanswered ({ledger.unanswered_but_stored} of them stored)"
+        f"ledger: {ledger.ok} answered OK (missing: {missing}), {ledger.changed} changed, {other}"
+        f" stored), {ledger.unanswered} unanswered ({ledger.unanswered_but_stored} of them stored)"
     )
     if ledger.listed:
         yield "ledger, missing or changed: " + ", ".join(ledger.listed)

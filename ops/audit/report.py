@@ -214,6 +214,7 @@ class Report:
     def as_dict(self) -> dict[str, object]:
         """Return the report for `--json`."""
         return asdict(self) | {
+            "ledger": self.ledger.as_dict() if self.ledger else None,
             "different_listed": [
                 {
                     "ce_id": difference.ce_id,

@@ -13,6 +13,7 @@ from ops.demo.kills import kill_each_part
 from ops.demo.services import SDKAPPIDS
 from ops.demo.stack import Stack
 from ops.simulate import ledger
+from ops.simulate.ledger import Outcome
 from ops.simulate.result import TrafficResult
 from ops.simulate.sender import TrafficPlan, simulate
 from schemas.clients import check_cancellation
@@ -38,7 +39,7 @@ class DemoResult:
         return {
             "ok": self.proven,
             "sent": self.traffic.sent,
-            "answered_ok": self.traffic.answers["ok"],
+            "answered_ok": self.traffic.answers[Outcome.OK],
             "answered_ok_in_time": self.traffic.in_time,
             "in_kafka": self.report.sequences_in(KAFKA),
             "archived": self.report.sequences_in(ARCHIVE),

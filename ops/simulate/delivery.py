@@ -28,6 +28,11 @@ FIRST_TRY_TIMEOUT_S = 0.9
 # The gateway checks each replica at this interval (`check inter`).
 PASSED_OVER_S = 0.5
 LATE = "no answer in time"
+# Nothing listens at the address.
+CONNECTION_REFUSED = "connection refused"
+UNKNOWN_HOST = "the host's name cannot be resolved"
+# The end of the reason if the answer does not have the form of the public port's answers.
+NOT_OURS = ", not by Hookline's public port"
 
 
 class UrlRotation:
@@ -74,7 +79,7 @@ class SendResult:
     @property
     def connection_failed(self) -> bool:
         """True if the last try ended without an answer, and not because of the time."""
-        return self.outcome == "unanswered" and self.failed_tries[-1] != LATE
+        return self.outcome is Outcome.UNANSWERED and self.failed_tries[-1] != LATE
 
 
 async def deliver(
@@ -98,15 +103,15 @@ async def deliver(
     if delivery.connection_failed:
         rotation.pass_over(url)
     left_s = deadline - time.monotonic()
-    if others and left_s > 0 and (delivery.outcome == "unanswered" or delivery.status == 503):
+    if others and left_s > 0 and (delivery.outcome is Outcome.UNANSWERED or delivery.status == 503):
         second = await _try(session, request, others[0], left_s)
         if second.connection_failed:
             rotation.pass_over(others[0])
         delivery = replace(second, failed_tries=delivery.failed_tries + second.failed_tries)
-    if delivery.outcome == "ok" and time.monotonic() > deadline:
+    if delivery.outcome is Outcome.OK and time.monotonic() > deadline:
         # A simulator without enough CPU reads an answer late. The vendor would not have waited for
         # it.
-        return SendResult("unanswered", delivery.status, (*delivery.failed_tries, LATE))
+        return SendResult(Outcome.UNANSWERED, delivery.status, (*delivery.failed_tries, LATE))
     return delivery
 
 
@@ -123,12 +128,12 @@ async def _try(
     except TimeoutError:
         reason = LATE
     except aiohttp.ClientConnectorDNSError:
-        reason = "the host's name cannot be resolved"
+        reason = UNKNOWN_HOST
     except aiohttp.ClientConnectorError as error:
         reason = http_failure(error)
     except (aiohttp.ClientError, OSError):
         reason = "connection cut before the answer"
-    return SendResult("unanswered", 0, (reason,))
+    return SendResult(Outcome.UNANSWERED, 0, (reason,))
 
 
 def _answered(status: int, name: str, body: bytes) -> SendResult:
@@ -138,9 +143,9 @@ def _answered(status: int, name: str, body: bytes) -> SendResult:
         answer = None
     fields = answer if isinstance(answer, dict) else {}
     if status == 200 and fields.get("ActionStatus") == "OK":
-        return SendResult("ok", status)
+        return SendResult(Outcome.OK, status)
     # The public port explains each answer; another server, or the admin port, does not.
-    why = f": {fields['ErrorInfo']}" if "ErrorInfo" in fields else ", not by Hookline's public port"
+    why = f": {fields['ErrorInfo']}" if "ErrorInfo" in fields else NOT_OURS
     reason = f"answered {status}{why}"
     # The gateway's own answers have no name.
-    return SendResult("refused", status, (reason,), answer=name or f"status {status}")
+    return SendResult(Outcome.OTHER_ANSWER, status, (reason,), answer=name or f"status {status}")

@@ -1,26 +1,44 @@
 """The ledger of `hookline simulate`: a JSON line for each callback, with its answer."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from enum import StrEnum
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import BinaryIO
 
 import msgspec
 
 from ops.failure import Failure
 from schemas.additions import RoleMember
 
-Outcome = Literal["ok", "refused", "unanswered"]
+# The name of Outcome.OTHER_ANSWER in the ledgers of 0.1.
+FORMER_OTHER_ANSWER = "refused"
+
+
+class Outcome(StrEnum):
+    """
+    What the sender of a callback knows about it.
+
+    OK: HTTP 200 with ActionStatus OK. OTHER_ANSWER: any other answer, by the ingress, a gateway or
+    another server; whether the callback is stored depends on the answer, and after a 503 or 502 it
+    is not known. UNANSWERED: no answer in time, so the callback may be stored or not.
+    """
+
+    OK = "ok"
+    OTHER_ANSWER = "other_answer"
+    UNANSWERED = "unanswered"
+
+    @classmethod
+    def _missing_(cls, value: object) -> "Outcome | None":
+        return cls.OTHER_ANSWER if value == FORMER_OTHER_ANSWER else None
 
 
 class LedgerEntry(msgspec.Struct, frozen=True, kw_only=True):
     """
     One callback.
 
-    `outcome`: ok, HTTP 200 with ActionStatus OK; refused, another answer; unanswered, no answer
-    within 2 s, so the callback may be stored or not. `answer`: the name of the ingress's answer,
-    "status NUMBER" for an answer without a name, or "unanswered". `failed_tries`: the reason for
-    each try that was not answered OK. `latency_ms`: from when the callback was due until the
-    answer, or until it was given up.
+    `answer`: the name of the ingress's answer, "status NUMBER" for an answer without a name, or
+    "unanswered". `failed_tries`: the reason for each try that was not answered OK. `latency_ms`:
+    from when the callback was due until the answer, or until it was given up.
     """
 
     id: str

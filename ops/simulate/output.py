@@ -5,6 +5,7 @@ from collections import Counter
 from rich.console import Group, RenderableType
 
 from ops.simulate.delivery import ANSWER_TIMEOUT_S
+from ops.simulate.ledger import Outcome
 from ops.simulate.result import PERCENTILES, TrafficResult
 from ops.terminal import new_table, text_line
 
@@ -12,12 +13,9 @@ from ops.terminal import new_table, text_line
 def traffic_table(result: TrafficResult) -> RenderableType:
     """Show the answers and the commands."""
     answers = new_table("Answers")
-    for column in ("sent", "OK", "refused", "unanswered"):
+    for column in ("sent", "OK", "another answer", "unanswered"):
         answers.add_column(column, justify="right")
-    answers.add_row(
-        str(result.sent),
-        *(str(result.answers[kind]) for kind in ("ok", "refused", "unanswered")),
-    )
+    answers.add_row(str(result.sent), *(str(result.answers[outcome]) for outcome in Outcome))
     reasons = new_table("By answer")
     reasons.add_column("answer")
     reasons.add_column("number", justify="right")

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from ops.simulate.delivery import ANSWER_TIMEOUT_S
-from ops.simulate.ledger import LedgerEntry
+from ops.simulate.ledger import FORMER_OTHER_ANSWER, LedgerEntry, Outcome
 
 PERCENTILES = (50, 90, 99, 99.9, 100)
 # Answers are counted by at most so many different reasons; the others are counted as OTHER_REASONS.
@@ -23,14 +23,15 @@ class TrafficResult:
     """
     The answers to the callbacks that were sent.
 
-    `not_ok`: the number of callbacks that were not answered OK, by reason. `second_tries`: the
+    `answers`: the number by outcome. `not_ok`: the number of callbacks that were not answered OK,
+    with another answer or without one, by reason. `second_tries`: the
     number that were sent to a second address, by the reason for which the first try failed.
     `by_reason`: the number by the answer's name and the reason.
     """
 
     # None: at the recorded times.
     planned_rate: float | None = None
-    answers: Counter[str] = field(default_factory=Counter)
+    answers: Counter[Outcome] = field(default_factory=Counter)
     commands: Counter[str] = field(default_factory=Counter)
     not_ok: Counter[str] = field(default_factory=Counter)
     second_tries: Counter[str] = field(default_factory=Counter)
@@ -53,14 +54,16 @@ class TrafficResult:
         """Count a callback."""
         self.answers[entry.outcome] += 1
         self.commands[entry.command] += 1
-        tries = len(entry.failed_tries) + (entry.outcome == "ok")
+        tries = len(entry.failed_tries) + (entry.outcome is Outcome.OK)
         if tries > 1:
             self.second_tries[entry.failed_tries[0]] += 1
-        if entry.outcome == "ok":
+        if entry.outcome is Outcome.OK:
             self.latencies_ms.append(entry.latency_ms)
         else:
             _count(self.not_ok, ", then ".join(entry.failed_tries), OTHER_REASONS)
-        reason = entry.failed_tries[-1] if entry.failed_tries and entry.outcome != "ok" else ""
+        reason = (
+            entry.failed_tries[-1] if entry.failed_tries and entry.outcome is not Outcome.OK else ""
+        )
         name = entry.answer or entry.outcome
         _count(self.by_reason, (name, reason), (name, OTHER_REASONS))
         self.without_id += not entry.id
@@ -73,7 +76,7 @@ class TrafficResult:
     @property
     def ok_percent(self) -> float:
         """The share of the callbacks that were answered OK; 100 if none was sent."""
-        return 100.0 * self.answers["ok"] / self.sent if self.sent else 100.0
+        return 100.0 * self.answers[Outcome.OK] / self.sent if self.sent else 100.0
 
     @property
     def in_time(self) -> int:
@@ -112,10 +115,12 @@ class TrafficResult:
         """Return the result for `--json`."""
         return {
             "sent": self.sent,
-            "ok": self.answers["ok"],
+            "ok": self.answers[Outcome.OK],
             "ok_in_time": self.in_time,
-            "refused": self.answers["refused"],
-            "unanswered": self.answers["unanswered"],
+            "other_answer": self.answers[Outcome.OTHER_ANSWER],
+            # The name that 0.1 gives to `other_answer`.
+            FORMER_OTHER_ANSWER: self.answers[Outcome.OTHER_ANSWER],
+            "unanswered": self.answers[Outcome.UNANSWERED],
             "ok_percent": round(self.ok_percent, 3),
             "not_ok": dict(self.not_ok),
             "second_tries": dict(self.second_tries),

@@ -19,7 +19,7 @@ from ops.audit.report import POSTGRES, Report
 from ops.audit.since import Since
 from ops.audit.spool_ends import SpoolEnds
 from ops.audit.tally import Tally
-from ops.simulate.ledger import LedgerEntry
+from ops.simulate.ledger import LedgerEntry, Outcome
 from schemas.setting import Secret
 
 ORIGIN = "o" * 16
@@ -111,7 +111,7 @@ def an_entry(ce_id: str, value: bytes) -> LedgerEntry:
         sdkappid="1",
         command="X",
         sha256=hashlib.sha256(value).hexdigest(),
-        outcome="ok",
+        outcome=Outcome.OK,
         status=200,
         latency_ms=1,
     )

@@ -14,7 +14,7 @@ from support.sync_tables import select
 
 from consumers.sync.database import DatabaseHandler
 from ops.audit.report import POSTGRES
-from ops.simulate.ledger import LedgerEntry
+from ops.simulate.ledger import LedgerEntry, Outcome
 from ops.sync import expire, session
 from ops.sync.plan import StoredMonth, plan
 from ops.sync.session import NotExpired
@@ -185,7 +185,7 @@ async def test_a_ledger_does_not_miss_what_has_expired(
             sdkappid=APP,
             command="",
             sha256=sha256(record.value).hexdigest(),
-            outcome="ok",
+            outcome=Outcome.OK,
             status=200,
             latency_ms=1,
         )

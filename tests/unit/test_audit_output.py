@@ -121,7 +121,7 @@ def test_a_day_that_differs_is_printed_with_its_app_and_zone() -> None:
     days = DaysReport(
         compared=31, different=2, missing=1, doubled=0, listed=[day], not_judged=[skipped]
     )
-    lines = printed(report_with(days=days), width=120)
+    lines = printed(report_with(days=days), width=160)
     assert lines[-5:] == [
         "statistics: 31 days of apps compared, each app in its own time zone; 2 differ",
         (
@@ -143,20 +143,20 @@ def test_repeats_are_counted_without_the_first_callback() -> None:
 def test_the_ledger_is_printed_in_one_sentence() -> None:
     """The sentence has the number answered OK, and how many of them each sink lacks."""
     ledger = LedgerReport(
-        sent=5506,
+        sent=5510,
         ok=5503,
-        refused=0,
+        other_answer=4,
+        other_answer_but_stored=2,
         unanswered=3,
         unanswered_but_stored=1,
         missing={KAFKA: 0, ARCHIVE: 2, POSTGRES: 0},
         changed=1,
         listed=["a", "b"],
     )
-    lines = printed(a_report(ledger=ledger), width=120)
+    lines = printed(a_report(ledger=ledger), width=200)
     assert (
         "ledger: 5503 answered OK (missing: Kafka 0, archive 2, rows in PostgreSQL 0), 1 changed,"
-        " 3 unanswered"
-        " (1 of them stored)"
+        " 4 with another answer (2 of them stored), 3 unanswered (1 of them stored)"
     ) in lines
     assert "ledger, missing or changed: a, b" in lines
     assert lines[-1] == "faults: 2 missing, 1 changed"

@@ -12,7 +12,7 @@ from ops.demo.embedded.child import free_port
 from ops.simulate import delivery
 from ops.simulate.callbacks import requests
 from ops.simulate.delivery import SendResult, UrlRotation, deliver
-from ops.simulate.ledger import LedgerEntry
+from ops.simulate.ledger import LedgerEntry, Outcome
 from ops.simulate.result import TrafficResult
 
 OK = b'{"ActionStatus":"OK","ErrorInfo":"","ErrorCode":0}'
@@ -92,7 +92,7 @@ async def test_a_callback_that_fails_at_one_address_is_sent_to_the_other(
     """The gateway of docker compose does the same."""
     if first is hangs:
         monkeypatch.setattr(delivery, "FIRST_TRY_TIMEOUT_S", 0.3)
-    assert await delivered(first, answers(200, OK)) == SendResult("ok", 200, (reason,))
+    assert await delivered(first, answers(200, OK)) == SendResult(Outcome.OK, 200, (reason,))
 
 
 @pytest.mark.parametrize("refusal", [(403, FULL), (200, FULL), (200, b"no JSON"), (500, b"[]")])
@@ -100,7 +100,7 @@ async def test_a_refusal_is_not_sent_to_the_other_address(refusal: tuple[int, by
     """Another replica would refuse it too."""
     send_result = await delivered(answers(*refusal), answers(200, OK))
     assert (send_result.outcome, send_result.status, len(send_result.failed_tries)) == (
-        "refused",
+        Outcome.OTHER_ANSWER,
         refusal[0],
         1,
     )
@@ -110,14 +110,14 @@ async def test_there_is_no_third_try() -> None:
     """Three would not fit into the vendor's 2 s."""
     send_result = await delivered(cuts, None, answers(200, OK))
     reasons = ("connection cut before the answer", "connection refused")
-    assert send_result == SendResult("unanswered", 0, reasons)
+    assert send_result == SendResult(Outcome.UNANSWERED, 0, reasons)
 
 
 async def test_with_one_address_there_is_no_second_try() -> None:
     """The vendor sends once, and waits for 2 s."""
     reason = "connection cut before the answer"
-    assert await delivered(cuts) == SendResult("unanswered", 0, (reason,))
-    late = SendResult("unanswered", 0, ("no answer in time",))
+    assert await delivered(cuts) == SendResult(Outcome.UNANSWERED, 0, (reason,))
+    late = SendResult(Outcome.UNANSWERED, 0, ("no answer in time",))
     assert await delivered(hangs, answer_timeout_s=0.3) == late
 
 
@@ -128,8 +128,8 @@ async def test_an_answer_that_is_late_for_the_vendor_may_be_waited_for() -> None
         await asyncio.sleep(0.5)
         await answers(200, OK)(writer)
 
-    assert await delivered(slow) == SendResult("ok", 200)
-    assert (await delivered(slow, answer_timeout_s=0.2)).outcome == "unanswered"
+    assert await delivered(slow) == SendResult(Outcome.OK, 200)
+    assert (await delivered(slow, answer_timeout_s=0.2)).outcome is Outcome.UNANSWERED
 
 
 def test_addresses_take_the_callbacks_in_turn() -> None:
@@ -159,11 +159,11 @@ def test_every_callback_that_was_not_answered_ok_has_a_reason() -> None:
     """Second tries are counted by the reason of the first failure, successful or not."""
     result = TrafficResult()
     for outcome, failed in (
-        ("ok", ()),
-        ("ok", ("cut",)),
-        ("unanswered", ("cut", "late")),
-        ("unanswered", ("late",)),
-        ("refused", ("full",)),
+        (Outcome.OK, ()),
+        (Outcome.OK, ("cut",)),
+        (Outcome.UNANSWERED, ("cut", "late")),
+        (Outcome.UNANSWERED, ("late",)),
+        (Outcome.OTHER_ANSWER, ("full",)),
     ):
         result.add(
             LedgerEntry(
@@ -171,12 +171,12 @@ def test_every_callback_that_was_not_answered_ok_has_a_reason() -> None:
                 sdkappid="1",
                 command="C",
                 sha256="",
-                outcome=outcome,  # type: ignore[arg-type]
+                outcome=outcome,
                 status=0,
                 failed_tries=failed,
                 latency_ms=1.0,
             )
         )
-    assert (result.sent, result.answers["ok"], result.ok_percent) == (5, 2, 40)
+    assert (result.sent, result.answers[Outcome.OK], result.ok_percent) == (5, 2, 40)
     assert result.not_ok == {"cut, then late": 1, "late": 1, "full": 1}
     assert result.second_tries == {"cut": 2}

@@ -18,7 +18,7 @@ from ops.audit.ends_reader import NoSpools, read_ends
 from ops.audit.report import ARCHIVE, COUNTS, KAFKA, POSTGRES, Report
 from ops.audit.spool_ends import SpoolEnds
 from ops.audit.tally import Tally
-from ops.simulate.ledger import LedgerEntry, NoLedger, read, write
+from ops.simulate.ledger import LedgerEntry, NoLedger, Outcome, read, write
 from schemas.dead_letter import CONNECT, GROUP, STAGE
 
 
@@ -335,7 +335,7 @@ def test_two_bodies_of_one_id_in_the_ledger_must_both_be_stored() -> None:
             sdkappid="1",
             command="X",
             sha256=hashlib.sha256(record.value).hexdigest(),
-            outcome="ok",
+            outcome=Outcome.OK,
             status=200,
             latency_ms=1,
         )
@@ -351,7 +351,7 @@ def test_a_ledger_without_ids_is_refused(tmp_path: Path) -> None:
     """All of its entries would count as one."""
     path = tmp_path / "ledger.jsonl"
     entry = LedgerEntry(
-        id="", sdkappid="1", command="X", sha256="", outcome="ok", status=200, latency_ms=1
+        id="", sdkappid="1", command="X", sha256="", outcome=Outcome.OK, status=200, latency_ms=1
     )
     with path.open("wb") as file:
         write(file, entry)

@@ -128,7 +128,8 @@ def an_audit(text: str) -> None:
                 ledger=LedgerReport(
                     sent=1,
                     ok=1,
-                    refused=0,
+                    other_answer=0,
+                    other_answer_but_stored=0,
                     unanswered=0,
                     unanswered_but_stored=0,
                     missing={},

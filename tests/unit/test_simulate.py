@@ -297,7 +297,9 @@ def test_an_unusable_tokens_file_is_named_without_its_content(tmp_path: Path) ->
         signer_of_file(tmp_path / "absent")
 
 
-def entry(number: int, outcome: ledger.Outcome = "ok", **fields: Any) -> ledger.LedgerEntry:
+def entry(
+    number: int, outcome: ledger.Outcome = ledger.Outcome.OK, **fields: Any
+) -> ledger.LedgerEntry:
     """Return an entry of a ledger."""
     values: dict[str, Any] = {
         "id": f"{number}",
@@ -317,8 +319,17 @@ def test_answers_are_counted_by_name_and_reason() -> None:
     result.add(entry(1, answer="ok", failed_tries=("answered 503: full",)))
     for number in range(REASONS_MAX + 50):
         reason = f"answered 400: reason {number}"
-        result.add(entry(2, "refused", answer="malformed", failed_tries=(reason,)))
-    result.add(entry(3, "refused", answer="status 429", failed_tries=("answered 429: many",)))
+        result.add(
+            entry(2, ledger.Outcome.OTHER_ANSWER, answer="malformed", failed_tries=(reason,))
+        )
+    result.add(
+        entry(
+            3,
+            ledger.Outcome.OTHER_ANSWER,
+            answer="status 429",
+            failed_tries=("answered 429: many",),
+        )
+    )
     assert result.by_reason["ok", ""] == 1
     assert result.by_reason["malformed", "answered 400: reason 7"] == 1
     assert result.by_reason["malformed", OTHER_REASONS] == 51
@@ -391,3 +402,40 @@ def test_options_that_do_not_fit_are_refused(
     result = run("--url", "http://127.0.0.1:9/", *given)
     assert result.exit_code == 2
     assert words in " ".join(result.output.replace("│", " ").split())
+
+
+def test_a_ledger_of_0_1_is_read(tmp_path: Path) -> None:
+    """There, every answer other than OK is "refused". An outcome of no release is a fault."""
+    path = tmp_path / "ledger.jsonl"
+    former = (
+        '{"id":"1","sdkappid":"1","command":"C","sums":{},"people":[],"sha256":"","outcome":"refused","status":503,'
+        '"answer":"unavailable","failed_tries":["answered 503: full"],"latency_ms":1.0}\n'
+    )
+    path.write_text(former)
+    (read,) = ledger.read(path)
+    assert read.outcome is ledger.Outcome.OTHER_ANSWER
+    with path.open("wb") as file:
+        ledger.write(file, read)
+    assert path.read_text() == former.replace("refused", "other_answer")
+    path.write_text(former.replace("refused", "denied"))
+    with pytest.raises(ledger.NoLedger, match="line 1: Invalid enum value 'denied'"):
+        list(ledger.read(path))
+
+
+def test_the_json_of_0_1_keeps_its_key() -> None:
+    """Programs that read `refused` get the same number as those that read `other_answer`."""
+    result = TrafficResult()
+    result.add(entry(1, ledger.Outcome.OTHER_ANSWER, failed_tries=("answered 403: why",)))
+    result.add(entry(2, ledger.Outcome.UNANSWERED, failed_tries=("no answer in time",)))
+    as_dict = result.as_dict()
+    assert (as_dict["other_answer"], as_dict["refused"], as_dict["unanswered"]) == (1, 1, 1)
+
+
+@pytest.mark.parametrize(
+    "url", ["http://127.0.0.1:port/", "http://", "http://a:70000/", "http://a:0/"]
+)
+def test_a_url_without_a_host_or_with_another_port_is_refused(url: str) -> None:
+    """Otherwise every callback would be one whose connection was cut."""
+    run = CliRunner().invoke(simulate_command, ["--url", url, "--sdkappid", APP])
+    assert run.exit_code == 2
+    assert "--url: must have a host, and a port from 1 to 65535 or none" in run.output

@@ -96,7 +96,7 @@ def audited(
     return tally.report()
 
 
-def an_entry(number: int, outcome: Outcome = "ok", value: bytes | None = None) -> LedgerEntry:
+def an_entry(number: int, outcome: Outcome = Outcome.OK, value: bytes | None = None) -> LedgerEntry:
     """Return the ledger's entry of the callback with sequence `number`."""
     record = stored(number)
     return LedgerEntry(
@@ -329,11 +329,25 @@ def test_two_bodies_of_one_id_lack_one_row() -> None:
 
 def test_an_unanswered_callback_may_be_stored_or_not() -> None:
     """The process died before it answered; this is reported, and not a fault."""
-    ledger = [an_entry(1), an_entry(2, "unanswered"), an_entry(9, "unanswered")]
+    ledger = [an_entry(1), an_entry(2, Outcome.UNANSWERED), an_entry(9, Outcome.UNANSWERED)]
     report = audited(topic=[1, 2], archive=[1, 2], end=2, ledger=ledger)
     assert report.ledger is not None
     assert (report.ledger.unanswered, report.ledger.unanswered_but_stored) == (2, 1)
     assert report.proven
+
+
+def test_a_callback_with_another_answer_may_be_stored_or_not() -> None:
+    """A 503, or a 502 of a gateway, may come after the commit; it is reported, and not a fault."""
+    outcomes = {1: Outcome.OK, 2: Outcome.OTHER_ANSWER, 3: Outcome.UNANSWERED}
+    ledger = [an_entry(number, outcome) for number, outcome in outcomes.items()]
+    # Was sent once more, and is answered OK: not one of them.
+    ledger += [an_entry(1, Outcome.OTHER_ANSWER), an_entry(9, Outcome.OTHER_ANSWER)]
+    report = audited(topic=[1, 2, 3], archive=[1, 2, 3], ledger=ledger)
+    assert report.ledger is not None
+    assert (report.ledger.other_answer, report.ledger.other_answer_but_stored) == (3, 1)
+    assert (report.ledger.stored_without_ok, report.proven) == (2, True)
+    in_json: Any = report.as_dict()["ledger"]
+    assert (in_json["refused"], in_json["other_answer"]) == (3, 3)
 
 
 def test_a_changed_body_is_a_fault() -> None:
@@ -367,7 +381,7 @@ def test_a_repeat_that_the_ledger_does_not_have_is_not_a_changed_callback(
 def test_a_row_seems_changed_only_until_its_callback_is_read_in_kafka() -> None:
     """PostgreSQL is read after Kafka; a repeat with other bytes, then the callback, came since."""
     sent, repeat = (stored(number, MsgKey="key-1", UnreadMsgNum=number) for number in (1, 2))
-    entry = an_entry(1, "unanswered", value=sent.value)
+    entry = an_entry(1, Outcome.UNANSWERED, value=sent.value)
     tally = Tally(ends({ORIGIN: 0}), [entry], audits_postgres=True, audits_counts=False)
     tally.add_ledger_row(entry.id, hashlib.sha256(repeat.value).hexdigest())
     first = tally.report()
