@@ -13,6 +13,8 @@ import click
 from ops.failure import ExitCode
 from ops.options import bounded, json_option
 from ops.simulate import sender
+from ops.simulate.ledger import Outcome
+from ops.simulate.option_checks import check_replay, check_traffic
 from ops.simulate.options import (
     is_on_command_line,
     ledger_option,
@@ -23,14 +25,12 @@ from ops.simulate.options import (
 )
 from ops.simulate.output import traffic_table
 from ops.simulate.recording import Order, Recording, read_recording
+from ops.simulate.remedies import remedies
 from ops.simulate.result import TrafficResult
 from ops.simulate.signer import Signer, signer_of_file
 from ops.terminal import print_json, progress, run, show, waiting, warn
-from schemas.setting import is_sdkappid
 
 SECONDS_DEFAULT = 10.0
-# The reason of a callback to whose address nothing listens.
-REFUSED = "connection refused"
 FORMER_TOKENS_FILE = "OPS_SECRETS_FILE"
 
 
@@ -91,9 +91,9 @@ def simulate(
       130  interrupted
     """  # noqa: D301 - Click keeps the lines of a paragraph after \b
     apps = tuple(app.strip() for text in sdkappids for app in text.split(",") if app.strip())
-    _check(urls, apps, rate=rate, connections=connections, users=users)
+    check_traffic(urls, apps, rate=rate, connections=connections, users=users)
     bounded("--timeout", answer_timeout_s, 0.1, 3600)
-    _check_replay(replay, order, speed)
+    check_replay(replay, order, speed)
     plan = sender.TrafficPlan(
         urls=urls,
         sdkappids=apps,
@@ -111,19 +111,11 @@ def simulate(
     with _opened(ledger_path) as file, progress("callbacks", _expected(plan)) as advance:
         result = run(sender.simulate(plan, file, lambda _: advance()))
     _print(result, as_json=as_json)
-    if not result.answers["ok"]:
-        warn(_without_ok(result, urls))
+    for line in remedies(result, urls):
+        warn(line)
+    if not result.answers[Outcome.OK]:
+        warn("no callback was answered OK")
         sys.exit(ExitCode.FAULT)
-
-
-def _without_ok(result: TrafficResult, urls: tuple[str, ...]) -> str:
-    """Return the last line if no callback was answered OK."""
-    if {reason for _, reason in result.by_reason} == {REFUSED}:
-        return (
-            f"nothing listens at {', '.join(urls)}: start the ingress, or check --url (OPS_URL); no"
-            " callback was answered OK"
-        )
-    return "no callback was answered OK; the table by answer has the reasons"
 
 
 def _print(result: TrafficResult, *, as_json: bool) -> None:
@@ -193,52 +185,3 @@ def _recording(
             needs_times=bool(speed) or order == "time",
             seed=seed,
         )
-
-
-def _check_replay(replay: Path | None, order: str | None, speed: float | None) -> None:
-    """
-    Return if the options fit together.
-
-    Raises:
-        UsageError: they do not; the text says which.
-    """
-    if replay is None and (order or speed is not None):
-        raise click.UsageError("--order and --speed are for recorded callbacks: give --replay FILE")
-    if replay and is_on_command_line("users"):
-        raise click.UsageError("--users is for made-up callbacks, not for --replay")
-    if speed is not None:
-        bounded("--speed", speed, 0.001, 1_000_000)
-        if is_on_command_line("rate"):
-            raise click.UsageError("give --rate or --speed, not both")
-        if order not in (None, "time"):
-            raise click.UsageError(f"--speed sends in the order of time, not of --order {order}")
-    if replay is None and not click.get_current_context().params["sdkappids"]:
-        raise click.UsageError("name the app of the made-up callbacks: --sdkappid SDKAPPID")
-
-
-def _check(
-    urls: tuple[str, ...], apps: tuple[str, ...], *, rate: float, connections: int, users: int
-) -> None:
-    """
-    Return if the other options are within their bounds.
-
-    Raises:
-        BadParameter: one is not; the text names the option and its bounds.
-    """
-    bounded("--rate", rate, 0.1, 100_000)
-    bounded("--connections", connections, 1, 10_000)
-    bounded("--users", users, 2, 10_000_000)
-    if not all(url.startswith(("http://", "https://")) for url in urls):
-        raise click.BadParameter("must begin with http:// or https://", param_hint="--url")
-    if any("?" in url or "#" in url for url in urls):
-        raise click.BadParameter(
-            "must have no query (?…): simulate adds the parameters, as the vendor does; name the"
-            " app by --sdkappid",
-            param_hint="--url",
-        )
-    for app in apps:
-        if not is_sdkappid(app):
-            raise click.BadParameter(
-                f"must be a decimal number without leading zeros, not {app!r:.40}",
-                param_hint="--sdkappid",
-            )

@@ -128,7 +128,7 @@ def test_an_address_at_which_nothing_listens_is_named_with_its_option(errors_of:
         main, ["simulate", "--url", refused, "--sdkappid", "1400000001", "--count", "2"]
     )
     assert sent.exit_code == 1
-    wanted = f"nothing listens at {refused}: start the ingress, or check --url (OPS_URL); no"
+    wanted = f"connection refused: nothing listened at {refused}: start the ingress, or check --url"
     assert wanted in sent.stderr
     postgres = f"postgresql://hookline@127.0.0.1:{port}/postgres"
     text = errors_of("sync", "expire", "--older-than", "90d", "--postgres", postgres, code=2)
