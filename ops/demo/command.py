@@ -14,6 +14,7 @@ from ops.demo.output import (
     archive_line,
     audit_line,
     demo_table,
+    export_lines,
     status_line,
 )
 from ops.options import bounded, json_option
@@ -70,6 +71,8 @@ async def _demo(*, seconds: float, rate: float, faults: bool, keep: bool, as_jso
             print_json(asdict(running.addresses))
         else:
             say_whole(address_lines(running.addresses))
+            if keep:
+                say_whole(export_lines(running.addresses))
         with progress("callbacks", round(seconds * rate)) as advance:
             result = await demonstration.run_traffic(
                 running,

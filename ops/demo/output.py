@@ -3,16 +3,23 @@
 import math
 import shlex
 import sys
+from pathlib import Path
 
 from rich.console import Group, RenderableType
 
 from ops.audit.output import TITLES, remarks, verdict
 from ops.audit.report import INGRESS_DEAD_LETTERS
 from ops.demo.demo import DemoResult
-from ops.demo.services import SDKAPPIDS, StackAddresses
+from ops.demo.services import CONSUMERS, SDKAPPIDS, StackAddresses
 from ops.simulate.delivery import ANSWER_TIMEOUT_S
 from ops.simulate.output import by_reason, late_line, rate
 from ops.terminal import fault_count, new_table, text_line
+
+GROUPS = (
+    f"A consumer named {', '.join(CONSUMERS[:-1])} or {CONSUMERS[-1]} that you start there joins"
+    " the demo's group of this name, and takes partitions from it: give yours another name, or a"
+    " pipeline of its own by HOOKLINE_KAFKA_PREFIX (docs/operations.md)."
+)
 
 
 def address_lines(addresses: StackAddresses) -> list[str]:
@@ -25,12 +32,45 @@ def address_lines(addresses: StackAddresses) -> list[str]:
         ("Kafka", addresses.kafka),
         ("archive", addresses.archive),
         ("PostgreSQL", addresses.postgres),
+        ("Valkey", addresses.valkey),
+        *(
+            (name, f"{admin}/status")
+            for name, _, admin in (each.partition("=") for each in addresses.consumers)
+        ),
         ("statistics", f"{addresses.stats}/ (a page), {addresses.stats}/v1/totals"),
         ("spool", addresses.spool),
         ("ledger", f"{addresses.ledger} (what was sent, and its answers)"),
         ("logs", addresses.logs),
     )
     return [f"  {name:<11} {value}" for name, value in names]
+
+
+def variables(addresses: StackAddresses) -> dict[str, str]:
+    """Return the variables by which commands, and services, find the parts of the demo."""
+    return {
+        "HOOKLINE_BOOTSTRAP_SERVERS": addresses.kafka,
+        "ARCHIVE_URL": addresses.archive,
+        "SYNC_POSTGRES": addresses.postgres,
+        "COUNTERS_VALKEY": addresses.valkey,
+        "STATS_VALKEY": addresses.valkey,
+        "STATS_INGRESS": ",".join(addresses.admins),
+        "STATS_CONSUMERS": ",".join(addresses.consumers),
+        "OPS_INGRESS": ",".join(addresses.admins),
+        "OPS_STATS": addresses.stats,
+        # Click separates the values of an option that may be repeated at blanks.
+        "OPS_URL": " ".join(addresses.ingresses),
+        "OPS_SDKAPPID": ",".join(SDKAPPIDS),
+    }
+
+
+def export_lines(addresses: StackAddresses) -> list[str]:
+    """Return the commands that set `variables` in another shell, and what to know about them."""
+    return [
+        "For commands in another shell:",
+        f'  export PATH={shlex.quote(str(Path(sys.executable).parent))}:"$PATH"',
+        *(f"  export {name}={shlex.quote(value)}" for name, value in variables(addresses).items()),
+        GROUPS,
+    ]
 
 
 def archive_line(addresses: StackAddresses) -> str:
@@ -93,10 +133,8 @@ def _answer_lines(result: DemoResult) -> list[str]:
     traffic, report = result.traffic, result.report
     lines = []
     if traffic.not_ok:
-        stored = report.ledger.unanswered_but_stored if report.ledger else 0
-        lines.append(
-            f"not answered OK: {by_reason(traffic.not_ok)}; stored although unanswered: {stored}"
-        )
+        stored = report.ledger.stored_without_ok if report.ledger else 0
+        lines.append(f"not answered OK: {by_reason(traffic.not_ok)}; stored nevertheless: {stored}")
     if late := late_line(traffic):
         lines.append(late)
     if traffic.second_tries:

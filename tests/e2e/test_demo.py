@@ -1,13 +1,17 @@
 """`hookline demo`: its output, its exit code, and Ctrl-C at any moment."""
 
 import json
+import os
+import shlex
 import signal
 import time
 import uuid
+from pathlib import Path
 from typing import Any
 
 import pytest
-from support.processes.blackbox import alive, hookline, start, until
+from support.processes.blackbox import ANSWER_S_MAX, alive, hookline, start, until
+from support.processes.command import run_hookline
 
 
 @pytest.mark.timeout(600)
@@ -65,6 +69,35 @@ def test_a_demo_that_is_killed_takes_its_processes_with_it() -> None:
         assert json.loads(process.stdout.readline())
         # The demo itself, three servers, six services; PostgreSQL has children of its own.
         until(lambda: len(alive(mark)) >= 10, "all processes run")
+    finally:
+        process.kill()
+        process.communicate()
+    until(lambda: not alive(mark), "no process is left")
+
+
+@pytest.mark.timeout(600)
+def test_the_variables_that_the_demo_prints_lead_commands_to_it(tmp_path: Path) -> None:
+    """No command needs an option that names a part."""
+    mark, ledger = uuid.uuid4().hex, str(tmp_path / "ledger.jsonl")
+    process = start(mark, "--keep", "--no-faults", "--seconds", "1")
+    try:
+        assert process.stderr is not None
+        said = list(iter(process.stderr.readline, "Everything keeps running until Ctrl-C.\n"))
+        exports = [line.split(maxsplit=1)[1] for line in said if line.startswith("  export ")]
+        env = dict(shlex.split(line)[0].split("=", 1) for line in exports if "$PATH" not in line)
+        patiently = ("--timeout", str(ANSWER_S_MAX))
+        hookline("simulate", "--count", "20", "--ledger", ledger, *patiently, env=env)
+        audited = hookline("audit", "--ledger", ledger, "--wait", "180", env=env)
+        assert "ledger: 20 answered OK" in audited
+        assert "proven: every callback is exactly once in Kafka, archive, PostgreSQL" in audited
+
+        def all_answer() -> bool:
+            state = json.loads(run_hookline("status", "--json", env=os.environ | env).stdout)
+            parts = [*state["ingress"], *(p for c in state["consumers"] for p in c["processes"])]
+            measured = [store["size_bytes"] for store in state["stores"]]
+            return len(parts) == 5 and all(p["answers"] for p in parts) and None not in measured
+
+        until(all_answer, "every part answers `hookline status`")
     finally:
         process.kill()
         process.communicate()

@@ -27,7 +27,7 @@ from ops.demo.embedded.valkey import EmbeddedValkey
 # CI runs these: one of them runs this test, the others need the machine for themselves.
 # Blocks of docker compose and of certificates are run by tests/docker.
 RUN_BY_CI = {
-    'make setup\nexport PATH="$PWD/.venv/bin:$PATH"\n',
+    "make setup\n",
     "make setup\nmake check\n",
     "make test\n",
 }
@@ -95,8 +95,12 @@ class Shell:
         )
         output = (await asyncio.wait_for(process.communicate(), 600))[0].decode()
         assert process.returncode == 0, f"{block}\n{output}"
-        self._kept = kept.read_text() if keeps else self._kept
+        self._kept += kept.read_text() if keeps else ""
         return output
+
+    async def export(self, block: str) -> None:
+        """Run a block of exports, and keep all of its variables."""
+        await self.run(block, keeps=" ".join(re.findall(r"[ \n]([A-Z_]+)=", block)))
 
     @asynccontextmanager
     async def running(
@@ -107,7 +111,9 @@ class Shell:
         self.consumer_port = free_port()
         here = self._here(block)
         # exec: the signal shall reach the service, not the shell before it.
-        script = re.sub(r"(\S+=\S+ )*(python -m .*)$", r"exec env \g<0>", here.rstrip())
+        script = self._kept + re.sub(
+            r"(\S+=\S+ )*(python -m .*)$", r"exec env \g<0>", here.rstrip()
+        )
         command = (sys.executable, "-u", "-c", here) if python else ("bash", "-euc", script)
         process = await asyncio.create_subprocess_exec(
             *command,
@@ -157,6 +163,7 @@ async def test_every_command_in_the_docs_works(
     tokens_file(folder).write_text("# none yet\n")
     assert valkey_url == valkey_server.url  # and it is empty now
     shell = Shell(folder, empty_kafka, postgres_server, valkey_server)
+    await shell.export(the_block('export PATH="$PWD'))
     await shell.run(the_block("hookline topics apply\n"))
     async with (
         shell.running(the_block("python -m ingress")),
@@ -207,8 +214,43 @@ async def test_every_command_in_the_docs_works(
     shell.spool_name = a_spool.stem
     assert " in the file" in await shell.run(the_block("hookline spool ls"))
     run_by_docker = {b for b in blocks("sh") if b.startswith(("docker compose", "openssl"))}
-    ran = shell.ran - set(blocks("python")) | {the_block("--acls")}  # by test_acls.py
+    # By test_acls.py, and by the test below.
+    by_others = {the_block("--acls"), second_pipeline_block()}
+    ran = shell.ran - set(blocks("python")) | by_others
     assert set(blocks("sh")) == ran | RUN_BY_CI | RUN_BY_E2E | run_by_docker | {pytest_block()}
+
+
+@pytest.mark.timeout(600)
+async def test_a_second_pipeline_runs_on_the_same_servers(
+    empty_kafka: EmbeddedKafka,
+    postgres_server: EmbeddedPostgres,
+    valkey_server: EmbeddedValkey,
+    valkey_url: str,
+    tmp_path: Path,
+) -> None:
+    """In topics, groups, a database and a Valkey of its own, as docs/operations.md makes them."""
+    assert valkey_url == valkey_server.url
+    with psycopg.connect(postgres_server.conninfo, autocommit=True) as connection:
+        connection.execute("drop database if exists mine with (force)")
+    tokens_file(tmp_path).parent.mkdir(parents=True)
+    tokens_file(tmp_path).write_text("# none yet\n")
+    shell = Shell(tmp_path, empty_kafka, postgres_server, valkey_server)
+    await shell.export(the_block('export PATH="$PWD'))
+    await shell.export(second_pipeline_block())
+    assert "mine.tim.callbacks.v1: created" in await shell.run(the_block("hookline topics apply\n"))
+    async with (
+        shell.running(the_block("python -m ingress")),
+        shell.running(archive_block()),
+        shell.running(the_block("consumers sync")),
+        shell.running(the_block("consumers counters")),
+        shell.running(the_block("consumers.stats")),
+    ):
+        await until_answers(f"http://127.0.0.1:{shell.ports['8081']}/readyz")
+        await until_answers(f"http://127.0.0.1:{shell.ports['8083']}/livez")
+        proven = "proven: every callback is exactly once in Kafka, archive, PostgreSQL, counts\n"
+        assert proven in await shell.run(the_block("hookline simulate"))
+    with psycopg.connect(postgres_server.conninfo.replace("/postgres", "/mine")) as connection:
+        assert connection.execute("select count(*) from hookline.receipts").fetchall() == [(500,)]
 
 
 @pytest.mark.timeout(600)
@@ -306,9 +348,14 @@ def post(url: str) -> int:
         return refused.code
 
 
+def second_pipeline_block() -> str:
+    """Return the exports of a second pipeline on the servers of the first one."""
+    return the_block("create database mine")
+
+
 def archive_block() -> str:
     """Return the block that starts the archive the first time."""
-    (block,) = [b for b in blocks("sh") if b.startswith("ARCHIVE_URL=archive python")]
+    (block,) = [b for b in blocks("sh") if b.startswith("python -m consumers archive")]
     return block
 
 

@@ -1,8 +1,10 @@
 """The demo's table: shares are rounded down, and every callback without an OK has its reason."""
 
 import io
+import subprocess
 from collections import Counter
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,11 +14,20 @@ from support.reports import report_with
 from ops import terminal
 from ops.audit.ledger_report import LedgerReport
 from ops.demo.demo import DemoResult
-from ops.demo.output import address_lines, archive_line, demo_table, status_line
+from ops.demo.output import (
+    address_lines,
+    archive_line,
+    demo_table,
+    export_lines,
+    status_line,
+    variables,
+)
 from ops.demo.services import StackAddresses
+from ops.simulate.ledger import Outcome
 from ops.simulate.output import traffic_table
 from ops.simulate.result import TrafficResult
 
+ADDRESSES = [field.name for field in fields(StackAddresses)]
 REFUSED, CUT = "connection refused", "connection cut before the answer"
 
 
@@ -25,7 +36,7 @@ def printed(*, ok: int, not_ok: dict[str, int], stored: int, repeats: int, late:
     unanswered = sum(not_ok.values())
     traffic = TrafficResult(
         planned_rate=300,
-        answers=Counter(ok=ok, unanswered=unanswered),
+        answers=Counter({Outcome.OK: ok, Outcome.UNANSWERED: unanswered}),
         not_ok=Counter(not_ok),
         second_tries=Counter({REFUSED: 7}),
         latencies_ms=[4.0] * (ok - late) + [2001.0] * late,
@@ -34,7 +45,8 @@ def printed(*, ok: int, not_ok: dict[str, int], stored: int, repeats: int, late:
     ledger = LedgerReport(
         sent=ok + unanswered,
         ok=ok,
-        refused=0,
+        other_answer=0,
+        other_answer_but_stored=0,
         unanswered=unanswered,
         unanswered_but_stored=stored,
         missing={},
@@ -52,7 +64,7 @@ def test_the_table_explains_every_callback_that_was_not_answered_ok() -> None:
     """It shows the reason and whether the callback is stored; "100 %" means all of them."""
     text = printed(ok=99_999, not_ok={f"{CUT}, then {REFUSED}": 1}, stored=1, repeats=2)
     assert "99999 (99.99 %)" in text
-    assert f"not answered OK: 1 ({CUT}, then {REFUSED} 1); stored although unanswered: 1" in text
+    assert f"not answered OK: 1 ({CUT}, then {REFUSED} 1); stored nevertheless: 1" in text
     assert f"retried on the other replica: 7 ({REFUSED} 7)" in text
     assert "stored by both replicas: 2; each is one message, counted once" in text
     assert "300/s planned, 300.0/s reached\n" in text
@@ -71,7 +83,7 @@ def test_an_ok_that_came_too_late_for_the_vendor_is_not_an_answer() -> None:
     text = printed(ok=10, not_ok={}, stored=0, repeats=0, late=3)
     assert "7 (70 %)" in text
     assert "answered OK too late: 3 waited longer than 2000 ms; the vendor would have given" in text
-    late = TrafficResult(answers=Counter(ok=1), latencies_ms=[2001.0])
+    late = TrafficResult(answers=Counter([Outcome.OK]), latencies_ms=[2001.0])
     console = Console(width=200)
     with console.capture() as capture:
         console.print(traffic_table(late))
@@ -94,10 +106,32 @@ def test_addresses_and_commands_are_whole_on_a_narrow_terminal(
     written = io.StringIO()
     monkeypatch.setattr(terminal, "_err", Console(file=written, width=80))
     long = "a" * 100
-    made: dict[str, Any] = {field.name: long for field in fields(StackAddresses)}
+    made: dict[str, Any] = dict.fromkeys(ADDRESSES, long)
     made |= dict.fromkeys(("ingresses", "admins", "consumers"), (long, long))
     addresses = StackAddresses(**made)
-    lines = [*address_lines(addresses), archive_line(addresses), status_line(addresses)]
+    lines = [*address_lines(addresses), *export_lines(addresses)]
+    lines += [archive_line(addresses), status_line(addresses)]
     terminal.say_whole(lines)
     assert written.getvalue().splitlines() == lines
     assert f"status --ingress {long},{long} --consumers {long},{long} --stats {long}" in lines[-1]
+
+
+def test_every_server_is_named_with_the_variables_that_lead_to_it(tmp_path: Path) -> None:
+    """A shell that runs the lines has the values; blanks and quotes in a path do no harm."""
+    made: dict[str, Any] = {name: f"the {name}'s $address" for name in ADDRESSES}
+    made |= {name: (f"{name}1", f"{name}2") for name in ("ingresses", "admins")}
+    made |= {"consumers": ("archive=a", "sync=s", "counters=c")}
+    addresses = StackAddresses(**made)
+    listed = "\n".join(address_lines(addresses))
+    for server in ("kafka", "archive", "postgres", "valkey", "stats", "spool", "ledger", "logs"):
+        assert made[server] in listed
+    for admin in ("a/status", "s/status", "c/status", "admins1/status", "admins2/status"):
+        assert admin in listed
+    commands = [line for line in export_lines(addresses) if line.startswith("  export ")]
+    script = "\n".join(
+        [*commands, 'printf "%s\\0" ' + " ".join(f'"${n}"' for n in variables(addresses))]
+    )
+    shell = subprocess.run(
+        ["/bin/bash", "-euc", script], capture_output=True, check=True, text=True, cwd=tmp_path
+    )
+    assert shell.stdout.split("\0")[:-1] == list(variables(addresses).values())

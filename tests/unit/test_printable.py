@@ -22,7 +22,7 @@ from ops.archive.verify import OriginSequences, VerifyResult
 from ops.audit import output as audit_output
 from ops.audit.ledger_report import LedgerReport
 from ops.audit.report import ARCHIVE, KAFKA, OriginReport, SinkReport
-from ops.demo.output import address_lines
+from ops.demo.output import address_lines, export_lines
 from ops.demo.services import StackAddresses
 from ops.simulate.output import traffic_table
 from ops.simulate.result import TrafficResult
@@ -157,8 +157,10 @@ def a_verification(text: str) -> None:
 def addresses(text: str) -> None:
     """Print the addresses of a demo."""
     names = [field.name for field in fields(StackAddresses)]
-    made: dict[str, Any] = dict.fromkeys(names, text) | {"ingresses": (text,), "admins": (text,)}
-    terminal.say_whole(address_lines(StackAddresses(**made)))
+    made: dict[str, Any] = dict.fromkeys(names, text)
+    made |= dict.fromkeys(("ingresses", "admins", "consumers"), (text,))
+    stack = StackAddresses(**made)
+    terminal.say_whole([*address_lines(stack), *export_lines(stack)])
 
 
 def waiting(text: str) -> None:
