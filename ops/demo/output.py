@@ -33,10 +33,7 @@ def address_lines(addresses: StackAddresses) -> list[str]:
         ("archive", addresses.archive),
         ("PostgreSQL", addresses.postgres),
         ("Valkey", addresses.valkey),
-        *(
-            (name, f"{admin}/status")
-            for name, _, admin in (each.partition("=") for each in addresses.consumers)
-        ),
+        ("consumers", ", ".join(f"{each}/status" for each in addresses.consumers)),
         ("statistics", f"{addresses.stats}/ (a page), {addresses.stats}/v1/totals"),
         ("spool", addresses.spool),
         ("ledger", f"{addresses.ledger} (what was sent, and its answers)"),

@@ -103,16 +103,18 @@ async def test_if_both_replicas_fail_the_sender_gets_no_ok(
 ) -> None:
     """After two tries, not more; a replica's own answer is passed on; the logs have no Sign."""
     request = post(b"{}").replace(b"&contenttype", b"&Sign=hidden&contenttype")
+    old_form = request.replace(b"/?SdkAppid", b"/SdkAppid")
     async with (
         replica_that_fails(fault) as first,
         replica_that_fails(fault) as second,
         nginx_before(tmp_path / "nginx", first, second) as nginx,
     ):
         answer = await until_repeated(nginx, request)
+        assert (await send(nginx, old_form)).status == status
     assert answer.status == status
     assert (answer.body == FULL) == (fault == "is full")
     assert all(line.count("127.0.0.1:") == 2 for line in nginx.log())
-    assert "POST / " in nginx.logs()
+    assert f"POST {status} in " in nginx.logs()
     assert "hidden" not in nginx.logs()
 
 
