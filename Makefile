@@ -25,7 +25,7 @@ endif
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-docker test-long check lint types unit contract integration e2e bench-ingress \
-  test-page test-subscribers screenshots bench-archive bench-counters bench-scale bench-latency bench-sync bench-disk bench-audit docs-configuration docs-contract format pin clean
+  test-page test-proxy test-subscribers screenshots bench-archive bench-counters bench-scale bench-latency bench-sync bench-disk bench-audit docs-configuration docs-contract format pin clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 20
@@ -72,6 +72,9 @@ integration: setup  ## tests against real PostgreSQL, Valkey, Kafka and an S3 se
 test-page: setup  ## the statistics page in Chromium (apt-get install chromium fonts-noto-cjk; 2 min)
 	$(CHARTS)
 	$(BIN)/pytest --numprocesses=2 --durations=5 tests/page
+
+test-proxy: setup  ## the nginx of docs/operations.md in front of the ingress (apt-get install nginx; 10 s)
+	$(BIN)/pytest tests/proxy
 
 screenshots: setup  ## make docs/page/*.png, the pictures of the statistics page
 	$(CHARTS)

@@ -1,14 +1,15 @@
 """Fixtures of the black-box tests: a running demo, a broker, and ingress processes."""
 
 import asyncio
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
 
 import pytest
 from support.kafka.broker import LONG_SESSION_MS, Broker, running_broker
 from support.kafka.quick_start import prepare
 from support.processes.blackbox import Demo, demo
-from support.processes.ingress import Ingress
+from support.processes.new_ingress import new_ingress
+
+__all__ = ["new_ingress"]
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -38,17 +39,3 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
     with broker as started:
         asyncio.run(started.make_topics())
         yield started
-
-
-@pytest.fixture
-def new_ingress() -> Iterator[Callable[..., Ingress]]:
-    """Return a function that makes an Ingress; its process is killed after the test."""
-    made: list[Ingress] = []
-
-    def make(*arguments: Any, **settings: Any) -> Ingress:
-        made.append(Ingress(*arguments, **settings))
-        return made[-1]
-
-    yield make
-    for ingress in made:
-        ingress.kill()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from support.processes.ingress import APP, Answer, Ingress, post, until
-from support.processes.nginx import HOST, NGINX, Nginx
+from support.processes.nginx import HOST, Nginx
 
 # No broker is there: requests are answered without it.
 NO_KAFKA = "127.0.0.1:1"
@@ -18,10 +18,6 @@ FAULTS = {
     "is full": b"HTTP/1.1 503 X\r\nContent-Length: %d\r\n\r\n%s" % (len(FULL), FULL),
     "is mute": None,
 }
-pytestmark = [
-    pytest.mark.timeout(600),
-    pytest.mark.skipif(NGINX is None, reason="needs nginx: apt-get install nginx"),
-]
 
 
 @asynccontextmanager
