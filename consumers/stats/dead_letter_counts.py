@@ -37,12 +37,13 @@ class DeadLetters:
     """
     The dead letters in Kafka that were neither sent again nor dropped.
 
-    `recent` are those of the last RECENT, `newest_at` is the time of the last one. `is_complete` is
-    False if there may be older ones than these.
+    `recent` are those of the last RECENT, `newest_at` is the time of the last one; both are None if
+    the newest ones were not read in time. `is_complete` is False if there may be more than these:
+    older ones, or the newest.
     """
 
     counts: Mapping[Cause, int] = field(default_factory=dict)
-    recent: int = 0
+    recent: int | None = 0
     newest_at: datetime | None = None
     is_complete: bool = True
 
@@ -76,11 +77,14 @@ async def count_dead_letters(
                 counts[_cause(record.headers, counts)] += 1
                 recent += record.timestamp >= recent_from_ms
                 newest_ms = max(newest_ms, record.timestamp)
+    # The oldest are read first, so a read that ends too early says nothing about the newest.
+    has_newest = all(next_offsets[one] >= ends[one] for one in partitions)
+    newest_at = datetime.fromtimestamp(newest_ms / 1000, UTC) if newest_ms else None
     return DeadLetters(
         counts=dict(counts.most_common()),
-        recent=recent,
-        newest_at=datetime.fromtimestamp(newest_ms / 1000, UTC) if newest_ms else None,
-        is_complete=is_complete and all(next_offsets[one] >= ends[one] for one in partitions),
+        recent=recent if has_newest else None,
+        newest_at=newest_at if has_newest else None,
+        is_complete=is_complete and has_newest,
     )
 
 

@@ -52,18 +52,18 @@ def dead_letters(counted: DeadLetters | str, measured: ProcessStatuses) -> Findi
             text="dead_letters_unknown",
             values=first_reason([counted]),
         )
-    age_s = (measured.now - counted.newest_at).total_seconds() if counted.newest_at else 0.0
-    values: Values = {
-        "total": _total(counted),
-        "causes": causes(counted),
-        "affected": counted.recent,
-        "age": max(0.0, age_s),
-    }
-    cases = (
-        Case(counted.total, "warning", "dead_letters_wait", values),
+    some: Values = {"total": _total(counted), "causes": causes(counted)}
+    cases = [
+        Case(counted.total, "warning", "dead_letters_wait_partly_read", some),
+        Case(not counted.is_complete, "unknown", "dead_letters_partly_read"),
         Case(True, "ok", "dead_letters_ok"),  # noqa: FBT003 - always
-    )
-    return first_true("dead_letters", cases, Amount(counted.total, "records"))
+    ]
+    if counted.recent is not None:
+        age_s = max(0.0, (measured.now - (counted.newest_at or measured.now)).total_seconds())
+        values = {**some, "affected": counted.recent, "age": age_s}
+        cases.insert(0, Case(counted.total, "warning", "dead_letters_wait", values))
+    amount = Amount(counted.total, "records") if counted.is_complete else None
+    return first_true("dead_letters", cases, amount)
 
 
 def causes(counted: DeadLetters) -> str:
@@ -74,4 +74,4 @@ def causes(counted: DeadLetters) -> str:
 
 
 def _total(counted: DeadLetters) -> str:
-    return str(counted.total) if counted.is_complete else f">{counted.total}"
+    return str(counted.total) if counted.is_complete else f"≥{counted.total}"

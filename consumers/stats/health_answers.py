@@ -38,7 +38,7 @@ class Stage(msgspec.Struct, frozen=True, kw_only=True):
     `callbacks` that wait on disk, the lag in `seconds`, or that of the dead letters in Kafka,
     `records`. The lag of Kafka is the time since the receipt of the oldest callback on disk, that
     of a sink is for how long the oldest callback that it lacks has been in Kafka. The number and
-    its unit are null if no process reports it; `of` is null for all other units.
+    its unit are null if it is not known; `of` is null for all other units.
     """
 
     stage: StageName

@@ -85,13 +85,14 @@ def _consumer(consumer: ConsumerReport) -> str:
 def _dead_letters(report: Report) -> str:
     dead = report.dead_letters
     if dead is None or not dead.total:
-        return "none"
+        return "none" if dead and dead.is_complete else ""
     by_component: dict[str, int] = {}
     for each in dead.counts:
         by_component[each.component] = by_component.get(each.component, 0) + each.count
     counts = ", ".join(f"{name} {count}" for name, count in by_component.items())
     more = "" if dead.is_complete else "at least "
-    return f"{more}{dead.total} wait: {counts}; {dead.recent} of the last 24 h"
+    text = f"{more}{dead.total} wait: {counts}"
+    return text if dead.recent is None else f"{text}; {dead.recent} of the last 24 h"
 
 
 def replica_details(replica: IngressReport) -> str:

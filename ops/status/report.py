@@ -104,11 +104,12 @@ class DeadLetterReport(Struct, frozen=True, kw_only=True):
     """
     The dead letters in Kafka that were neither sent again nor dropped.
 
-    `is_complete`: all were counted, not only the last ones.
+    `is_complete`: all were counted. If not, `total` may be too small. `recent` and `newest_at` are
+    null if the newest ones were not read in time.
     """
 
     total: int
-    recent: int
+    recent: int | None
     newest_at: datetime | None
     is_complete: bool
     counts: list[DeadLetterCount]

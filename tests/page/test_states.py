@@ -7,7 +7,17 @@ from playwright.sync_api import Page, expect
 from support.page.browser import READY, Show
 from support.page.fixture_server import FixtureServer
 from support.page.made_up_answers import NOW, Answers
-from support.pipeline_states import DENIED, REJECTED, SOME_WRONG, WITHOUT_ACCESS
+from support.pipeline_states import (
+    DENIED,
+    NO_DEAD_LETTER_READ,
+    REJECTED,
+    SOME_DEAD_LETTERS_READ,
+    SOME_WRONG,
+    WITHOUT_ACCESS,
+)
+
+from consumers.stats.health_words import TEXTS
+from consumers.stats.process_statuses import ProcessStatuses
 
 
 def boxes(page: Page) -> dict[str, object]:
@@ -117,6 +127,29 @@ def test_a_stage_that_is_wrong_says_what_to_do(
     page.wait_for_url("**/runbook#*")
     anchor = page.url.partition("#")[2]
     assert page.locator(f"[id='{anchor}']").count() == 1
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+@pytest.mark.parametrize(
+    ("measured", "text"),
+    [
+        (NO_DEAD_LETTER_READ, "dead_letters_partly_read"),
+        (SOME_DEAD_LETTERS_READ, "dead_letters_wait_partly_read"),
+    ],
+)
+def test_dead_letters_that_were_not_all_read_have_no_number(
+    show: Show, server: FixtureServer, measured: ProcessStatuses, text: str, language: str
+) -> None:
+    """The text says what is known of them."""
+    server.world.answers = answers = Answers(measured=measured)
+    page = show(f"lang={language}")
+    dead_letters = answers.health().stages[-1]
+    assert dead_letters.stage == "dead_letters"
+    item = page.locator("#pipeline li").nth(len(answers.health().stages) - 1)
+    assert item.get_attribute("class") == dead_letters.state
+    assert item.locator(".amount").inner_text() == ""
+    assert getattr(dead_letters.what, language) in item.inner_text()
+    assert TEXTS[text].do_en == dead_letters.what_to_do.en
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])

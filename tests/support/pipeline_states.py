@@ -150,6 +150,12 @@ def with_dead_letters(age: timedelta, recent: int) -> ProcessStatuses:
     return with_kafka(dead_letters=DeadLetters(counts=counts, recent=recent, newest_at=NOW - age))
 
 
+# The time was over before the newest dead letters were read, or any.
+NO_DEAD_LETTER_READ = with_kafka(dead_letters=DeadLetters(recent=None, is_complete=False))
+SOME_DEAD_LETTERS_READ = with_kafka(
+    dead_letters=DeadLetters(counts={Cause("sync", "DataError"): 2}, recent=None, is_complete=False)
+)
+
 # The text, its stage and state, and the answers that lead to it: each text of TEXTS once.
 CASES: list[tuple[str, str, str, ProcessStatuses]] = [
     ("ingress_not_watched", "receiving", "unknown", measured(None)),
@@ -251,6 +257,8 @@ CASES: list[tuple[str, str, str, ProcessStatuses]] = [
     ),
     ("dead_letters_ok", "dead_letters", "ok", with_kafka()),
     ("dead_letters_wait", "dead_letters", "warning", with_dead_letters(timedelta(days=3), 0)),
+    ("dead_letters_wait_partly_read", "dead_letters", "warning", SOME_DEAD_LETTERS_READ),
+    ("dead_letters_partly_read", "dead_letters", "unknown", NO_DEAD_LETTER_READ),
     (
         "dead_letters_unknown",
         "dead_letters",

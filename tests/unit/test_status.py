@@ -1,11 +1,9 @@
 """The screen and the JSON of `hookline status`, without any part of the pipeline."""
 
-import io
 import json
 import re
 import subprocess
 import sys
-from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -14,8 +12,6 @@ import click
 import msgspec
 import pytest
 from click.testing import CliRunner, Result
-from rich.console import Console
-from support.kafka.access import plaintext
 from support.pipeline_states import (
     BRAKED,
     DENIED,
@@ -24,54 +20,24 @@ from support.pipeline_states import (
     SILENT,
     WELL,
     WITHOUT_ACCESS,
-    ZONE,
     a_consumer,
     an_ingress,
     measured,
     with_dead_letters,
     with_kafka,
 )
+from support.reported import flat, report_of, shown
 
 from consumers.runtime.phase import Phase
 from consumers.runtime.status import Fault
-from consumers.stats.health import Timeline, find, health
 from consumers.stats.process_statuses import ProcessStatuses, SilentProcess, TokenUse
 from consumers.stats.sizes import size_text
 from ops.failure import ExitCode
 from ops.options import ingress_option
-from ops.status.build import build
 from ops.status.command import status
 from ops.status.report import Report, StoreReport
-from ops.status.screen import problems, screen
+from ops.status.screen import problems
 from ops.status.texts import duration, per_second
-
-
-def report_of(what: ProcessStatuses, stores: Sequence[StoreReport] = ()) -> Report:
-    """Return the report of these answers, each from an address of its own."""
-    timeline, findings = Timeline(), find(what)
-    for finding in findings:
-        timeline.note(finding, what.now)
-    ports = {name: range(8084, 8084 + len(each)) for name, each in what.consumers.items()}
-    addressed = replace(
-        what,
-        ingress_addresses=[f"http://10.0.0.{n}:8081" for n, _ in enumerate(what.ingress or ())],
-        consumer_addresses={
-            name: [f"http://{name}:{port}" for port in each] for name, each in ports.items()
-        },
-    )
-    return build(health(findings, timeline, what.now, ZONE), addressed, stores, plaintext(""))
-
-
-def shown(report: Report, *, is_short: bool = False, width: int = 80) -> list[str]:
-    """Return the lines of the screen."""
-    written = io.StringIO()
-    Console(file=written, width=width).print(screen(report, is_short=is_short))
-    return [line.rstrip() for line in written.getvalue().splitlines()]
-
-
-def flat(lines: Sequence[str]) -> str:
-    """Return the lines as one, without their indentation."""
-    return " ".join(" ".join(lines).split())
 
 
 def test_the_screen_of_nothing_does_not_say_that_it_works() -> None:
