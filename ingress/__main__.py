@@ -221,7 +221,6 @@ def start(
 
     Raises:
         SettingsFaults: the process cannot start.
-        Corrupt: a spool cannot be read.
     """
     apps, window_s = settings.sdkappids, settings.sign_window_s
     try:

@@ -121,7 +121,7 @@ def sample() -> Record:
     record = main_topic_record(
         ReceivedCallback(
             sdkappid="1400000001",
-            command="",
+            url_command="",
             client_ip="192.0.2.1",
             opt_platform="Web",
             received_at_ms=at_ms,

@@ -58,8 +58,8 @@ async def committed_offsets(
     Return the committed offsets of those of `partitions` that have one.
 
     With `prefers_newest`, a broker that has lost the group without noticing it refuses to answer,
-    and an open transaction with an offset is waited for, up to UNSTABLE_S_MAX. It asks until
-    the group has a coordinator that answers, so the caller needs a time-out.
+    and an open transaction with an offset is waited for, up to UNSTABLE_S_MAX. The
+    request is repeated until a coordinator answers, so the caller must bound the time.
 
     Raises:
         KafkaError: Kafka does not answer, or refuses.

@@ -30,10 +30,14 @@ UNKNOWN_COMMAND = "unknown"
 
 
 class ReceivedCallback(msgspec.Struct, frozen=True, kw_only=True):
-    """One authentic request: parameters of its URL, and the body as received (decompressed)."""
+    """
+    One authentic request: parameters of its URL, and the body as received (decompressed).
+
+    `url_command` is "" if only the body has the command.
+    """
 
     sdkappid: str
-    command: str
+    url_command: str
     client_ip: str
     opt_platform: str
     received_at_ms: int
@@ -57,7 +61,7 @@ def main_topic_record(callback: ReceivedCallback) -> OutgoingRecord:
         Malformed: the body is not a JSON object, or has no command, or another one than the URL.
     """
     document = parse(callback.body)
-    command = _command(callback.command, document.get("CallbackCommand"))
+    command = _command(callback.url_command, document.get("CallbackCommand"))
     parts = IdentifyingParts(
         callback.sdkappid,
         command,
@@ -79,7 +83,7 @@ def malformed_record(callback: ReceivedCallback, malformed: Malformed) -> Outgoi
     return OutgoingRecord(
         DEAD_LETTERS.name,
         None,
-        _headers(callback, _short(callback.command) or UNKNOWN_COMMAND, "")
+        _headers(callback, _short(callback.url_command) or UNKNOWN_COMMAND, "")
         + reason_headers(reason),
         callback.body,
     )

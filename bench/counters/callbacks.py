@@ -69,7 +69,7 @@ def callbacks(traffic: Traffic) -> Iterator[ReceivedCallback]:
         at_ms = traffic.at_ms(number)
         yield ReceivedCallback(
             sdkappid=APP,
-            command=command,
+            url_command=command,
             client_ip="10.0.0.1",
             opt_platform=chance.choice(PLATFORMS),
             received_at_ms=at_ms,

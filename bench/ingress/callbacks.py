@@ -78,7 +78,7 @@ def record(request: bytes) -> OutgoingRecord:
     return main_topic_record(
         ReceivedCallback(
             sdkappid=query["SdkAppid"][0],
-            command=query["CallbackCommand"][0],
+            url_command=query["CallbackCommand"][0],
             client_ip=query["ClientIP"][0],
             opt_platform=query["OptPlatform"][0],
             received_at_ms=time.time_ns() // 1_000_000,

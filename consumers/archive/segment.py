@@ -44,8 +44,9 @@ class SegmentSummary(msgspec.Struct, frozen=True, kw_only=True):
     that followed the last record, so that the chain of a quiet partition still reaches the topic's
     beginning once retention has deleted all records.
 
-    `begins_at` is the `next_offset` of the segment before, as the writer knew it. It may be lower,
-    if another member wrote a segment of markers meanwhile, but never higher.
+    `begins_at` is the `next_offset` of the segment before, as the writer knew it. If
+    another member has written a segment of markers meanwhile, it is lower than the `next_offset` of
+    that segment. It is never higher.
 
     `topic_id` is Kafka's id of the topic, "" if it was unknown: a chain cannot have offsets of two
     topics.

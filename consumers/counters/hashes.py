@@ -4,6 +4,8 @@ import hashlib
 
 # Hashes of this many accounts are kept, some 200 bytes each; people write again and again.
 HASHES_MAX = 200_000
+# The longest account whose hash is kept, in characters.
+ACCOUNT_LENGTH_MAX = 128
 
 
 class Hashes:
@@ -35,6 +37,3 @@ class Hashes:
             if len(account) <= ACCOUNT_LENGTH_MAX:
                 self._by_text[account] = account_hash
         return account_hash
-
-
-ACCOUNT_LENGTH_MAX = 128

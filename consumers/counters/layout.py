@@ -117,7 +117,7 @@ def conversations(generation: int, app: str) -> str:
     return f"{PREFIX}{generation}:conversations:{app}"
 
 
-def minutes(generation: int, app: str, minute: int) -> str:
+def minutes_of_hour(generation: int, app: str, minute: int) -> str:
     """Return the key of the hour of a minute; minutes are numbered from 1970 on, in UTC."""
     return f"{PREFIX}{generation}:minutes:{app}:{_text(minute * MINUTE_S)[:11]}"
 
@@ -132,7 +132,7 @@ def minute_people(generation: int, app: str, minute: int) -> str:
     return f"{PREFIX}{generation}:minute-people:{app}:{_text(minute * MINUTE_S)}"
 
 
-def quarters(generation: int, app: str, quarter: int) -> str:
+def quarters_of_day(generation: int, app: str, quarter: int) -> str:
     """Return the key of the UTC day of a quarter hour; they are numbered from 1970 on, in UTC."""
     return f"{PREFIX}{generation}:quarters:{app}:{_text(quarter * QUARTER_S)[:8]}"
 
@@ -147,7 +147,7 @@ def quarter_sketch(generation: int, role: str, app: str, quarter: int) -> str:
     return f"{PREFIX}{generation}:quarter-sketch:{role}:{app}:{_text(quarter * QUARTER_S)}"
 
 
-def days(generation: int, app: str, date: str) -> str:
+def days_of_month(generation: int, app: str, date: str) -> str:
     """Return the key of the month of a date, which is a text like 2026-01-31."""
     return f"{PREFIX}{generation}:days:{app}:{date[:7]}"
 

@@ -47,12 +47,15 @@ def _fields(generation: int, minute: Minute) -> list[tuple[str, str]]:
     app, number = minute.app, minute.number
     quarter, date = minute.quarter.number, minute.quarter.day.date
     return [
-        (layout.minutes(generation, app, number), layout.minute_field(number, NEW_CONVERSATIONS)),
         (
-            layout.quarters(generation, app, quarter),
+            layout.minutes_of_hour(generation, app, number),
+            layout.minute_field(number, NEW_CONVERSATIONS),
+        ),
+        (
+            layout.quarters_of_day(generation, app, quarter),
             layout.quarter_field(quarter, NEW_CONVERSATIONS),
         ),
-        (layout.days(generation, app, date), layout.day_field(date, NEW_CONVERSATIONS)),
+        (layout.days_of_month(generation, app, date), layout.day_field(date, NEW_CONVERSATIONS)),
         (layout.totals(generation, app), NEW_CONVERSATIONS),
     ]
 

@@ -78,7 +78,7 @@ def _exact_people(
                 list(minute.active),
                 _UNBOUNDED,
                 bounds.remember_s + HOUR_S,
-                layout.minutes(generation, app, minute.number),
+                layout.minutes_of_hour(generation, app, minute.number),
                 layout.minute_field(minute.number, ACTIVE),
                 "",
             )
@@ -89,7 +89,7 @@ def _exact_people(
                 list(people),
                 bounds.people_exact_max,
                 bounds.remember_s + _DAY_SET_EXTRA_S,
-                layout.days(generation, app, date),
+                layout.days_of_month(generation, app, date),
                 layout.day_field(date, figure),
                 layout.day_field(date, layout.SKETCHED + figure),
             )
@@ -110,7 +110,7 @@ def _flags(generation: int, windows: BatchWindows) -> Iterator[tuple[str, str]]:
     """Yield key and field of each figure of a day that is estimated from now on."""
     for (app, date), day in windows.days.items():
         for figure in day.late:
-            key = layout.days(generation, app, date)
+            key = layout.days_of_month(generation, app, date)
             yield key, layout.day_field(date, layout.SKETCHED + figure)
 
 
@@ -126,7 +126,7 @@ def _sums(
         sums = _sums_of_minute(minute)
         of_quarters[app, minute.quarter.number].update(sums)
         yield (
-            layout.minutes(generation, app, number),
+            layout.minutes_of_hour(generation, app, number),
             bounds.keep_minutes_s,
             {
                 layout.minute_field(number, figure): number_to_add
@@ -140,13 +140,13 @@ def _sums(
             layout.quarter_field(number, figure): number_to_add
             for figure, number_to_add in sums.items()
         }
-        yield layout.quarters(generation, app, number), bounds.keep_quarters_s, fields
+        yield layout.quarters_of_day(generation, app, number), bounds.keep_quarters_s, fields
     for (app, date), sums in of_days.items():
         of_apps[app].update(sums)
         fields = {
             layout.day_field(date, figure): number_to_add for figure, number_to_add in sums.items()
         }
-        yield layout.days(generation, app, date), bounds.keep_days_s, fields
+        yield layout.days_of_month(generation, app, date), bounds.keep_days_s, fields
     for app, sums in of_apps.items():
         # Totals have commands that are not known by their names: see `_unknown_commands`.
         sums.pop(COMMAND + OTHER, None)

@@ -42,7 +42,8 @@ class TookTooLong(Unavailable):
     """
     The sink did not apply the batch within its time limit.
 
-    The records are handled again later, in halves: the same batch might take too long each time.
+    The records are handled again later, in halves: the same batch might take too long each time. A
+    batch of one record, or of packed records, comes again as it is.
     """
 
 

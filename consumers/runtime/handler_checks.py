@@ -55,7 +55,7 @@ def a_record(offset: int) -> Record:
     record = main_topic_record(
         ReceivedCallback(
             sdkappid="1400000001",
-            command="",
+            url_command="",
             client_ip="192.0.2.1",
             opt_platform="Web",
             received_at_ms=1_700_000_000_000 + offset,

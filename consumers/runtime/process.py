@@ -31,8 +31,10 @@ from schemas.topics import DEAD_LETTERS, is_topic_name, record_bytes_max
 
 log = logging.getLogger("consumers")
 
-WAIT_FOR_KAFKA_S = 2.0
-WAIT_FOR_A_PERSON_S = 10.0
+# Between an outage of Kafka and the next attempt to join the group.
+REJOIN_PAUSE_S = 2.0
+# A consumer that has stopped waits for a signal, and says as often that its loop works.
+NOTE_ALIVE_INTERVAL_S = 10.0
 # The cyclic collector scans the held records again and again, and finds nothing: with its own
 # thresholds it takes half of a consumer's time. These are high but finite, in case a library makes
 # cycles.
@@ -133,7 +135,7 @@ async def consume(
                 while not stop.is_set():
                     runner.note_alive()
                     with contextlib.suppress(TimeoutError):
-                        await asyncio.wait_for(stop.wait(), WAIT_FOR_A_PERSON_S)
+                        await asyncio.wait_for(stop.wait(), NOTE_ALIVE_INTERVAL_S)
                 raise
 
 
@@ -163,7 +165,7 @@ async def _run(
         except (KafkaError, TimeoutError) as error:
             kafka_availability.note_failure(error)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), WAIT_FOR_KAFKA_S)
+                await asyncio.wait_for(stop.wait(), REJOIN_PAUSE_S)
 
 
 def main(consumer: Consumer[OwnSettings], arguments: Sequence[str] | None = None) -> None:

@@ -34,7 +34,7 @@ async def _first_day(store: StoredCounts, app: CountedApp, scope: Scope) -> date
     first_month = scope.retention.first_month(scope.now, app.zone)
     while len(months) <= MONTHS_MAX and months[-1] > first_month:
         months.append((months[-1] - DAY).replace(day=1))
-    keys = [layout.days(app.generation, app.name, month.isoformat()) for month in months]
+    keys = [layout.days_of_month(app.generation, app.name, month.isoformat()) for month in months]
     is_stored = await store.exist(keys)
     first = max((at for at, exists in enumerate(is_stored) if exists), default=None)
     if first is None:

@@ -195,7 +195,7 @@ async def _stored(
     """Return what is stored of each figure, for each day."""
     by_month: dict[str, list[date]] = defaultdict(list)
     for day in days:
-        by_month[layout.days(app.generation, app.name, day.isoformat())].append(day)
+        by_month[layout.days_of_month(app.generation, app.name, day.isoformat())].append(day)
     width = len(figures)
     names = (*figures, *(layout.SKETCHED + figure for figure in figures))
     reads = [

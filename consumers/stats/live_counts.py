@@ -68,7 +68,8 @@ class LiveCounts:
             reads.append(Fields(layout.totals(app.generation, app.name), _TOTALS))
             reads += [
                 Fields(
-                    layout.minutes(app.generation, app.name, at), (layout.minute_field(at, ACTIVE),)
+                    layout.minutes_of_hour(app.generation, app.name, at),
+                    (layout.minute_field(at, ACTIVE),),
                 )
                 for at in (minute, minute - 1)
             ]

@@ -75,7 +75,11 @@ def minute_fields(
 ) -> Iterator[Parts]:
     """Yield what to read of the minutes of each window: `names` of each minute."""
     parts = (
-        (layout.minutes(app.generation, app.name, number), layout.minute_field(number, ""), target)
+        (
+            layout.minutes_of_hour(app.generation, app.name, number),
+            layout.minute_field(number, ""),
+            target,
+        )
         for target, (begin, end) in enumerate(windows)
         for number in range(minute_number(begin), minute_number(end))
     )
@@ -88,7 +92,7 @@ def quarter_fields(
     """Yield what to read of the quarter hours of each window, which consists of whole ones."""
     parts = (
         (
-            layout.quarters(app.generation, app.name, number),
+            layout.quarters_of_day(app.generation, app.name, number),
             layout.quarter_field(number, ""),
             target,
         )
@@ -103,7 +107,7 @@ def day_fields(
 ) -> Iterator[Parts]:
     """Yield what to read of the days of each window, which consists of whole days of the app."""
     parts = (
-        (layout.days(app.generation, app.name, day), layout.day_field(day, ""), target)
+        (layout.days_of_month(app.generation, app.name, day), layout.day_field(day, ""), target)
         for target, window in enumerate(windows)
         for day in map(date.isoformat, days_of(window, app.zone))
     )

@@ -84,7 +84,7 @@ class Receiver:
     def _put(self, parameters: Parameters, body: bytes, send_answer: SendAnswer) -> None:
         callback = outgoing_record.ReceivedCallback(
             sdkappid=parameters["SdkAppid"],
-            command=to_text(parameters.get("CallbackCommand")),
+            url_command=to_text(parameters.get("CallbackCommand")),
             client_ip=to_text(parameters.get("ClientIP")),
             opt_platform=to_text(parameters.get("OptPlatform")),
             received_at_ms=now_ms(),

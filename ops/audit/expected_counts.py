@@ -46,7 +46,7 @@ class ExpectedCounts:
         self._keys = list(keys)
         self._counts = counts
         # By key number, the callbacks that came after another one of their id, and those of them
-        # that need not be counted, because an earlier one, not above its origin's end, must be.
+        # whose id is counted anyway: an earlier callback of it is up to its origin's end.
         self._repeats = Counter[int]()
         self._covered_repeats = Counter[int]()
 

@@ -54,7 +54,7 @@ def _received(letter: DeadLetter) -> ReceivedCallback:
         raise Malformed("its command may be longer than its header")
     return ReceivedCallback(
         sdkappid=named["ce_sdkappid"],
-        command=command,
+        url_command=command,
         client_ip=named.get("ce_clientip", ""),
         opt_platform=named.get("ce_optplatform", ""),
         received_at_ms=round(received_s * 1000),

@@ -60,7 +60,7 @@ def _request(chance: random.Random, sdkappid: str, document: dict[str, Any]) -> 
     client_ip = f"10.{chance.randrange(256)}.{chance.randrange(256)}.{chance.randrange(256)}"
     callback = ReceivedCallback(
         sdkappid=sdkappid,
-        command=document["CallbackCommand"],
+        url_command=document["CallbackCommand"],
         client_ip=client_ip,
         opt_platform=platform,
         received_at_ms=0,

@@ -161,7 +161,7 @@ def _callback(line: bytes, sdkappid: str, *, as_app: bool) -> ReceivedCallback:
         raise _NotALine("a body does not name its app; name it with one --sdkappid")
     return ReceivedCallback(
         sdkappid=sdkappid,
-        command="",
+        url_command="",
         client_ip="",
         opt_platform="",
         received_at_ms=0,
@@ -182,7 +182,7 @@ def _of_record(fields: Mapping[str, msgspec.Raw], sdkappid: str) -> ReceivedCall
     at_s = received_at_s([(TIME, (headers.get(TIME) or "").encode())])
     return ReceivedCallback(
         sdkappid=app,
-        command="" if command == UNKNOWN_COMMAND else command,
+        url_command="" if command == UNKNOWN_COMMAND else command,
         client_ip=headers.get("ce_clientip") or "",
         opt_platform=headers.get("ce_optplatform") or "",
         received_at_ms=round((at_s or 0) * 1000),

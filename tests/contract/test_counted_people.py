@@ -62,7 +62,7 @@ async def test_each_of_many_people_is_counted_once(
         if f":{ACTIVE}:" in key
     )
     date = name.rpartition(":")[2]
-    counted: Any = valkey.hgetall(layout.days(1, APP, date))
+    counted: Any = valkey.hgetall(layout.days_of_month(1, APP, date))
     assert (layout.day_field(date, layout.SKETCHED + ACTIVE).encode() in counted) == (
         exact_max < len(seen)
     )

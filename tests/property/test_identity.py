@@ -55,7 +55,7 @@ class Sent:
         body = json.dumps(self.document).encode()
         callback = ReceivedCallback(
             sdkappid=self.sdkappid,
-            command=self.command,
+            url_command=self.command,
             client_ip=self.client_ip,
             opt_platform=self.opt_platform,
             received_at_ms=0,

@@ -45,11 +45,13 @@ def a_body(**fields: Any) -> bytes:
     return json.dumps(document | fields).encode()
 
 
-def a_callback(body: bytes | None = None, **fields: Any) -> wire.ReceivedCallback:
-    """Return a callback as the ingress received it; `fields` replace its attributes."""
+def a_callback(
+    body: bytes | None = None, *, command: str = "", **fields: Any
+) -> wire.ReceivedCallback:
+    """Return a callback with `command` in its URL; `fields` replace its other attributes."""
     values: dict[str, Any] = {
         "sdkappid": APP,
-        "command": "",
+        "url_command": command,
         "client_ip": "10.1.2.3",
         "opt_platform": "iOS",
         "received_at_ms": 1_700_000_000_123,

@@ -148,7 +148,7 @@ class World:
         self._sequences[origin] += 1
         callback = ReceivedCallback(
             sdkappid=APP,
-            command="",
+            url_command="",
             client_ip="",
             opt_platform="iOS",
             received_at_ms=int(received_at.timestamp() * 1000),

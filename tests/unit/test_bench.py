@@ -42,7 +42,7 @@ def test_callbacks_have_the_length_of_their_header_and_can_be_parsed() -> None:
         kept = main_topic_record(
             ReceivedCallback(
                 sdkappid="1400000001",
-                command="C2C.CallbackAfterSendMsg",
+                url_command="C2C.CallbackAfterSendMsg",
                 client_ip="",
                 opt_platform="",
                 received_at_ms=0,

@@ -60,7 +60,7 @@ def test_times_advance_by_the_rate_however_fast_they_are_made() -> None:
     for callback in made:
         body = orjson.loads(callback.body)
         assert int(body["EventTime"]) == callback.received_at_ms
-        assert body["CallbackCommand"] == callback.command
+        assert body["CallbackCommand"] == callback.url_command
 
 
 def a_run(counter: str = "hookline", **changed: object) -> Run:

@@ -27,7 +27,7 @@ def record_of(url: dict[str, str], document: dict[str, Any]) -> OutgoingRecord:
     return main_topic_record(
         ReceivedCallback(
             sdkappid=url.get("SdkAppid", APP),
-            command=url.get("CallbackCommand", ""),
+            url_command=url.get("CallbackCommand", ""),
             client_ip=url.get("ClientIP", ""),
             opt_platform=url.get("OptPlatform", ""),
             received_at_ms=0,

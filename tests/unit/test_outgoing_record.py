@@ -54,7 +54,7 @@ def test_each_callback_has_its_own_headers() -> None:
         assert headers.items() < malformed.items()
         assert headers["ce_source"] == f"/tim/{callback.sdkappid}"
         assert headers["ce_sdkappid"] == callback.sdkappid
-        assert headers["ce_type"] == callback.command
+        assert headers["ce_type"] == callback.url_command
         seconds, ms = divmod(callback.received_at_ms, 1000)
         assert headers["ce_time"] == f"1970-01-01T00:00:0{seconds}.{ms:03}Z"
 

@@ -141,7 +141,7 @@ def test_bodies_are_sent_again_byte_for_byte(folder: Path, bodies: list[Path]) -
     for callback in requests:
         sent = ReceivedCallback(
             sdkappid=APP,
-            command=callback.command,
+            url_command=callback.command,
             client_ip="",
             opt_platform="",
             received_at_ms=0,

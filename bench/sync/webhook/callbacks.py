@@ -48,7 +48,7 @@ def made(number: int, account: str, at_s: float) -> OutgoingRecord:
     return main_topic_record(
         ReceivedCallback(
             sdkappid=APP,
-            command="C2C.CallbackAfterSendMsg",
+            url_command="C2C.CallbackAfterSendMsg",
             client_ip="10.0.0.1",
             opt_platform="iOS",
             received_at_ms=int(at_s * 1000),
