@@ -10,6 +10,14 @@ from consumers.counters.hashes import Hashes
 _SLOT_COST = 10
 # By app and slot: the hash of each id, and the number of its callback in the batch.
 BySlot: TypeAlias = defaultdict[tuple[str, int | str], dict[str, int]]
+# App, id, and the slots in which the id is searched. If one callback is a repeat, so is every later
+# one that has the same three. With other slots, a callback with the same id may be new.
+SearchedId: TypeAlias = tuple[str, bytes, tuple[int | str, ...]]
+
+
+def searched_id(callback: CountableCallback) -> SearchedId:
+    """Return the id of a callback with all that decides whether it is a repeat."""
+    return callback.app, callback.id, callback.slots
 
 
 class BatchIds:

@@ -13,7 +13,7 @@ from typing import Any
 
 from consumers.counters import layout
 from consumers.counters.already_counted import AlreadyCounted
-from consumers.counters.batch_ids import BatchIds
+from consumers.counters.batch_ids import BatchIds, SearchedId, searched_id
 from consumers.counters.batch_windows import BatchWindows
 from consumers.counters.bounds import Bounds
 from consumers.counters.countable_callback import CountableCallback
@@ -49,19 +49,25 @@ class BatchSums:
         self._windows = BatchWindows(bounds.remember_s, zones, already_counted)
 
     def add(
-        self, callbacks: Sequence[CountableCallback], first_index: int, repeats: Collection[int]
+        self,
+        callbacks: Sequence[CountableCallback],
+        first_index: int,
+        end_index: int,
+        repeats: Collection[SearchedId],
     ) -> int:
         """
-        Add callbacks from `first_index` on, as many as one call may have; return the next index.
+        Add callbacks from `first_index` on, as many as one call may have, none from `end_index` on.
 
-        `repeats` are the indexes of callbacks that are known to be repeats.
+        Return the next index. `repeats` are the ids that Valkey is known to remember: a callback
+        with one of them is a repeat.
         """
         windows, ids = self._windows, self._ids
         minutes = windows.minutes
         hash_of = self._hashes.of_account
         origins = self._origins
         index = first_index - 1
-        for index, callback in enumerate(islice(callbacks, first_index, None), start=first_index):
+        part = islice(callbacks, first_index, end_index)
+        for index, callback in enumerate(part, start=first_index):
             app, minute_number, additions = (
                 callback.app,
                 callback.at_s // layout.MINUTE_S,
@@ -72,7 +78,9 @@ class BatchSums:
             count_and_sum = origins[callback.origin]
             count_and_sum[0] += 1
             count_and_sum[1] += callback.sequence
-            if callback.slots and (index in repeats or not ids.add(index, callback)):
+            if callback.slots and (
+                (repeats and searched_id(callback) in repeats) or not ids.add(index, callback)
+            ):
                 windows.apps[app].repeats += 1
                 continue
             sums = additions.sums

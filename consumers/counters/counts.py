@@ -17,6 +17,7 @@ import msgspec
 
 from consumers.counters import layout
 from consumers.counters.already_counted import AlreadyCounted
+from consumers.counters.batch_ids import SearchedId, searched_id
 from consumers.counters.batch_sums import BatchSums
 from consumers.counters.bounds import Bounds
 from consumers.counters.countable_callback import CallbackReader, CountableCallback
@@ -137,14 +138,18 @@ class CountersHandler:
         """
         Count callbacks from `first_index` on, as many as one call of the script may have.
 
+        If the call finds remembered ids, nothing is counted, and the same callbacks are sent again:
+        repeats cost nothing, and further callbacks in their place could be repeats, too.
+
         Return the index and the offset at which the next call begins.
         """
-        repeats: set[int] = set()
+        repeats: set[SearchedId] = set()
+        end_index = len(callbacks)
         while True:
             sums = BatchSums(
                 self._generation, self._bounds, self._zones, self._hashes, self._already_counted
             )
-            end_index = sums.add(callbacks, first_index, repeats)
+            end_index = sums.add(callbacks, first_index, end_index, repeats)
             reached = (
                 batch.reached if end_index == len(callbacks) else _position_after(batch, end_index)
             )
@@ -153,7 +158,8 @@ class CountersHandler:
                 if outcome == b"applied":
                     sums.note_counted()
                     return end_index, reached.next_offset
-                await self._continue_after(outcome, batch.partition, repeats)
+                numbers = await self._continue_after(outcome, batch.partition)
+                repeats.update(searched_id(callbacks[number]) for number in numbers)
             except BaseException:
                 # Also if this call was cancelled: it is unknown whether Valkey applied it.
                 self._already_counted.forget()
@@ -177,11 +183,11 @@ class CountersHandler:
             )
         return outcome
 
-    async def _continue_after(
-        self, outcome: bytes | None, partition: Partition, repeats: set[int]
-    ) -> None:
+    async def _continue_after(self, outcome: bytes | None, partition: Partition) -> list[int]:
         """
         Prepare another call after one that was not applied, if there can be one.
+
+        Return the indexes of the callbacks whose ids Valkey remembers.
 
         Raises:
             PositionDiffers, Stopped: as `handle`.
@@ -191,10 +197,11 @@ class CountersHandler:
             case b"":
                 raise PositionDiffers(None)
             case b"repeats":
-                repeats.update(map(int, detail.split()))
+                return [int(number) for number in detail.split()]
             case b"secret":
                 self._hashes = Hashes(detail)
                 self._already_counted.forget()
+                return []
             case b"generation":
                 raise PositionDiffers(await self.position(partition))
             case b"zone":
