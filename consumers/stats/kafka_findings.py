@@ -39,7 +39,7 @@ def kafka(measured: ProcessStatuses) -> Finding:
         status for status in consumers if status.partitions is not None and not status.kafka_fault
     ]
     # This process asks Kafka, too: its answer, or why there is none, is known without the others.
-    can_be_read = reads or (measured.kafka_facts and measured.kafka_facts.partitions)
+    can_be_read = bool(reads or (measured.kafka_facts and measured.kafka_facts.partitions))
     unreached = measured.kafka.because if isinstance(measured.kafka, SilentProcess) else ""
     connects = [status for status in replicas.statuses if status.forward_fault == NOT_CONNECTED]
     ages = [
@@ -52,7 +52,7 @@ def kafka(measured: ProcessStatuses) -> Finding:
     waits_since = measured.now - timedelta(seconds=oldest_s) if oldest_s else None
     is_slow = oldest_s is not None and oldest_s > SLOW_S
     cases = (
-        *_stuck(replicas, waits_since, measured.now, can_be_read=bool(reads)),
+        *_stuck(replicas, waits_since, measured.now, can_be_read=can_be_read),
         *_unreadable(consumers, measured.now, is_ingress_silent=not replicas.statuses),
         Case(connects, "warning", "kafka_connects"),
         Case(not replicas.statuses and can_be_read, "unknown", "kafka_only_read"),
@@ -87,6 +87,9 @@ def _stuck(
     all_stuck = stuck and len(stuck) == len(replicas.statuses)
     reason = first_reason(status.forward_fault for status in stuck)
     used: Values = {"percent": used_percent(replicas.statuses), **reason}
+    # The other texts say that nothing is lost: a full spool refuses callbacks.
+    is_any_unready = any(status.unready_because for status in replicas.statuses)
+    yield Case(all_stuck and is_any_unready, "wrong", "kafka_not_written_unready", reason, since)
     room_s = full_in_s(replicas.statuses)
     if room_s is not None and not can_be_read:
         yield Case(all_stuck, "wrong", "kafka_away_fills", {"room": room_s, **reason}, since)

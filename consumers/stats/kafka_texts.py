@@ -6,6 +6,8 @@ from consumers.stats.health_text import (
     NOTHING,
     REASON,
     REASON_ZH,
+    SAFE_ON_DISK,
+    SAFE_ON_DISK_ZH,
     THEN_RECOVERS,
     THEN_RECOVERS_ZH,
     Text,
@@ -42,19 +44,28 @@ KAFKA_TEXTS: Mapping[str, Text] = {
         f"请按原因修复，{THEN_RECOVERS_ZH}",
         "runbook.md#kafka-is-down",
     ),
+    "kafka_not_written_unready": Text(
+        "Callbacks do not get to Kafka{since}, and not all replicas are ready for new ones; see "
+        f"Receiving. {SAFE_ON_DISK}. {REASON}",
+        f"Fix what the reason names; {THEN_RECOVERS}",
+        "{since}回调未能写入 Kafka，且并非所有副本都能接收新回调，见“接入”。"
+        f"{SAFE_ON_DISK_ZH}。{REASON_ZH}",
+        f"请按原因修复，{THEN_RECOVERS_ZH}",
+        "runbook.md#kafka-is-down",
+    ),
     "kafka_some_stuck": Text(
-        "{affected} of {all} replicas cannot write to Kafka{since}. Nothing is lost; their "
-        f"callbacks wait on disk. {REASON}",
+        "{affected} of {all} replicas cannot write to Kafka{since}. Their callbacks wait on disk "
+        f"and are not lost. {REASON}",
         "Fix what the reason names; forward_fault in /status of each replica has its own.",
-        "{since}{all} 个副本中有 {affected} 个无法写入 Kafka。没有丢失；其回调在磁盘上等待。"
+        "{since}{all} 个副本中有 {affected} 个无法写入 Kafka。其回调在磁盘上等待，没有丢失。"
         f"{REASON_ZH}",
         "请按原因修复；每个副本 /status 中的 forward_fault 有其各自的原因。",
         "runbook.md#kafka-is-down",
     ),
     "kafka_connects": Text(
-        "The ingress connects to Kafka. Nothing is lost; callbacks wait on disk.",
+        f"The ingress connects to Kafka. {SAFE_ON_DISK}.",
         "Wait a moment.",
-        "接入服务正在连接 Kafka。没有丢失；回调在磁盘上等待。",
+        f"接入服务正在连接 Kafka。{SAFE_ON_DISK_ZH}。",
         "请稍候。",
         "runbook.md#kafka-is-down",
     ),
@@ -68,20 +79,22 @@ KAFKA_TEXTS: Mapping[str, Text] = {
         "runbook.md#kafka-is-down",
     ),
     "kafka_some_unreadable": Text(
-        "{affected} of {all} consumer processes cannot read from Kafka{since}. Nothing is lost; "
-        f"callbacks wait in Kafka. {REASON}",
+        "{affected} of {all} consumer processes cannot read from Kafka{since}. Callbacks wait in "
+        f"Kafka and are not lost. {REASON}",
         "Fix what the reason names; kafka_fault in /status of each process has its own.",
-        "{since}{all} 个消费者进程中有 {affected} 个无法从 Kafka 读取。没有丢失；"
-        f"回调在 Kafka 中等待。{REASON_ZH}",
+        "{since}{all} 个消费者进程中有 {affected} 个无法从 Kafka 读取。"
+        f"回调在 Kafka 中等待，没有丢失。{REASON_ZH}",
         "请按原因修复；每个进程 /status 中的 kafka_fault 有其各自的原因。",
         "runbook.md#kafka-is-down",
     ),
     "kafka_not_asked": Text(
-        "Callbacks get to Kafka, and nothing is lost. But this process may not ask Kafka how far "
-        f"each consumer has read. {REASON}",
-        "Give this process's principal the rights of statistics, with: hookline topics apply.",
+        "Callbacks get to Kafka and are not lost. But this process has no right to ask Kafka how "
+        f"far each consumer has read. {REASON}",
+        "Name this process's principal under statistics in the file of ACLs; then: "
+        "hookline topics apply --acls FILE.",
         f"回调正常写入 Kafka，没有丢失。但本进程无权向 Kafka 查询各消费者的读取进度。{REASON_ZH}",
-        "请用 hookline topics apply 为本进程的主体授予 statistics 的权限。",
+        "请在 ACL 文件的 statistics 中写入本进程的主体，然后执行 "
+        "hookline topics apply --acls FILE。",
         "runbook.md#a-right-in-kafka-is-missing",
     ),
     "kafka_only_read": Text(
@@ -93,27 +106,29 @@ KAFKA_TEXTS: Mapping[str, Text] = {
         "runbook.md#a-process-does-not-answer",
     ),
     "kafka_unreached": Text(
-        "This process cannot use Kafka{since}, and no other process that uses it answers. "
-        f"{REASON}",
+        "This process cannot use Kafka{since}. No ingress replica answers, and no consumer reports "
+        f"that it reads from Kafka. {REASON}",
         "Fix what the reason names: Kafka, or this process's access to it. Then start the ingress "
         "and the consumers.",
-        f"{{since}}本进程无法使用 Kafka，也没有其他使用 Kafka 的进程应答。{REASON_ZH}",
+        "{since}本进程无法使用 Kafka。没有接入副本应答，也没有消费者报告能从 Kafka 读取。"
+        f"{REASON_ZH}",
         "请按原因修复 Kafka，或本进程对 Kafka 的访问；然后启动接入服务和消费者。",
         "runbook.md#kafka-is-down",
     ),
     "kafka_unknown": Text(
-        "It is not known whether Kafka works, because no process that uses it answers.",
+        "It is not known whether Kafka works, because no ingress replica answers, and no consumer "
+        "reports that it reads from Kafka.",
         "Start the ingress and the consumers.",
-        "没有使用 Kafka 的进程应答，因此不知道 Kafka 是否正常。",
+        "没有接入副本应答，也没有消费者报告能从 Kafka 读取，因此不知道 Kafka 是否正常。",
         "请启动接入服务和消费者。",
         "runbook.md#a-process-does-not-answer",
     ),
     "kafka_slow": Text(
         "Callbacks wait on disk{since}: Kafka takes them too slowly, or Kafka or the ingress was "
-        "down and they are forwarded now. Nothing is lost.",
+        "down and they are forwarded now. They are not lost.",
         "If their number does not fall, look at the load of the brokers, and at "
         "ingress_spool_full_in_seconds.",
-        "{since}回调在磁盘上等待：Kafka 写入过慢，或 Kafka、接入服务曾中断，正在转发。没有丢失。",
+        "{since}回调在磁盘上等待，没有丢失：Kafka 写入过慢，或 Kafka、接入服务曾中断，正在转发。",
         "如果其数量不减少，请检查 Kafka 服务器的负载，以及 ingress_spool_full_in_seconds。",
         "runbook.md#kafka-is-down",
     ),

@@ -9,6 +9,7 @@ from support.page.fixture_server import FixtureServer
 from support.page.made_up_answers import NOW, Answers
 from support.pipeline_states import (
     DENIED,
+    FULL_WITHOUT_KAFKA,
     NO_DEAD_LETTER_READ,
     REJECTED,
     SOME_DEAD_LETTERS_READ,
@@ -127,6 +128,23 @@ def test_a_stage_that_is_wrong_says_what_to_do(
     page.wait_for_url("**/runbook#*")
     anchor = page.url.partition("#")[2]
     assert page.locator(f"[id='{anchor}']").count() == 1
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_an_outage_of_kafka_that_has_filled_the_spools_is_no_harmless_one(
+    show: Show, server: FixtureServer, language: str
+) -> None:
+    """Receiving, the disk and Kafka do not contradict each other."""
+    server.world.answers = answers = Answers(measured=FULL_WITHOUT_KAFKA)
+    page = show(f"lang={language}")
+    stages = {stage.stage: stage for stage in answers.health().stages}
+    texts = dict(zip(stages, page.locator("#pipeline li").all_inner_texts(), strict=True))
+    for name in ("receiving", "on_disk", "kafka"):
+        assert getattr(stages[name].what, language) in texts[name]
+        assert not re.search("Nothing is lost|没有丢失.回调", texts[name])
+    label = {"en": "Receiving", "zh": "接入"}[language]
+    assert page.locator("#pipeline li .name").first.inner_text() == label
+    assert label in getattr(stages["kafka"].what, language)
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])

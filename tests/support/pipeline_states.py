@@ -150,6 +150,8 @@ def with_dead_letters(age: timedelta, recent: int) -> ProcessStatuses:
     return with_kafka(dead_letters=DeadLetters(counts=counts, recent=recent, newest_at=NOW - age))
 
 
+# Kafka was away until the spools were full.
+FULL_WITHOUT_KAFKA = with_all(**FULL, forward_fault=REJECTED, forward_fault_for_s=2400.0)
 # The time was over before the newest dead letters were read, or any.
 NO_DEAD_LETTER_READ = with_kafka(dead_letters=DeadLetters(recent=None, is_complete=False))
 SOME_DEAD_LETTERS_READ = with_kafka(
@@ -206,6 +208,7 @@ CASES: list[tuple[str, str, str, ProcessStatuses]] = [
         ),
     ),
     ("kafka_not_written", "kafka", "wrong", with_all(forward_fault=SINCE_14_02.what)),
+    ("kafka_not_written_unready", "kafka", "wrong", FULL_WITHOUT_KAFKA),
     ("kafka_some_stuck", "kafka", "warning", with_one(forward_fault=SINCE_14_02.what)),
     ("kafka_connects", "kafka", "warning", with_one(forward_fault=NOT_CONNECTED)),
     (

@@ -80,7 +80,7 @@ def test_a_kafka_that_only_this_command_asks_is_shown_with_the_cause() -> None:
     what = ProcessStatuses(now=NOW, ingress=None, kafka=SilentProcess(because=cause))
     text = flat(shown(report_of(what)))
     assert f"Kafka unknown - this command cannot use Kafka: {cause}" in text
-    assert "Kafka: This process cannot use Kafka, and no other process that uses it" in text
+    assert "Kafka: This process cannot use Kafka. No ingress replica answers, and no" in text
     assert text.count(f"The reason: {cause}.") == 2
     assert "Nothing" not in text
     answered = replace(what, kafka=with_kafka().kafka)
