@@ -11,6 +11,7 @@ import hmac
 import itertools
 import logging
 import math
+import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,8 @@ class Authenticator:
         self._name = str(tokens_file)
         self._sign_window_s = sign_window_s
         self._tokens = self._of_all_apps({})
+        # Configured apps that the tokens file, if there is one, does not name.
+        self._apps_not_in_file: list[str] = []
         self.file = (
             TokensFile(tokens_file, self._use, bytes_max=FILE_BYTES_MAX, log=log)
             if tokens_file
@@ -105,15 +108,27 @@ class Authenticator:
         apps = sorted(app for app, tokens in self._tokens.items() if not tokens)
         return apps[:TOKENS_SHOWN_MAX]
 
+    @property
+    def apps_not_in_tokens_file(self) -> list[str]:
+        """
+        The configured apps that the tokens file does not name, at most TOKENS_SHOWN_MAX.
+
+        Their callbacks are accepted from anyone, and no `= []` says that this is intended. Empty
+        without a tokens file: then no app is asked for a Sign.
+        """
+        return self._apps_not_in_file[:TOKENS_SHOWN_MAX]
+
     def _use(self, content: bytes) -> str:
         parsed = parse(content, self._name)
         self._check_no_app_is_lost(parsed)
         known = {(app, token.text): token for app, kept in self._tokens.items() for token in kept}
+        now_s = time.time()
         in_file = {
-            app: tuple(known.get((app, text)) or Token(text) for text in texts)
+            app: tuple(known.get((app, text)) or Token(text, now_s) for text in texts)
             for app, texts in parsed.items()
         }
         self._tokens = self._of_all_apps(in_file)
+        self._apps_not_in_file = [app for app in self._sdkappids if app not in in_file]
         self._warn_of_apps_without_token(in_file)
         return f"; apps: {', '.join(sorted(self._tokens))}"
 

@@ -108,6 +108,7 @@ class IngressHealth:
             "tokens_fault": self.authenticator.fault,
             "tokens": self.authenticator.token_uses(time.time()),
             "apps_without_token": self.authenticator.apps_without_token,
+            "apps_not_in_tokens_file": self.authenticator.apps_not_in_tokens_file,
             "failures_by_sender": self.failures_by_sender.table(time.time()),
             "connections": len(self.server.open_connections.all),
             "spool_rows": state.row_count,

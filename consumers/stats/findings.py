@@ -86,6 +86,7 @@ def receiving(measured: ProcessStatuses) -> Finding:
     accepting = len(replicas.statuses) - len(reasons)
     some = {"affected": len(reasons), "all": replicas.count}
     silent = {"affected": len(replicas.unanswered), "all": replicas.count}
+    open_apps = {app for status in replicas.statuses for app in status.apps_not_in_tokens_file}
     cases = (
         Case(measured.ingress is None, "unknown", "ingress_not_watched"),
         Case(not replicas.statuses, "wrong", "receiving_silent", since=replicas.silent_since),
@@ -105,6 +106,7 @@ def receiving(measured: ProcessStatuses) -> Finding:
             "warning",
             "receiving_secrets",
         ),
+        Case(open_apps, "warning", "receiving_unsigned", {"affected": len(open_apps)}),
         Case(True, "ok", "receiving_ok"),  # noqa: FBT003 - always
     )
     amount = Amount(accepting, "replicas", of=replicas.count) if replicas.count else None

@@ -56,10 +56,10 @@ INGRESS_TEXTS: Mapping[str, Text] = {
     "receiving_some_refuse": Text(
         "{affected} of {all} replicas accept no callbacks{since}. The others do, so nothing is "
         "lost as long as the gateway asks only them.",
-        "Read /readyz of these replicas: it says why.",
+        "hookline status says of each of these replicas why.",
         "{since}{all} 个副本中有 {affected} 个不接收回调。其余副本正常，"
         "只要网关只访问它们就没有丢失。",
-        "请查看这些副本的 /readyz，其中说明了原因。",
+        "hookline status 会说明这些副本各自的原因。",
         "runbook.md#the-disk-is-full-or-the-spool-is-at-its-bound",
     ),
     "receiving_some_silent": Text(
@@ -75,10 +75,21 @@ INGRESS_TEXTS: Mapping[str, Text] = {
     "receiving_secrets": Text(
         "Callbacks are accepted, but the present tokens file cannot be used{since}; the former "
         "content stays valid. Nothing is lost.",
-        "Correct the file of INGRESS_TOKENS_FILE; tokens_fault in /status says what is wrong.",
+        "Correct the file of INGRESS_TOKENS_FILE; hookline status says what is wrong with it.",
         "正常接收回调，但{since}当前的令牌文件无法使用，仍沿用之前的内容。没有丢失。",
-        "请修正 INGRESS_TOKENS_FILE 指定的文件；/status 中的 tokens_fault 说明了问题。",
+        "请修正 INGRESS_TOKENS_FILE 指定的文件；hookline status 会说明问题所在。",
         "runbook.md#the-tokens-file-cannot-be-used",
+    ),
+    "receiving_unsigned": Text(
+        "The tokens file does not name all apps of INGRESS_SDKAPPIDS (missing: {affected}). "
+        "Callbacks of a missing app are accepted from anyone. Nothing is lost.",
+        "Write the app with its token into the file of INGRESS_TOKENS_FILE, or with = [] if no "
+        "Sign is asked for. hookline status names the missing apps.",
+        "令牌文件没有列出 INGRESS_SDKAPPIDS 中的所有应用（缺少 {affected} 个）。"
+        "任何人都可以发送所缺应用的回调。没有丢失。",
+        "请在 INGRESS_TOKENS_FILE 指定的文件中写入该应用及其令牌；如果不需要签名，请写 = []。"
+        "hookline status 会列出所缺的应用。",
+        "runbook.md#an-app-without-a-token",
     ),
     "disk_ok": Text(
         "Callbacks wait on disk only for a moment.",

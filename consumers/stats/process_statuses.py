@@ -17,7 +17,22 @@ if TYPE_CHECKING:
 class TokenUse(msgspec.Struct, frozen=True, kw_only=True):
     """The use of a token of an app; see docs/monitoring.md."""
 
+    sdkappid: str = ""
+    place: int = 0
+    fingerprint: str = ""
+    uses: int = 0
     last_used_ago_s: float | None = None
+    unused_for_s: float | None = None
+
+
+class SenderFailures(msgspec.Struct, frozen=True, kw_only=True):
+    """The answers other than OK, of one kind, to one address; see docs/monitoring.md."""
+
+    answer: str
+    address: str
+    count: int = 0
+    last_ago_s: float = 0.0
+    reason: str = ""
 
 
 class IngressStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,6 +58,8 @@ class IngressStatus(msgspec.Struct, frozen=True, kw_only=True):
     forward_fault_for_s: float | None = None
     tokens: tuple[TokenUse, ...] = ()
     apps_without_token: tuple[str, ...] = ()
+    apps_not_in_tokens_file: tuple[str, ...] = ()
+    failures_by_sender: tuple[SenderFailures, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

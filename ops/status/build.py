@@ -8,6 +8,7 @@ from consumers.stats.health_answers import Health
 from consumers.stats.process_statuses import IngressStatus, ProcessStatuses, SilentProcess
 from consumers.stats.sink_findings import STAGES, Sink, in_kafka_s
 from ops.failure import ExitCode
+from ops.status.failures_by_sender import failures_by_sender
 from ops.status.report import (
     ConsumerReport,
     DeadLetterCount,
@@ -18,6 +19,7 @@ from ops.status.report import (
     StoreReport,
     TopicReport,
 )
+from ops.status.tokens import tokens
 from schemas.ingress_status import NOT_CONNECTED
 from schemas.kafka_access import KafkaAccess
 from schemas.printable import printable
@@ -55,6 +57,8 @@ def build(
         consumers=consumers,
         dead_letters=None if isinstance(dead_letters, str) else _dead_letters(dead_letters),
         stores=list(stores),
+        tokens=tokens(measured),
+        failures_by_sender=failures_by_sender(measured),
     )
 
 
@@ -82,6 +86,7 @@ def _ingress(address: str, status: IngressStatus | SilentProcess) -> IngressRepo
         tokens_fault=status.tokens_fault,
         token_last_used_ago_s=_rounded(min(uses, default=None)),
         apps_without_token=status.apps_without_token,
+        apps_not_in_tokens_file=status.apps_not_in_tokens_file,
     )
 
 

@@ -105,9 +105,29 @@ def _consumers(
 )
 @postgres_option("PostgreSQL connection string, for the size of the database.")
 @archive_option("The archive, for its size. An object store is not measured.")
+@click.option(
+    "--tokens",
+    is_flag=True,
+    help="Show also when any replica of the ingress used each token last: whether an old one can be"
+    " removed.",
+)
+@click.option(
+    "--failures-by-sender",
+    is_flag=True,
+    help="Show also which addresses got an answer other than OK last, from any replica of the"
+    " ingress, and why.",
+)
 @click.option("--watch", is_flag=True, help="Refresh the screen every 2 s until Ctrl-C.")
 @json_option
-def status(*, archive_url: str | None, watch: bool, as_json: bool, **parts: Any) -> None:
+def status(
+    *,
+    archive_url: str | None,
+    tokens: bool,
+    failures_by_sender: bool,
+    watch: bool,
+    as_json: bool,
+    **parts: Any,
+) -> None:
     """
     Show whether every part is healthy, how far each sink lags, and what fills the disks.
 
@@ -118,8 +138,10 @@ def status(*, archive_url: str | None, watch: bool, as_json: bool, **parts: Any)
     command line is wrong, 130 Ctrl-C.
     """
     # Only now: the clients of all parts take half a second to import, and --help needs none.
+    from ops.status.ingress_tables import failure_table, token_table  # noqa: PLC0415
     from ops.status.measure import Parts  # noqa: PLC0415
     from ops.status.run import print_state  # noqa: PLC0415
 
     asked = Parts(archive=archive_url, **parts)
-    sys.exit(run(print_state(asked, watch=watch, as_json=as_json)))
+    tables = [token_table] * tokens + [failure_table] * failures_by_sender
+    sys.exit(run(print_state(asked, watch=watch, as_json=as_json, tables=tables)))

@@ -62,10 +62,21 @@ def _topic(report: Report) -> str:
     kept = topic.retention_s or 0.0
     text = f"{counted(topic.partitions or 0, 'partition')}, kept "
     text += "for ever" if kept > FOR_EVER_S else duration(kept)
-    if topic.slowest_group is None:
+    if topic.slowest_group is None or not _is_late(report):
         return text
     left = duration(topic.unread_lost_in_s)
     return f"{text}; {topic.slowest_group} would lose unread records in {left}"
+
+
+def _is_late(report: Report) -> bool:
+    """
+    Return whether the sink that has the least time left is not ok.
+
+    While nothing is wrong, an archive has unread records for the age of a file.
+    """
+    left = [(one.unread_lost_in_s, one.stage) for one in report.consumers if one.unread_lost_in_s]
+    well = {str(stage.stage) for stage in report.stages if stage.state == "ok"}
+    return bool(left) and min(left)[1] not in well
 
 
 def _consumer(consumer: ConsumerReport) -> str:
@@ -114,8 +125,10 @@ def replica_details(replica: IngressReport) -> str:
         parts.append(f"tokens: {shortened(replica.tokens_fault, TEXT_CHARACTERS_MAX)}")
     elif replica.token_last_used_ago_s is not None:
         parts.append(f"token used {duration(replica.token_last_used_ago_s)} ago")
-    if replica.apps_without_token:
-        parts.append(f"no token: app {_apps(replica.apps_without_token)}")
+    if missing := replica.apps_not_in_tokens_file:
+        parts.append(f"not in the tokens file: app {_apps(missing)}")
+    if without := [app for app in replica.apps_without_token if app not in missing]:
+        parts.append(f"no token: app {_apps(without)}")
     return "; ".join(parts)
 
 

@@ -10,6 +10,7 @@ from typing import Literal
 from msgspec import Struct
 
 from consumers.stats.health_answers import Stage
+from consumers.stats.process_statuses import SenderFailures
 
 
 class IngressReport(Struct, frozen=True, kw_only=True):
@@ -33,6 +34,25 @@ class IngressReport(Struct, frozen=True, kw_only=True):
     tokens_fault: str = ""
     token_last_used_ago_s: float | None = None
     apps_without_token: tuple[str, ...] = ()
+    apps_not_in_tokens_file: tuple[str, ...] = ()
+
+
+class TokenReport(Struct, frozen=True, kw_only=True):
+    """
+    A token, and its use by all replicas of the ingress.
+
+    `replicas` have it in their tokens file. `uses` is their number since each replica started.
+    `last_used_ago_s` is null if none of the replicas that answer knows a use. For `unused_for_s` no
+    replica has used it; null while this is not known of a replica.
+    """
+
+    sdkappid: str
+    fingerprint: str
+    place: int
+    replicas: int
+    uses: int
+    last_used_ago_s: float | None
+    unused_for_s: float | None
 
 
 class TopicReport(Struct, frozen=True, kw_only=True):
@@ -143,3 +163,5 @@ class Report(Struct, frozen=True, kw_only=True):
     consumers: list[ConsumerReport]
     dead_letters: DeadLetterReport | None
     stores: list[StoreReport]
+    tokens: list[TokenReport]
+    failures_by_sender: list[SenderFailures]

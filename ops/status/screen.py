@@ -137,6 +137,7 @@ def _add_replicas(table: PrintableTable, report: Report, *, is_short: bool) -> N
     for replica in report.ingress:
         state = "accepts" if replica.accepts else "refuses" if replica.answers else "silent"
         is_well = replica.accepts and replica.reaches_kafka and not replica.tokens_fault
+        is_well = is_well and not replica.apps_not_in_tokens_file
         if is_short and is_well:
             continue
         table.add_row(

@@ -142,5 +142,7 @@ async def test_the_last_use_of_a_token_shows_when_the_old_one_can_be_removed(
     assert 0 <= new["last_used_ago_s"] <= old["last_used_ago_s"] < 300
     assert new["fingerprint"] == hashlib.sha256(b"new").hexdigest()[:8]
     assert set(new) == {
-        *("sdkappid", "place", "fingerprint", "uses", "last_used_at", "last_used_ago_s")
+        *("sdkappid", "place", "fingerprint"),
+        *("uses", "last_used_at", "last_used_ago_s", "unused_for_s"),
     }
+    assert old["unused_for_s"] == old["last_used_ago_s"]

@@ -314,12 +314,18 @@ async def the_first_callback(shell: Shell, folder: Path) -> None:
     terminal = await asyncio.create_subprocess_exec(
         "bash", cwd=folder, stdin=asyncio.subprocess.PIPE
     )
-    await terminal.communicate(the_block("fullchain.pem").encode())
+    await terminal.communicate(the_block("GATEWAY_CERTIFICATE=").encode())
     assert not gateway_file.exists()
     assert "GATEWAY" not in (folder / ".env").read_text()
     (folder / "privkey.pem").write_text("privkey.pem\n")
-    await shell.run(the_block("fullchain.pem"))
+    await shell.run(the_block("GATEWAY_CERTIFICATE="))
     assert gateway_file.read_text() == "fullchain.pem\nprivkey.pem\n"
+    settings = (folder / ".env").read_text()
+    (folder / "fullchain.pem").write_text("renewed\n")
+    await shell.run(the_block("files/gateway.pem\n"))
+    assert gateway_file.read_text() == "renewed\nprivkey.pem\n"
+    assert gateway_file.stat().st_mode & 0o777 == 0o600
+    assert (folder / ".env").read_text() == settings
     assert "INGRESS_SDKAPPIDS=1400000001" in (folder / ".env").read_text().splitlines()
     compose = (ROOT / "docker-compose.yml").read_text()
     for line in (folder / ".env").read_text().splitlines():

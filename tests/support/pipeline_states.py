@@ -169,6 +169,7 @@ CASES: list[tuple[str, str, str, ProcessStatuses]] = [
     ("receiving_some_refuse", "receiving", "warning", with_one(**FULL)),
     ("receiving_some_silent", "receiving", "warning", measured([an_ingress(), SILENT])),
     ("receiving_secrets", "receiving", "warning", with_one(tokens_fault="not JSON")),
+    ("receiving_unsigned", "receiving", "warning", with_one(apps_not_in_tokens_file=("7",))),
     ("disk_ok", "on_disk", "ok", measured()),
     ("disk_unknown", "on_disk", "unknown", measured([SILENT])),
     ("disk_full", "on_disk", "wrong", with_one(**FULL)),

@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import logging
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -84,7 +85,7 @@ def test_an_invalid_time_is_refused_even_if_signed(tmp_path: Path, at_s: str) ->
 def test_any_parameters_without_a_valid_sign_are_refused(parameters: dict[str, str]) -> None:
     """The result is a refusal, never an exception."""
     authenticator = Authenticator((), None, sign_window_s=60)
-    authenticator._tokens = {"1": (Token(b"a"),)}  # noqa: SLF001 - without a file
+    authenticator._tokens = {"1": (Token(b"a", 0.0),)}  # noqa: SLF001 - without a file
     assert authenticator.check_and_count_use(parameters | {"SdkAppid": "1"}, NOW_S) is not None
 
 
@@ -163,6 +164,7 @@ async def test_an_app_without_a_token_is_named_by_a_warning(
     warned = "app 2 has no token: its callbacks are accepted from anyone; "
     assert [message.startswith(warned) for message in caplog.messages] == [True]
     assert authenticator.apps_without_token == ["2", "3"]
+    assert authenticator.apps_not_in_tokens_file == ["2"]
     for content, count in (('1 = ["a", "b"]', 2), ('1 = ["b"]\n2 = ["c"]\n3 = ["d"]', 0)):
         caplog.clear()
         file.write_text(content)
@@ -170,7 +172,7 @@ async def test_an_app_without_a_token_is_named_by_a_warning(
             await reread(authenticator)
         warnings = [one.getMessage() for one in caplog.records if one.levelname == "WARNING"]
         assert len([one for one in warnings if "has no token" in one]) == count
-    assert authenticator.apps_without_token == []
+    assert authenticator.apps_without_token == authenticator.apps_not_in_tokens_file == []
 
 
 def test_without_a_tokens_file_all_apps_are_named_by_warnings(
@@ -183,6 +185,7 @@ def test_without_a_tokens_file_all_apps_are_named_by_warnings(
         "app 2 has no token: it",
     ]
     assert authenticator.apps_without_token == ["1", "2"]
+    assert authenticator.apps_not_in_tokens_file == []
 
 
 async def test_the_file_is_watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -272,6 +275,27 @@ async def test_the_last_use_of_each_token_is_known_through_a_rotation(tmp_path: 
     for _ in range(2):
         await reread(authenticator)
     assert [row["uses"] for row in authenticator.token_uses(NOW_S)] == [1, 0]
+
+
+async def test_a_token_counts_as_unused_only_since_its_uses_are_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that has just started, or read the token again, does not know the time before."""
+    monkeypatch.setattr(time, "time", lambda: NOW_S - 100)
+    authenticator, file = an_authenticator(tmp_path, '1 = ["new", "old"]')
+
+    def unused_for_s() -> list[float]:
+        return [row["unused_for_s"] for row in authenticator.token_uses(NOW_S + 10)]
+
+    assert unused_for_s() == [110.0, 110.0]
+    assert authenticator.check_and_count_use(query("old"), NOW_S) is None
+    assert unused_for_s() == [110.0, 10.0]
+    monkeypatch.setattr(time, "time", lambda: NOW_S + 9)
+    for content in ('1 = ["new"]', '1 = ["new", "old"]'):
+        file.write_text(content)
+        for _ in range(2):
+            await reread(authenticator)
+    assert unused_for_s() == [110.0, 1.0]
 
 
 def test_few_tokens_are_listed_and_unfinished_rotations_first(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ import re
 
 from support.docs_blocks import ROOT, blocks
 
-QUESTIONS = 16
+QUESTIONS = 19
 
 
 def test_each_question_has_a_command_of_a_block_or_a_page() -> None:

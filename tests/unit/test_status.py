@@ -133,6 +133,16 @@ def test_the_slowest_group_is_named_with_the_time_until_it_would_lose_records() 
     assert "sync would lose unread records in 41 h" in flat(shown(report))
 
 
+def test_a_group_whose_records_wait_only_for_its_batch_is_not_named() -> None:
+    """An archive writes a file only a minute after its first record; nothing is wrong then."""
+    waits = a_consumer(oldest_waiting_s=55.0, batch_age_s=60.0)
+    report = report_of(replace(with_kafka(), consumers=measured(archive=[waits]).consumers))
+    assert report.topic is not None
+    assert report.topic.slowest_group == "archive"
+    assert report.exit_code == 0
+    assert "would lose" not in flat(shown(report))
+
+
 @pytest.mark.parametrize(
     ("what", "code", "verdict"),
     [
@@ -210,12 +220,19 @@ def test_a_replica_reports_its_spool_its_disk_its_tokens_and_kafka() -> None:
 
 
 def test_a_replica_names_the_apps_without_a_token() -> None:
-    """The first three: their callbacks are accepted from anyone."""
-    replica = an_ingress(apps_without_token=("1", "2", "3", "4", "5"))
-    report = report_of(measured([replica]))
-    assert report.ingress[0].apps_without_token == ("1", "2", "3", "4", "5")
+    """The first three: their callbacks are accepted from anyone. Those by mistake are a warning."""
+    apps = ("1", "2", "3", "4", "5")
+    report = report_of(measured([an_ingress(apps_without_token=apps)]))
+    assert report.ingress[0].apps_without_token == apps
     line = next(line for line in shown(report, width=200) if "10.0.0.0:8081" in line)
     assert "Kafka ok; no token: app 1, 2, 3 and 2 more" in line
+    assert report.exit_code == 0
+    replica = an_ingress(apps_without_token=apps, apps_not_in_tokens_file=("4", "2"))
+    report = report_of(measured([replica]))
+    line = next(line for line in shown(report, width=200) if "10.0.0.0:8081" in line)
+    assert "Kafka ok; not in the tokens file: app 4, 2; no token: app 1, 3, 5" in line
+    assert report.exit_code == 5
+    assert "not name all apps of INGRESS_SDKAPPIDS (missing: 2)" in flat(shown(report))
 
 
 def test_a_replica_says_why_its_tokens_file_and_kafka_cannot_be_used() -> None:
@@ -269,7 +286,7 @@ def test_the_json_can_be_read_as_the_documented_type() -> None:
     assert msgspec.json.decode(encoded, type=Report) == report
     assert list(json.loads(encoded)) == [
         *("at", "state", "exit_code", "stages", "ingress", "topic", "consumers"),
-        *("dead_letters", "stores"),
+        *("dead_letters", "stores", "tokens", "failures_by_sender"),
     ]
     assert json.loads(encoded)["at"] == NOW.isoformat().replace("+00:00", "Z")
 
