@@ -10,6 +10,8 @@ from consumers.stats.health_text import (
     SAFE_ON_DISK_ZH,
     THEN_RECOVERS,
     THEN_RECOVERS_ZH,
+    UNREADY,
+    UNREADY_ZH,
     Text,
 )
 
@@ -29,9 +31,10 @@ EDGE_TEXTS: Mapping[str, Text] = {
         "runbook.md#the-gateway-does-not-answer",
     ),
     "gateway_unready": Text(
-        f"The gateway finds no ingress that is ready{{since}}. {REFUSED}. {SAFE_ON_DISK}.",
+        f"The gateway finds no ingress that is ready{{since}}. {UNREADY}. {REFUSED}. "
+        f"{SAFE_ON_DISK}.",
         f"Start the ingress, or make it ready; {THEN_RECOVERS}",
-        f"{{since}}网关找不到就绪的接入副本。{REFUSED_ZH}。{SAFE_ON_DISK_ZH}。",
+        f"{{since}}网关找不到就绪的接入副本。{UNREADY_ZH}。{REFUSED_ZH}。{SAFE_ON_DISK_ZH}。",
         f"请启动接入服务，或使其就绪，{THEN_RECOVERS_ZH}",
         "runbook.md#the-gateway-does-not-answer",
     ),
@@ -87,10 +90,10 @@ EDGE_TEXTS: Mapping[str, Text] = {
         "runbook.md#a-process-does-not-answer",
     ),
     "statistics_unready": Text(
-        "The statistics API cannot read Valkey{since}. Nothing is lost; callbacks wait in Kafka to "
-        "be counted.",
+        "The statistics API cannot read Valkey{since}. Nothing is lost; callbacks that cannot be "
+        "counted wait in Kafka.",
         f"Check Valkey; {THEN_RECOVERS}",
-        "{since}统计 API 无法读取 Valkey。没有丢失；回调在 Kafka 中等待统计。",
+        "{since}统计 API 无法读取 Valkey。没有丢失；无法统计的回调在 Kafka 中等待。",
         f"请检查 Valkey，{THEN_RECOVERS_ZH}",
         "runbook.md#a-sink-is-down",
     ),

@@ -22,7 +22,7 @@ Values: TypeAlias = Mapping[str, str | int | float]
 # The spool is a warning from this share of its bound on, or if it will be full in this time.
 FILLING_PERCENT = 50
 FILLING_S = 3600.0
-# A replica that refuses callbacks has a full spool from this share of its bound on, else a fault.
+# A replica that is not ready has a full spool from this share of its bound on, else a fault.
 FULL_PERCENT = 90
 # Of the reason that a process reports, so many characters are shown.
 REASON_CHARACTERS_MAX = 500
@@ -80,20 +80,20 @@ def first_true(stage: StageName, cases: Iterable[Case], amount: Amount | None) -
 
 
 def receiving(measured: ProcessStatuses) -> Finding:
-    """Return whether callbacks are accepted; the number is that of the replicas that do."""
+    """Return whether replicas are ready for callbacks; the number is that of those that are."""
     replicas = Replicas.of(measured.ingress or ())
-    reasons = [reason for status in replicas.statuses if (reason := _refusal(status))]
-    accepting = len(replicas.statuses) - len(reasons)
+    reasons = [reason for status in replicas.statuses if (reason := _unready(status))]
+    ready = len(replicas.statuses) - len(reasons)
     some = {"affected": len(reasons), "all": replicas.count}
     silent = {"affected": len(replicas.unanswered), "all": replicas.count}
     open_apps = {app for status in replicas.statuses for app in status.apps_not_in_tokens_file}
     cases = (
         Case(measured.ingress is None, "unknown", "ingress_not_watched"),
         Case(not replicas.statuses, "wrong", "receiving_silent", since=replicas.silent_since),
-        Case(not accepting and "full" in reasons, "wrong", "receiving_full"),
-        Case(not accepting and {*reasons} == {"stops"}, "wrong", "receiving_stopping"),
-        Case(not accepting, "wrong", "receiving_disk_fails"),
-        Case(reasons, "warning", "receiving_some_refuse", some),
+        Case(not ready and "full" in reasons, "wrong", "receiving_full"),
+        Case(not ready and {*reasons} == {"stops"}, "wrong", "receiving_stopping"),
+        Case(not ready, "wrong", "receiving_disk_fails"),
+        Case(reasons, "warning", "receiving_some_unready", some),
         Case(
             replicas.unanswered,
             "warning",
@@ -109,14 +109,14 @@ def receiving(measured: ProcessStatuses) -> Finding:
         Case(open_apps, "warning", "receiving_unsigned", {"affected": len(open_apps)}),
         Case(True, "ok", "receiving_ok"),  # noqa: FBT003 - always
     )
-    amount = Amount(accepting, "replicas", of=replicas.count) if replicas.count else None
+    amount = Amount(ready, "replicas", of=replicas.count) if replicas.count else None
     return first_true("receiving", cases, amount)
 
 
 def on_disk(measured: ProcessStatuses) -> Finding:
     """Return whether the spools have room; the number is that of callbacks that wait there."""
     replicas = Replicas.of(measured.ingress or ())
-    faults = {_refusal(status) for status in replicas.statuses} - {None, "stops"}
+    faults = {_unready(status) for status in replicas.statuses} - {None, "stops"}
     used = {"percent": used_percent(replicas.statuses)}
     room_s = full_in_s(replicas.statuses)
     spools = {spool.name: spool for status in replicas.statuses for spool in status.spools}
@@ -184,8 +184,8 @@ def first_reason(reasons: Iterable[str]) -> Values:
     return {"reason": printable(reason, REASON_CHARACTERS_MAX).rstrip(".")}
 
 
-def _refusal(status: IngressStatus) -> Literal["stops", "full", "fails"] | None:
-    """Return why a replica refuses callbacks, None if it accepts them."""
+def _unready(status: IngressStatus) -> Literal["stops", "full", "fails"] | None:
+    """Return why a replica is not ready for callbacks, None if it is."""
     if not status.unready_because:
         return None
     if status.unready_because == STOPPING:

@@ -34,7 +34,7 @@ class Stage(msgspec.Struct, frozen=True, kw_only=True):
     """
     One stage of the pipeline. `since` is when its state began, null if that is not known.
 
-    `number` is that of the `replicas` that accept callbacks (of `of`, all of them), of the
+    `number` is that of the `replicas` that are ready for callbacks (of `of`, all of them), of the
     `callbacks` that wait on disk, the lag in `seconds`, or that of the dead letters in Kafka,
     `records`. The lag of Kafka is the time since the receipt of the oldest callback on disk, that
     of a sink is for how long the oldest callback that it lacks has been in Kafka. The number and

@@ -23,8 +23,11 @@ class Text(NamedTuple):
 NOTHING = ("Nothing needs to be done.", "无需处理。")
 SAFE_ON_DISK = "Callbacks that were answered OK are on disk and are not lost"
 SAFE_ON_DISK_ZH = "已回复 OK 的回调已落盘，没有丢失"
-REFUSED = "New callbacks are lost unless TIM's retry is switched on"
-REFUSED_ZH = "新回调会丢失，除非 TIM 侧开启了重试"
+# An ingress that is not ready may still accept callbacks, and a gateway sends it some if none is.
+UNREADY = "Callbacks are refused now, or may be soon"
+UNREADY_ZH = "回调已被拒绝，或可能即将被拒绝"
+REFUSED = "Callbacks that are not answered OK are lost unless TIM's retry is switched on"
+REFUSED_ZH = "未回复 OK 的回调会丢失，除非 TIM 侧开启了重试"
 # The topic's retention, or what `hookline topics apply` sets if Kafka was not asked.
 RETENTION = "with a retention of {kept}"
 RETENTION_ZH = "按保留时间 {kept}"

@@ -8,6 +8,8 @@ from consumers.stats.health_text import (
     REFUSED_ZH,
     SAFE_ON_DISK,
     SAFE_ON_DISK_ZH,
+    UNREADY,
+    UNREADY_ZH,
     Text,
 )
 
@@ -20,7 +22,10 @@ INGRESS_TEXTS: Mapping[str, Text] = {
         "runbook.md#a-part-is-not-watched",
     ),
     "receiving_ok": Text(
-        "All replicas accept callbacks.", NOTHING[0], "所有接入副本都在接收回调。", NOTHING[1]
+        "All replicas are ready for callbacks.",
+        NOTHING[0],
+        "所有接入副本都已就绪。",
+        NOTHING[1],
     ),
     "receiving_silent": Text(
         "No ingress replica answers{since}, so callbacks are probably not accepted. "
@@ -31,40 +36,44 @@ INGRESS_TEXTS: Mapping[str, Text] = {
         "runbook.md#a-process-does-not-answer",
     ),
     "receiving_full": Text(
-        f"No replica accepts callbacks{{since}}: the spool is full. {REFUSED}. {SAFE_ON_DISK}.",
+        "No replica is ready for callbacks{since}: the spool is full, or nearly full. "
+        f"{UNREADY}. {REFUSED}. {SAFE_ON_DISK}.",
         "Fix Kafka if it is down; the spool then empties by itself.",
-        f"{{since}}没有副本接收回调：落盘空间已满。{REFUSED_ZH}。{SAFE_ON_DISK_ZH}。",
+        f"{{since}}没有就绪的副本：落盘空间已满或将满。{UNREADY_ZH}。{REFUSED_ZH}。"
+        f"{SAFE_ON_DISK_ZH}。",
         "如果 Kafka 故障，请先修复；之后落盘空间会自动腾出。",
         "runbook.md#the-disk-is-full-or-the-spool-is-at-its-bound",
     ),
     "receiving_stopping": Text(
-        "No replica accepts callbacks{since}: all of them are shutting down. "
-        f"{REFUSED}. {SAFE_ON_DISK}.",
+        "No replica is ready for callbacks{since}: all of them are shutting down. "
+        f"{UNREADY}. {REFUSED}. {SAFE_ON_DISK}.",
         "Start the ingress again, unless somebody is doing so.",
-        f"{{since}}没有副本接收回调：所有副本都在停止。{REFUSED_ZH}。{SAFE_ON_DISK_ZH}。",
+        f"{{since}}没有就绪的副本：所有副本都在停止。{UNREADY_ZH}。{REFUSED_ZH}。"
+        f"{SAFE_ON_DISK_ZH}。",
         "请重新启动接入服务（如无人正在操作）。",
         "runbook.md#a-process-does-not-answer",
     ),
     "receiving_disk_fails": Text(
-        f"No replica accepts callbacks{{since}}: the disk fails. {REFUSED}. {SAFE_ON_DISK}, "
-        "as far as the disk can still be read.",
+        f"No replica is ready for callbacks{{since}}: the disk fails. {UNREADY}. {REFUSED}. "
+        f"{SAFE_ON_DISK}, as far as the disk can still be read.",
         "Make room on the disk, or replace it; the log of the ingress has the error.",
-        f"{{since}}没有副本接收回调：磁盘故障。{REFUSED_ZH}。只要磁盘仍可读，{SAFE_ON_DISK_ZH}。",
+        f"{{since}}没有就绪的副本：磁盘故障。{UNREADY_ZH}。{REFUSED_ZH}。"
+        f"只要磁盘仍可读，{SAFE_ON_DISK_ZH}。",
         "请腾出磁盘空间或更换磁盘；错误见接入服务的日志。",
         "runbook.md#the-disk-is-full-or-the-spool-is-at-its-bound",
     ),
-    "receiving_some_refuse": Text(
-        "{affected} of {all} replicas accept no callbacks{since}. The others do, so nothing is "
-        "lost as long as the gateway asks only them.",
+    "receiving_some_unready": Text(
+        "{affected} of {all} replicas are not ready for callbacks{since}. Others are, so nothing "
+        "is lost as long as the gateway asks only them.",
         "hookline status says of each of these replicas why.",
-        "{since}{all} 个副本中有 {affected} 个不接收回调。其余副本正常，"
+        "{since}{all} 个副本中有 {affected} 个未就绪。另有副本已就绪，"
         "只要网关只访问它们就没有丢失。",
         "hookline status 会说明这些副本各自的原因。",
         "runbook.md#the-disk-is-full-or-the-spool-is-at-its-bound",
     ),
     "receiving_some_silent": Text(
-        "{affected} of {all} replicas do not answer{since}. The others accept callbacks. Nothing "
-        "is lost: the callbacks on the disk of the silent ones are forwarded later.",
+        "{affected} of {all} replicas do not answer{since}. The others are ready. Nothing is "
+        "lost: the callbacks on the disk of the silent ones are forwarded later.",
         "Start these replicas again.",
         "{since}{all} 个副本中有 {affected} 个无应答，其余副本正常接收。没有丢失："
         "无应答副本已落盘的"
@@ -106,9 +115,9 @@ INGRESS_TEXTS: Mapping[str, Text] = {
         "runbook.md#a-process-does-not-answer",
     ),
     "disk_full": Text(
-        f"The spool is full{{since}}. {REFUSED}. {SAFE_ON_DISK}.",
+        f"The spool of a replica is full, or nearly full{{since}}. {REFUSED}. {SAFE_ON_DISK}.",
         "Fix Kafka if it is down; the spool then empties by itself.",
-        f"{{since}}落盘空间已满。{REFUSED_ZH}。{SAFE_ON_DISK_ZH}。",
+        f"{{since}}有副本的落盘空间已满或将满。{REFUSED_ZH}。{SAFE_ON_DISK_ZH}。",
         "如果 Kafka 故障，请先修复；之后落盘空间会自动腾出。",
         "runbook.md#the-disk-is-full-or-the-spool-is-at-its-bound",
     ),

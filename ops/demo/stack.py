@@ -119,7 +119,7 @@ class Stack:
 
     async def replicas_ready(self) -> None:
         """
-        Return when all replicas of the ingress accept callbacks.
+        Return when all replicas of the ingress are ready.
 
         Raises:
             NotReady: a part is not up after READY_TIMEOUT_S.

@@ -69,8 +69,8 @@ def _ingress(address: str, status: IngressStatus | SilentProcess) -> IngressRepo
     return IngressReport(
         address=address,
         answers=True,
-        accepts=not status.unready_because,
-        refuses_because=status.unready_because,
+        is_ready=not status.unready_because,
+        unready_because=status.unready_because,
         stored_per_s=status.stored_per_s,
         forwarded_per_s=status.forwarded_per_s,
         oldest_waiting_s=_rounded(status.oldest_waiting_s),

@@ -29,7 +29,7 @@ def stage_details(stage: Stage, report: Report) -> str:
     if stage.stage in consumers:
         return _consumer(consumers[stage.stage])
     texts: Mapping[str, str] = {
-        "receiving": _accepting(report),
+        "receiving": _ready(report),
         "on_disk": _spools(report),
         "kafka": _topic(report),
         "dead_letters": _dead_letters(report),
@@ -42,9 +42,9 @@ def _first_clause(text: str) -> str:
     return re.split(r"[,.;:]( |$)", text, maxsplit=1)[0]
 
 
-def _accepting(report: Report) -> str:
-    accepting = sum(bool(replica.accepts) for replica in report.ingress)
-    return f"{accepting} of {len(report.ingress)} accept callbacks"
+def _ready(report: Report) -> str:
+    ready = sum(bool(replica.is_ready) for replica in report.ingress)
+    return f"{ready} of {counted(len(report.ingress), 'replica')} ready"
 
 
 def _spools(report: Report) -> str:
@@ -110,8 +110,8 @@ def replica_details(replica: IngressReport) -> str:
     """Return the details of a replica of the ingress."""
     if not replica.answers:
         return ""
-    if replica.refuses_because:
-        return shortened(replica.refuses_because, TEXT_CHARACTERS_MAX)
+    if replica.unready_because:
+        return shortened(replica.unready_because, TEXT_CHARACTERS_MAX)
     used = 100 * (replica.spool_bytes or 0) // max(1, replica.spool_bytes_max or 1)
     parts = [f"{counted(replica.spool_rows or 0, 'row')}, {used} %"]
     if replica.spool_full_in_s is not None:

@@ -18,8 +18,8 @@ class IngressReport(Struct, frozen=True, kw_only=True):
 
     address: str
     answers: bool
-    accepts: bool | None = None
-    refuses_because: str = ""
+    is_ready: bool | None = None
+    unready_because: str = ""
     stored_per_s: float | None = None
     forwarded_per_s: float | None = None
     oldest_waiting_s: float | None = None

@@ -135,14 +135,14 @@ def _sum(rates: list[float | None]) -> str:
 
 def _add_replicas(table: PrintableTable, report: Report, *, is_short: bool) -> None:
     for replica in report.ingress:
-        state = "accepts" if replica.accepts else "refuses" if replica.answers else "silent"
-        is_well = replica.accepts and replica.reaches_kafka and not replica.tokens_fault
+        state = "ready" if replica.is_ready else "unready" if replica.answers else "silent"
+        is_well = replica.is_ready and replica.reaches_kafka and not replica.tokens_fault
         is_well = is_well and not replica.apps_not_in_tokens_file
         if is_short and is_well:
             continue
         table.add_row(
             f"  {_host_and_port(replica.address)}",
-            text_line(state, STYLES["ok" if replica.accepts else "wrong"]),
+            text_line(state, STYLES["ok" if replica.is_ready else "wrong"]),
             duration(replica.oldest_waiting_s) if replica.answers else "",
             per_second(replica.stored_per_s) if replica.answers else "",
             text_line(replica_details(replica), "dim" if is_well else ""),

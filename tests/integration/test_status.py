@@ -222,7 +222,7 @@ async def _well(status: Status) -> None:
     await _send(status.world, 3, size=100)
     report = await status.until(0)
     (replica,) = report.ingress
-    assert replica.accepts
+    assert replica.is_ready
     assert replica.reaches_kafka
     assert replica.disk_free_bytes
     assert report.topic is not None

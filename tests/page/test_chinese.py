@@ -9,17 +9,18 @@ from playwright.sync_api import Page, expect
 from support.page.browser import READY, Show
 from support.page.fixture_server import FixtureServer
 from support.page.made_up_answers import APPS, BY, Answers
-from support.pipeline_states import CASES, DENIED, SINCE_14_02, SOME_WRONG
+from support.pipeline_states import CASES, DENIED, REJECTED, SINCE_14_02, SOME_WRONG
 
 from consumers.stats.windows import zone_names
 
 # Names of products, protocols and formats; names of fields and values.
 NAMES = {
-    *("API", "CSV", "EN", "Hookline", "HTTP", "JavaScript", "OK", "REST", "URL"),
+    *("ACL", "API", "CSV", "EN", "Hookline", "HTTP", "JavaScript", "OK", "REST", "URL"),
     *("Kafka", "PostgreSQL", "TIM", "Valkey", "Webhook"),
     *("archive", "counters", "sync", "webhook", "statistics", "fault", "quarantined", "make setup"),
     *("B", "KiB", "MiB", "GiB", "TiB", "ingress", "DataError", "NotJson"),
-    *("hookline dead-letters ls", "hookline archive expire", "hookline topics apply"),
+    *("hookline dead-letters ls", "hookline archive expire", "hookline status"),
+    "hookline topics apply --acls FILE",
 }
 # A setting, a field or metric with an underscore, a path.
 IDENTIFIER = re.compile(r"\b[A-Za-z]+(_[A-Za-z]+)+\b|/[a-z]+\b")
@@ -71,7 +72,7 @@ def test_every_state_of_the_pipeline_is_in_chinese(show: Show) -> None:
         assert stage.what.zh.rstrip("。") in shown or stage.state == "ok"
         assert "undefined" not in shown
         # A process says in English why it has stopped, or waits for Kafka.
-        reasons = SINCE_14_02.what, re.escape(DENIED)
+        reasons = SINCE_14_02.what, re.escape(DENIED), re.escape(REJECTED)
         assert [text for text in texts if has_word(text, *reasons)] == [], name
 
 

@@ -166,7 +166,7 @@ CASES: list[tuple[str, str, str, ProcessStatuses]] = [
     ("receiving_full", "receiving", "wrong", with_all(**FULL)),
     ("receiving_stopping", "receiving", "wrong", with_all(unready_because=STOPPING)),
     ("receiving_disk_fails", "receiving", "wrong", with_all(unready_because="I/O error")),
-    ("receiving_some_refuse", "receiving", "warning", with_one(**FULL)),
+    ("receiving_some_unready", "receiving", "warning", with_one(**FULL)),
     ("receiving_some_silent", "receiving", "warning", measured([an_ingress(), SILENT])),
     ("receiving_secrets", "receiving", "warning", with_one(tokens_fault="not JSON")),
     ("receiving_unsigned", "receiving", "warning", with_one(apps_not_in_tokens_file=("7",))),

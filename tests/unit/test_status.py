@@ -107,7 +107,7 @@ def test_a_pipeline_that_is_well_fits_on_one_screen() -> None:
     assert len(lines) <= 23
     assert max(map(len, lines)) <= 80
     text = "\n".join(lines)
-    assert "Database        ok      0.2 s" in text
+    assert "Database        ok    0.2 s" in text
     assert "sync: 1 process, 6 partitions" in text
     assert "3.0 GiB" in text
     assert "no answer within 2 s" in text
@@ -202,7 +202,7 @@ def test_the_short_screen_shows_only_processes_that_are_not_well() -> None:
     short = "\n".join(shown(report_of(what), is_short=True))
     assert "10.0.0.0:8081" in whole
     assert "10.0.0.0:8081" not in short
-    assert "10.0.0.1:8081 refuses" in short
+    assert "10.0.0.1:8081 unready" in short
     assert "sync:8084" not in short
     assert "sync:8085     silent" in short
 
