@@ -50,7 +50,8 @@ def _ready(report: Report) -> str:
 def _spools(report: Report) -> str:
     rows = sum(replica.spool_rows or 0 for replica in report.ingress)
     full = [one.spool_full_in_s for one in report.ingress if one.spool_full_in_s is not None]
-    text = f"{counted(rows, 'callback')} in the spools"
+    more = "" if all(replica.answers for replica in report.ingress) else "at least "
+    text = f"{more}{counted(rows, 'callback')} in the spools"
     return f"{text}, full in {duration(min(full))}" if full else text
 
 
@@ -80,9 +81,9 @@ def _is_late(report: Report) -> bool:
 
 
 def _consumer(consumer: ConsumerReport) -> str:
-    count = len(consumer.processes)
-    partitions = sum(process.partitions or 0 for process in consumer.processes)
-    text = f"{consumer.name}: {counted(count, 'process')}, {counted(partitions, 'partition')}"
+    text = f"{consumer.name}: {counted(len(consumer.processes), 'process')}"
+    partitions = [one.partitions for one in consumer.processes if one.partitions is not None]
+    text += f", {counted(sum(partitions), 'partition')}" if partitions else ""
     if consumer.retries:
         text += f", {_retries(consumer.retries)}"
     stopped = sum(process.stopped_because is not None for process in consumer.processes)
@@ -147,7 +148,7 @@ def process_details(process: ProcessReport) -> str:
         # After the sentence that says when the process continues.
         return shortened(process.phase_because.partition(". ")[2], TEXT_CHARACTERS_MAX)
     partitions = counted(process.partitions or 0, "partition")
-    return f"{partitions}, {_retries(process.retries or 0)}"
+    return partitions if process.retries is None else f"{partitions}, {_retries(process.retries)}"
 
 
 def _retries(count: int) -> str:

@@ -358,3 +358,14 @@ def test_a_wrong_address_is_refused_with_its_option(variable: str, value: str, t
     result = ended(**{variable: value})
     assert result.exit_code == 2
     assert text in " ".join(result.output.replace("\n", " ").replace("│", " ").split())
+
+
+def test_what_no_process_reports_is_not_shown_as_zero() -> None:
+    """Neither the partitions of a silent consumer, nor retries that a process does not report."""
+    text = flat(shown(report_of(measured(sync=[SILENT], archive=[a_consumer()] * 2))))
+    assert "sync: 1 process, 1 silent" in text
+    assert "0 retries" not in text
+    two = measured(sync=[SILENT, a_consumer(retries=0)])
+    text = flat(shown(report_of(two)))
+    assert "sync: 2 processes, 6 partitions, 1 silent" in text
+    assert "6 partitions, 0 retries" in text
