@@ -35,8 +35,8 @@ class Token:
         """
         Return the row of `/status`: the fingerprint, the number of uses and the last one.
 
-        `unused_for_s` is for how long the token was certainly not used in this process: since its
-        last use, or since its uses are counted.
+        `unused_for_s` is for how long this process has not used the token, at least: since its last
+        use, or since its uses are counted.
         """
         last_s = self.last_used_s
         unused_since_s = max(last_s, self.counted_since_s)

@@ -56,10 +56,10 @@ KAFKA_TEXTS: Mapping[str, Text] = {
     "kafka_some_stuck": Text(
         "{affected} of {all} replicas cannot write to Kafka{since}. Their callbacks wait on disk "
         f"and are not lost. {REASON}",
-        "Fix what the reason names; forward_fault in /status of each replica has its own.",
+        "Fix what the reason names; hookline status has the reason of each replica.",
         "{since}{all} 个副本中有 {affected} 个无法写入 Kafka。其回调在磁盘上等待，没有丢失。"
         f"{REASON_ZH}",
-        "请按原因修复；每个副本 /status 中的 forward_fault 有其各自的原因。",
+        "请按原因修复；hookline status 会显示每个副本各自的原因。",
         "runbook.md#kafka-is-down",
     ),
     "kafka_connects": Text(
@@ -81,10 +81,10 @@ KAFKA_TEXTS: Mapping[str, Text] = {
     "kafka_some_unreadable": Text(
         "{affected} of {all} consumer processes cannot read from Kafka{since}. Callbacks wait in "
         f"Kafka and are not lost. {REASON}",
-        "Fix what the reason names; kafka_fault in /status of each process has its own.",
+        "Fix what the reason names; hookline status has the reason of each process that waits.",
         "{since}{all} 个消费者进程中有 {affected} 个无法从 Kafka 读取。"
         f"回调在 Kafka 中等待，没有丢失。{REASON_ZH}",
-        "请按原因修复；每个进程 /status 中的 kafka_fault 有其各自的原因。",
+        "请按原因修复；hookline status 会显示每个等待进程各自的原因。",
         "runbook.md#kafka-is-down",
     ),
     "kafka_not_asked": Text(

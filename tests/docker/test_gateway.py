@@ -10,6 +10,7 @@ import ipaddress
 import json
 import os
 import secrets
+import shutil
 import socket
 import ssl
 import subprocess
@@ -243,6 +244,37 @@ def test_with_a_certificate_there_is_tls_beside_the_plain_port(gateway: Gateway)
     gateway.start(CERTIFICATE="gateway.pem")
     assert send(gateway, tls=context(gateway)).status == 200
     assert send(gateway).status == 200
+
+
+def test_a_renewed_certificate_is_served_after_the_blocks_of_the_docs(
+    gateway: Gateway, tmp_path: Path
+) -> None:
+    """The gateway reads one file, which has to be made of the two new ones first."""
+    gateway.start(CERTIFICATE="gateway.pem")
+    (tmp_path / "deploy" / "haproxy").mkdir(parents=True)
+    (tmp_path / "deploy" / "haproxy" / "files").symlink_to(gateway.folder)
+    renewed = tmp_path / "fullchain.pem"
+    request = ("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", f"/CN={HOST}")
+    files = ("-keyout", tmp_path / "privkey.pem", "-out", renewed)
+    subprocess.run(
+        [str(shutil.which("openssl")), *request, *files], check=True, capture_output=True
+    )
+    before = (gateway.folder / "gateway.pem").read_bytes()
+    try:
+        gateway.run(the_block("USR2"))
+        assert served(gateway) != renewed.read_text()
+        gateway.run(the_block("files/gateway.pem\n"), folder=tmp_path)
+        gateway.run(the_block("USR2"))
+        deadline = time.monotonic() + 180
+        while served(gateway) != renewed.read_text():
+            assert time.monotonic() < deadline
+    finally:
+        (gateway.folder / "gateway.pem").write_bytes(before)
+
+
+def served(gateway: Gateway) -> str:
+    """Return the certificate that a new connection gets."""
+    return ssl.get_server_certificate(("127.0.0.1", gateway.ports["GATEWAY_TLS"]), timeout=180)
 
 
 def test_with_a_ca_only_clients_with_its_certificate_get_in(gateway: Gateway) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import json
+import os
 import re
 import time
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.processes.command import run_hookline
 from support.processes.ingress import Answer, Connection, Ingress, until
 from support.processes.senders import body
 
@@ -146,3 +148,35 @@ async def test_the_last_use_of_a_token_shows_when_the_old_one_can_be_removed(
         *("uses", "last_used_at", "last_used_ago_s", "unused_for_s"),
     }
     assert old["unused_for_s"] == old["last_used_ago_s"]
+
+
+async def test_one_command_shows_the_tokens_and_failures_of_all_replicas(
+    tmp_path: Path, new_ingress: Callable[..., Ingress]
+) -> None:
+    """The old token counts as unused only if every replica answers, and none has used it."""
+    tokens = tmp_path / "tokens.toml"
+    tokens.write_text(f'{SIGNED_APP} = ["new", "old"]')
+    replicas = [new_ingress(tmp_path / name, NO_KAFKA, tokens_file=tokens) for name in "ab"]
+    await asyncio.gather(*(each.start() for each in replicas))
+    for token in ("new", "old", "wrong"):
+        await send(replicas[1], signed(token))
+    await send(replicas[0], signed("wrong"))
+    shown = await state_of(replicas, "--json")
+    new, old = json.loads(shown)["tokens"]
+    assert (old["fingerprint"], old["replicas"], old["uses"]) == ("cba06b57", 2, 1)
+    assert old["unused_for_s"] == old["last_used_ago_s"]
+    assert (new["place"], new["uses"]) == (1, 1)
+    assert senders(json.loads(shown), "wrong_sign") == {"127.0.0.1": 2}
+    replicas[1].kill()
+    shown = await state_of(replicas, "--tokens", "--failures-by-sender")
+    assert f"{SIGNED_APP} cba06b57 2 1 of 2 0 - not known" in shown
+    assert f"127.0.0.1:{replicas[1].admin_port} does not answer: unused for is not known" in shown
+    assert f"127.0.0.1:{replicas[1].admin_port} does not answer: its answers are not" in shown
+
+
+async def state_of(replicas: list[Ingress], *options: str) -> str:
+    """Return what `hookline status` prints of these replicas alone, with one space as a gap."""
+    addresses = [f"--ingress=http://127.0.0.1:{each.admin_port}" for each in replicas]
+    ended = await asyncio.to_thread(run_hookline, "status", *addresses, *options, env=os.environ)
+    assert not ended.stderr
+    return " ".join(ended.stdout.split())

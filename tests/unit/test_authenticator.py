@@ -153,6 +153,19 @@ async def test_a_file_without_an_apps_former_tokens_does_not_let_everybody_in(
     )
 
 
+async def test_an_app_is_added_and_removed_by_the_tokens_file_alone(tmp_path: Path) -> None:
+    """Without a restart; an app of INGRESS_SDKAPPIDS, 7 here, is accepted in any case."""
+    authenticator, file = an_authenticator(tmp_path, '7 = ["a"]')
+    added = query("b", sdkappid="8")
+    assert authenticator.check_and_count_use(added, NOW_S) is answers.NOT_OURS
+    for content, answer in (('7 = ["a"]\n8 = ["b"]', None), ('7 = ["a"]', answers.NOT_OURS)):
+        file.write_text(content)
+        for _ in range(2):
+            await reread(authenticator)
+        assert authenticator.check_and_count_use(added, NOW_S) is answer
+    assert authenticator.apps_without_token == []
+
+
 async def test_an_app_without_a_token_is_named_by_a_warning(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

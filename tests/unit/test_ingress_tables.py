@@ -37,16 +37,16 @@ def failed(answer: str, address: str, s: float, count: int, reason: str = "x") -
 
 def test_a_token_is_unused_only_for_as_long_as_no_replica_has_used_it() -> None:
     """One replica alone says that the old token is unused, while another one has just used it."""
-    first = an_ingress(tokens=(a_use("aa", 1), a_use("bb", 2)))
+    first = an_ingress(tokens=(a_use("aa", 1, **used(20.0, 2)), a_use("bb", 2)))
     second = an_ingress(tokens=(a_use("aa", 1, **used(8.0, 3)), a_use("bb", 2, **used(1.5, 7))))
     report = report_of(measured([first, second]))
     assert [(row.uses, row.last_used_ago_s, row.unused_for_s) for row in report.tokens] == [
-        (3, 8.0, 8.0),
+        (5, 8.0, 8.0),
         (7, 1.5, 1.5),
     ]
     assert lines(token_table, report) == [
         "app token place replicas uses last use unused for",
-        "1400000001 aa 1 2 of 2 3 8.0 s ago 8.0 s",
+        "1400000001 aa 1 2 of 2 5 8.0 s ago 8.0 s",
         "1400000001 bb 2 2 of 2 7 1.5 s ago 1.5 s",
     ]
 

@@ -38,16 +38,26 @@ def ask(project: Project, path: str) -> dict[str, Any]:
         return dict(json.loads(response.read()))
 
 
+def once_healthy(project: Project, block: str) -> str:
+    """Run a block with `status` until it ends with 0: on a busy machine a part answers too late."""
+    deadline = time.monotonic() + 180
+    while True:
+        try:
+            return project.run(block)
+        except AssertionError:
+            if time.monotonic() > deadline:
+                raise
+
+
 def test_the_senders_ledger_agrees_with_every_sink_and_the_statistics(project: Project) -> None:
     """The docs' commands audit the sinks; then messages and people are counted by the ledger."""
     said = project.run(the_block("ops simulate --count"))
     assert "proven: every callback is exactly once in Kafka, archive, PostgreSQL, counts" in said
     assert "proven: " in project.run(the_block("ops audit --wait"))
-    assert "UTC  healthy" in project.run(the_block("ops status\n"))
-    assert "answer" in project.run(the_block("--failures-by-sender"))
-    statuses = project.run(the_block("docker exec")).splitlines()
-    origins = {json.loads(line)["origin"] for line in statuses}
-    assert len(origins) == len(project.containers("ingress"))
+    assert "UTC  healthy" in once_healthy(project, the_block("ops status\n"))
+    assert "answer" in once_healthy(project, the_block("--failures-by-sender"))
+    statuses = project.run(the_block("docker exec"))
+    assert statuses.count('"instance": ') == len(project.containers("ingress"))
     for line in project.run(the_block("logs --no-log-prefix --since")).splitlines():
         assert {"time", "level", "logger", "message"} <= json.loads(line).keys()
     assert "retention.ms 604800000 (7 days) -> 1209600000" in project.run(the_block("14\n"))
@@ -147,7 +157,9 @@ def test_everything_moves_to_another_machine(project: Project, tmp_path: Path) -
 def test_stored_callbacks_outlive_the_containers(project: Project) -> None:
     """After `down` without --volumes and `up`, the audit proves the same callbacks."""
     before = project.prove()
-    assert "no replica that answers has a token" in project.run(the_block("ops archive ls"))
+    assert "no replica that answers has a token" in once_healthy(
+        project, the_block("ops archive ls")
+    )
     assert "proven: " in project.run(the_block("audit --spool"))
     project.run(the_block("docker compose down\n"))
     project.run(the_block("up --build"))
