@@ -167,7 +167,9 @@ class Period(msgspec.Struct, frozen=True, kw_only=True):
     """
     A day, or the part of it until the same time of day as now, to the minute.
 
-    The people of a part of a day are those until `people_until`, the last whole quarter hour.
+    `people` are those until `people_until`: in a part of a day, the last whole quarter hour. Today
+    without `at` is all that was counted of the day: its `end` and `people_until` are now. With `at`
+    it is a part of a day like the others, so that only then it can be compared with them.
     """
 
     begin: Time

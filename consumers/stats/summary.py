@@ -41,7 +41,8 @@ async def summary(store: StoredCounts, scope: Scope, *, is_live: bool) -> answer
     """
     Return the summary at `scope.now`; if `is_live`, today is all that was counted of the day.
 
-    A moment in the past is taken to the minute.
+    Otherwise today is a part of a day like those with which it is compared: to the minute, and its
+    people to the last whole quarter hour.
     """
     zone, now = scope.zone, scope.now
     today = day_of(now, zone)

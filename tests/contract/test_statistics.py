@@ -190,6 +190,10 @@ async def test_today_is_compared_with_the_same_time_of_other_days(bench: Bench) 
     messages = {name: answer[name]["figures"]["messages"] for name in PERIODS}
     assert messages == dict(zip(PERIODS, (2, 2, 3, 2, 3), strict=True))
     assert answer["yesterday"]["people"]["active"] == {"value": 4, "error": 0.0}
+    for name in ("today", "yesterday_until_now", "last_week_until_now"):
+        # Only with `at` has today the same span as the others.
+        assert answer[name]["end"][10:] == "T22:07:00+08:00"
+        assert answer[name]["people_until"][10:] == "T22:00:00+08:00"
     part = answer["last_week_until_now"]
     assert part["end"] == "2026-03-21T22:07:00+08:00"
     assert part["people_until"] == "2026-03-21T22:00:00+08:00"

@@ -4,7 +4,7 @@ import pytest
 from support.page.browser import Show
 from support.page.fixture_server import FixtureServer
 from support.page.made_up_answers import BY, NOW, Answers
-from support.page.numbers import numbers
+from support.page.numbers import numbers, versus
 
 from consumers.stats.answers import Series, SeriesBy
 
@@ -26,15 +26,37 @@ def test_the_four_numbers_are_those_of_the_summary(
     """Also of one app, and for a zone that is not the app's own."""
     page = show(f"lang=en&tz={zone}&app={app or ''}")
     summary = server.world.answers.summary(app, zone)
-    today, before = summary.today.figures, summary.yesterday_until_now.figures
+    today = summary.today.figures
     assert summary.today.people.active
     assert numbers(page, "#messages .value") == [today.messages]
     assert numbers(page, "#people .value") == [summary.today.people.active.value]
     share = 100 * today.undelivered / today.messages
     assert page.inner_text("#undelivered .value") == f"{share:.2f}%"
-    change = 100 * (today.messages / before.messages - 1)
-    shown = page.inner_text("#messages .change")
-    assert shown == f"{'▲' if change > 0 else '▼'} {abs(change):.1f}% vs yesterday, same time"
+    comparison = server.world.answers.summary(app, zone, summary.now.until)
+    part, before = comparison.today, comparison.yesterday_until_now
+    assert part.people.active
+    assert before.people.active
+    assert page.inner_text("#messages .change") == versus(
+        part.figures.messages / before.figures.messages
+    )
+    assert page.inner_text("#people .change") == versus(
+        part.people.active.value / before.people.active.value
+    )
+
+
+@pytest.mark.parametrize(
+    ("language", "too_early"),
+    [("en", "too early to compare with yesterday"), ("zh", "时间尚早，无法与昨日比较")],
+)
+def test_people_are_not_compared_in_the_first_quarter_hour_of_a_day(
+    show: Show, server: FixtureServer, language: str, too_early: str
+) -> None:
+    """It is 00:07 in Costa Rica: the messages of seven minutes are compared, people are not."""
+    zone = "America/Costa_Rica"
+    page = show(f"lang={language}&tz={zone}")
+    assert server.world.answers.summary(None, zone).today.begin.day == NOW.day
+    assert page.inner_text("#people .change") == too_early
+    assert page.inner_text("#messages .change").startswith(("▲", "▼", "="))
 
 
 def test_the_number_of_now_is_that_of_the_last_updates(show: Show, server: FixtureServer) -> None:

@@ -13,8 +13,9 @@ import pytest
 from playwright.sync_api import Page, expect
 from support.page.browser import Show
 from support.page.counted import Sender, by, people, times
-from support.page.numbers import numbers
+from support.page.numbers import numbers, versus
 
+from consumers.stats.windows import quarter_begin
 from ops.demo.embedded import child
 
 DAY = timedelta(days=1)
@@ -65,6 +66,25 @@ def test_every_figure_is_what_was_counted(  # noqa: PLR0917 - pytest names the a
     ]
     assert all(shown == counted for shown, counted in compared), compared
     say(f"{zone}, app {app or 'all'}: {len(compared)} figures, 0 differences")
+
+
+def test_people_of_the_same_span_of_two_days_are_compared(
+    show: Show, statistics: str, valkey_url: str
+) -> None:
+    """People are known for whole quarter hours: those of the present one are in neither number."""
+    wait_past_midnight()
+    # About noon there, so that today has a whole quarter hour.
+    now = datetime.now(UTC)
+    zone = f"Etc/GMT{now.hour - 12:+d}"
+    quarter = quarter_begin(now)
+    sender = Sender(valkey_url)
+    earlier = timedelta(minutes=5)
+    sender.send([*[quarter - DAY - earlier] * 20, *[quarter - earlier] * 15, *[quarter] * 40])
+    yesterday, today = (
+        people(sender.between(day - earlier, day)) for day in (quarter - DAY, quarter)
+    )
+    page = show(f"lang=en&tz={zone}", base=statistics)
+    expect(page.locator("#people .change")).to_have_text(versus(today / yesterday))
 
 
 def today(page: Page, sender: Sender, begin: datetime, app: str) -> Iterator[tuple[int, int]]:

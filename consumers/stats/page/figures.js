@@ -1,4 +1,4 @@
-// The four numbers at the top, each against yesterday until the same time.
+// The four numbers at the top, each against yesterday until the same time: the same span of both days.
 
 import { element, find, hidden } from "./dom.js";
 import { fixed, integer, people, percent, rate } from "./numbers.js";
@@ -7,32 +7,43 @@ import { say } from "./words.js";
 
 const DIRECTIONS = { "-1": "▼", 0: "=", 1: "▲" };
 
-export function showFigures({ summary, live, minutesYesterday, hours }) {
-  const { now, today, yesterday_until_now: before } = summary;
+export function showFigures({ summary, comparison, live, minutesYesterday, hours }) {
+  const { now, today } = summary;
+  const { today: part, yesterday_until_now: before } = comparison ?? {};
   // Without the hour that is not over: it would look like a fall.
   const sparklines = Object.fromEntries(Object.entries(summary.sparklines).map(([name, values]) => [name, values.slice(0, -1)]));
   const perSecond = live?.perSecond ?? now.messages_per_second;
   const active = live?.people ?? now.people;
   const label = element("span", {}, ...withPeople(say("nowPeople", { people: "\0" }), active));
-  show("now", [rate(perSecond), unit(say("perSecond"))], label, change(perSecond, minutesYesterday), sparkline(sparklines.messages));
+  show("now", [rate(perSecond), unit(say("perSecond"))], label, comparison ? change(perSecond, minutesYesterday) : "", sparkline(sparklines.messages));
 
   const sum = today.figures.messages;
   const running = hours && { today: runningSum(hours.today), before: runningSum(hours.yesterday) };
-  show("messages", [integer(sum)], say("messagesToday"), change(sum, before.figures.messages), running ? sparkline(running.today, running.before) : sparkline(sparklines.messages));
+  show("messages", [integer(sum)], say("messagesToday"), changeOf(part, before, "end", change, messagesOf), running ? sparkline(running.today, running.before) : sparkline(sparklines.messages));
 
   const seen = today.people.active ?? { value: 0, error: 0 };
-  show("people", countOf(seen), say("peopleToday"), change(seen.value, before.people.active?.value), sparkline(sparklines.people));
+  show("people", countOf(seen), say("peopleToday"), changeOf(part, before, "people_until", change, activeOf), sparkline(sparklines.people));
 
   const undeliveredShare = share(today.figures);
-  const undeliveredShareBefore = share(before.figures);
   const shares = sparklines.undelivered.map((count, index) => (sparklines.messages[index] ? count / sparklines.messages[index] : 0));
-  show("undelivered", undeliveredShare === null ? ["–"] : [fixed(undeliveredShare * 100, 2), unit("%")], say("notDeliveredToday"), points(undeliveredShare, undeliveredShareBefore), sparkline(shares));
+  show("undelivered", undeliveredShare === null ? ["–"] : [fixed(undeliveredShare * 100, 2), unit("%")], say("notDeliveredToday"), changeOf(part, before, "end", points, (period) => share(period.figures)), sparkline(shares));
 }
+
+export const messagesOf = (period) => period.figures.messages;
+const activeOf = (period) => period.people.active?.value ?? null;
 
 // The share of messages that were not delivered; null without messages.
 const share = (figures) => (figures.messages ? figures.undelivered / figures.messages : null);
 
-// {sign, text}: how much `now` differs from `before`; null if there is nothing to compare with.
+// Whether both periods have a span that ends with `end`: people are known for whole quarter hours.
+export const haveSpan = (part, before, end) => [part, before].every((period) => Date.parse(period[end]) > Date.parse(period.begin));
+
+function changeOf(part, before, end, differ, numberOf) {
+  if (!part) return "";
+  return haveSpan(part, before, end) ? differ(numberOf(part), numberOf(before)) : say("tooEarly");
+}
+
+// {sign, value}: how much `now` differs from `before`; null if there is nothing to compare with.
 export function compared(now, before) {
   if (!before) return null;
   const part = now / before - 1;
@@ -43,12 +54,14 @@ export function compared(now, before) {
 }
 
 function change(now, before) {
+  if (now === null || before === null) return say("unknownBefore");
   const found = compared(now, before);
   return found === null ? say("noneBefore") : arrow(found.sign, found.value);
 }
 
 function points(now, before) {
-  if (now === null || before === null) return say("noneBefore");
+  if (now === null) return say("noneToday");
+  if (before === null) return say("noneBefore");
   const value = fixed(Math.abs(now - before) * 100, 2);
   const sign = value === fixed(0, 2) ? 0 : Math.sign(now - before);
   return arrow(sign, say("points", { value }));

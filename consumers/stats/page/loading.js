@@ -60,7 +60,8 @@ async function askEverything(mine, signal) {
   const series = (parameters) => get("series", { ...all, ...parameters }).then(({ rows }) => rows);
   const hours = (from, to) => series({ step: "hour", from, to }).then(byHour);
   const minutesAgo = (at, minutes) => new Date(Date.parse(at) - minutes * 60_000).toISOString();
-  const [of, ...by] = await Promise.all([
+  const [comparison, of, ...by] = await Promise.all([
+    get("summary", { ...all, at: mine.summary.now.until }),
     Promise.all([
       hours(day(today)),
       hours(day(yesterday), day(today)),
@@ -71,6 +72,7 @@ async function askEverything(mine, signal) {
     ]),
     ...KINDS.map((kind) => series({ step: "day", from: day(today), by: kind })),
   ]);
+  mine.comparison = comparison;
   mine.hours = { today: of[0], yesterday: of[1], lastWeek: of[2] };
   mine.days = of[3];
   mine.minutes = of[4];

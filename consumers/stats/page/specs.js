@@ -1,7 +1,7 @@
 // What the three charts show: their lines, tables and sentences, made of the API's answers.
 
 import { address } from "./api.js";
-import { compared } from "./figures.js";
+import { compared, haveSpan, messagesOf } from "./figures.js";
 import * as n from "./numbers.js";
 import { KEPT_S } from "./state.js";
 import { say } from "./words.js";
@@ -44,7 +44,7 @@ export function byHour(rows) {
   return hours;
 }
 
-export function todaySpec({ hours, summary, asked }) {
+export function todaySpec({ hours, summary, comparison, asked }) {
   const { today, yesterday, lastWeek } = hours;
   const running = today.findLastIndex((value) => value !== null);
   const count = (label, value) => (value === null ? "" : `${label} ${n.integer(value)}`);
@@ -65,18 +65,18 @@ export function todaySpec({ hours, summary, asked }) {
       { label: isFirst ? say("today") : "", values: today.map((value, index) => (index === running ? value : null)), colour: "--accent", dot: "hollow" },
     ],
     readout: (index) => joinParts([n.hourRange(index), count(named(index), today[index]), count(say("yesterday"), yesterday[index]), count(say("lastWeek"), lastWeek[index])]),
-    said: saidToday(today, summary),
+    said: saidToday(today, summary, comparison),
     csv: address("series", { ...asked, step: "hour", from: summary.today.begin.slice(0, 10), format: "csv" }),
     head: [say("hour"), say("today"), say("yesterday"), say("lastWeek")],
     rows: today.map((value, index) => [n.hourRange(index), ...[value, yesterday[index], lastWeek[index]].map((one) => (one === null ? "–" : n.integer(one)))]),
   };
 }
 
-function saidToday(today, summary) {
+function saidToday(today, summary, { today: part, yesterday_until_now: before }) {
   const total = summary.today.figures.messages;
   if (!total) return say("saidTodayNone");
-  const found = compared(total, summary.yesterday_until_now.figures.messages);
-  const change = found === null ? say("noneBefore") : found.sign === 0 ? say("same") : say(found.sign > 0 ? "saidMore" : "saidFewer", found);
+  const found = compared(messagesOf(part), messagesOf(before));
+  const change = !haveSpan(part, before, "end") ? say("tooEarly") : found === null ? say("noneBefore") : found.sign === 0 ? say("same") : say(found.sign > 0 ? "saidMore" : "saidFewer", found);
   const peak = Math.max(...today.filter((value) => value !== null), 0);
   return say("saidToday", { total: n.integer(total), change, hour: n.hourRange(Math.max(today.indexOf(peak), 0)), peak: n.integer(peak) });
 }

@@ -20,6 +20,8 @@ function emptyState() {
   return {
     apps: null,
     summary: null,
+    // The summary until the last whole minute: its today and yesterday have the same span.
+    comparison: null,
     health: null,
     minutes: [],
     minutesYesterday: null,

@@ -25,6 +25,8 @@ const WORDS = {
   versus: ["vs yesterday, same time", "较昨日同一时刻"],
   same: ["as yesterday, same time", "与昨日同一时刻相同"],
   noneBefore: ["nothing yesterday by this time", "昨日此时暂无数据"],
+  tooEarly: ["too early to compare with yesterday", "时间尚早，无法与昨日比较"],
+  unknownBefore: ["no number to compare with", "无可比数据"],
   points: ["{value} points", "{value} 个百分点"],
   estimated: ["estimated, ± {error}", "估算，± {error}"],
 

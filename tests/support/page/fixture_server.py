@@ -118,7 +118,7 @@ class FixtureServer:
         elif route is APPS:
             answer = answers.apps()
         elif route is SUMMARY:
-            answer = answers.summary(app, zone)
+            answer = answers.summary(app, zone, values.get("at"))
         else:
             asked = {name: text for name, text in request.query.items() if name in ASKED}
             answer = answers.series(app, zone, **asked)

@@ -180,9 +180,9 @@ class Answers:
             keep_times_of({}, "default"),
         )
 
-    def summary(self, app: str | None, zone: str) -> answers.Summary:
-        """Return the answer of /v1/summary."""
-        now = NOW.astimezone(ZoneInfo(zone))
+    def summary(self, app: str | None, zone: str, at: datetime | None = None) -> answers.Summary:
+        """Return the answer of /v1/summary, with `at` that of a moment."""
+        now = (at or NOW).astimezone(ZoneInfo(zone))
         until = now.replace(second=0, microsecond=0)
         hours = [
             until.replace(minute=0).astimezone(UTC) - number * HOUR for number in range(23, -1, -1)
@@ -198,7 +198,7 @@ class Answers:
                 not_delivered_share=None if self.is_empty else LOST,
                 until=until,
             ),
-            today=self._period(now, 0, now, app),
+            today=self._period(now, 0, now, app, is_live=at is None),
             yesterday_until_now=self._period(now, 1, now, app),
             yesterday=self._period(now, 1, None, app),
             last_week_until_now=self._period(now, 7, now, app),
@@ -259,20 +259,29 @@ class Answers:
     def _messages(self, begin: datetime, end: datetime, app: str | None) -> int:
         return 0 if self.is_empty else messages_between(begin, end, app)
 
-    def _period(self, now: datetime, days: int, until: datetime | None, app: str | None) -> Period:
+    def _period(
+        self,
+        now: datetime,
+        days: int,
+        until: datetime | None,
+        app: str | None,
+        *,
+        is_live: bool = False,
+    ) -> Period:
         begin = now.replace(hour=0, minute=0, second=0, microsecond=0) - days * DAY
         end = until - days * DAY if until else begin + DAY
         people_until = end
-        if until and days:
+        if until and not is_live:
             end = end.replace(second=0)
             people_until = quarter_begin(end).astimezone(end.tzinfo)
         sum_ = self._messages(begin.astimezone(UTC), end.astimezone(UTC), app)
+        of_people = self._messages(begin.astimezone(UTC), people_until.astimezone(UTC), app)
         return Period(
             begin=begin,
             end=end,
             people_until=people_until,
             figures=figures(sum_),
-            people=people(sum_, self.error),
+            people=people(of_people, self.error),
         )
 
     def _row(self, begin: datetime, end: datetime, app: str | None, step: Step) -> SeriesRow:
