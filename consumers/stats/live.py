@@ -28,8 +28,9 @@ from schemas.clients import check_cancellation
 UPDATE_S = 1.0
 # A viewer that has not read so many bytes, in the memory of this process, is disconnected.
 UNREAD_BYTES_MAX = 32 << 10
-# Bytes that are sent to a viewer, so that a peer that has gone is noticed.
-PING_S = 15.0
+# Bytes that are sent to a viewer, so that a peer that has gone is noticed, and so that the page,
+# which waits for 8 s, keeps the connection while there is no update.
+PING_S = 5.0
 SEND_TIMEOUT_S = 20.0
 # Of the kernel, for a peer that has gone. It is longer, so that a viewer that is slow is counted.
 ACKNOWLEDGE_TIMEOUT_S = 40.0
@@ -50,7 +51,7 @@ def findings_in(health: Health) -> Findings:
 
 class Live:
     """
-    The updates of the last 15 minutes, and the task that adds to them.
+    The updates of the last 15 minutes, and the tasks that add to them.
 
     `health` returns the pipeline's state, None while it is not known. `on_update` is called
     before viewers get an update, because each of them may ask for more then.
@@ -75,20 +76,29 @@ class Live:
         self._no_update = RepeatedWarning(time.monotonic)
 
     async def run(self) -> None:
-        """Add an update every UPDATE_S until cancelled."""
+        """
+        Add updates every UPDATE_S until cancelled.
+
+        The state of the pipeline has a task of its own: while Valkey is away, it is sent at once.
+        """
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._repeat(self.update_counts))
+            group.create_task(self._repeat(self.update_health))
+
+    async def _repeat(self, update: Callable[[datetime], Awaitable[None]]) -> None:
         due = time.monotonic()
         while True:
             check_cancellation()
             try:
-                await self.update(datetime.now(UTC))
+                await update(datetime.now(UTC))
             except (Unavailable, Stopped) as unavailable:
                 self._no_update.log("no live update: %s", unavailable)
             due = max(due + UPDATE_S, time.monotonic())
             await asyncio.sleep(due - time.monotonic())
 
-    async def update(self, now: datetime) -> None:
+    async def update_counts(self, now: datetime) -> None:
         """
-        Read the counts and the pipeline's state, and wake all viewers.
+        Read the counts, and wake all viewers.
 
         Raises:
             Unavailable: Valkey does not answer.
@@ -96,13 +106,17 @@ class Live:
         added = await self._counts.added(now)
         if added is not None:
             self.updates.add(now, "now", _data_now(now, added))
-        if self._health is not None:
-            health = await self._health()
-            if health is not None:
-                self._add_health(now, health)
         self.updates.forget_old(now)
         STATS_UPDATED.set_to_current_time()
         self._on_update()
+        self._wake()
+
+    async def update_health(self, now: datetime) -> None:
+        """Ask for the pipeline's state, and wake all viewers."""
+        health = await self._health() if self._health is not None else None
+        if health is not None:
+            self._add_health(now, health)
+        self.updates.forget_old(now)
         self._wake()
 
     def _add_health(self, now: datetime, health: Health) -> None:

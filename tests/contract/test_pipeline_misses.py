@@ -120,7 +120,7 @@ async def test_a_new_finding_is_sent_at_once_and_new_numbers_later(valkey_url: s
         nonlocal shown
         shown = health
         number = live.updates.number_at(None) + 1 if live.updates.after(0) else 0
-        await live.update(began + timedelta(seconds=seconds))
+        await live.update_health(began + timedelta(seconds=seconds))
         return sum(update.event == "health" for update in live.updates.after(number))
 
     assert await sent(0, shown) == 1

@@ -12,9 +12,11 @@ from support.pipeline_states import (
     FULL_WITHOUT_KAFKA,
     NO_DEAD_LETTER_READ,
     REJECTED,
+    SILENT,
     SOME_DEAD_LETTERS_READ,
     SOME_WRONG,
     WITHOUT_ACCESS,
+    measured,
 )
 
 from consumers.stats.health_words import TEXTS
@@ -96,6 +98,25 @@ def test_a_store_that_does_not_answer_is_said_in_words(show: Show, server: Fixtu
     server.world.status = 200
     page.wait_for_selector(READY)
     expect(page.locator("#notice")).to_be_hidden()
+
+
+@pytest.mark.parametrize("has_live_health", [True, False])
+def test_an_open_page_shows_that_the_counts_cannot_be_read(
+    show: Show, server: FixtureServer, *, has_live_health: bool
+) -> None:
+    """The state of the pipeline comes without the counts: live, and when the page asks for it."""
+    server.world.has_live_health = has_live_health
+    page = show()
+    expect(page.locator("#pipeline-state")).to_contain_text("all well")
+    server.world.answers = Answers(measured=measured(valkey=SILENT))
+    server.world.is_store_away = True
+    (stage,) = (s for s in server.world.answers.health().stages if s.stage == "counts")
+    expect(page.locator("#pipeline li.wrong")).to_contain_text(stage.what.en)
+    expect(page.locator("#notice")).to_contain_text("the statistics API cannot read Valkey")
+    expect(page.locator("#pipeline-state")).to_contain_text("something is wrong")
+    # The API answers, so the connection is not lost.
+    expect(page.locator("#connection")).to_contain_text(re.compile(r"^Last update \d+ s ago"))
+    assert "reconnecting" not in page.inner_text("#connection")
 
 
 def test_an_app_that_is_not_there_is_refused_with_a_way_out(show: Show) -> None:

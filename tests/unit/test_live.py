@@ -10,6 +10,7 @@ import pytest
 
 from consumers.runtime.handler import Unavailable
 from consumers.stats import live
+from consumers.stats.health_answers import Health
 from consumers.stats.live_counts import LiveCounts
 
 UPDATES = 20
@@ -28,6 +29,25 @@ class NoCounts:
         if self.asked == UPDATES:
             self.is_asked_often.set()
         raise Unavailable("Valkey: down")
+
+
+async def test_the_state_of_the_pipeline_is_sent_while_valkey_is_away(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Else no open page could show that the counts cannot be read."""
+    monkeypatch.setattr(live, "UPDATE_S", 0.0)
+    counts = NoCounts()
+
+    async def health() -> Health:
+        return Health(state="wrong", stages=[])
+
+    running_live = live.Live(cast("LiveCounts", counts), health, lambda: None)
+    running = asyncio.create_task(running_live.run())
+    await counts.is_asked_often.wait()
+    running.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await running
+    assert [update.event for update in running_live.updates.after(0)] == ["health"]
 
 
 async def test_updates_that_fail_one_after_the_other_are_one_warning(

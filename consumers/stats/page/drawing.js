@@ -11,7 +11,7 @@ import { panel } from "./panel.js";
 import { showPipeline } from "./pipeline.js";
 import { showRanked } from "./ranked.js";
 import { daysSpec, liveSpec, todaySpec } from "./specs.js";
-import { asked, isStale, KINDS, known, now, rateNow, shown, silence } from "./state.js";
+import { asked, isHealthStale, isStale, KINDS, known, now, rateNow, shown, silence } from "./state.js";
 import { say } from "./words.js";
 
 const panels = { live: panel("live"), today: panel("today"), days: panel("days") };
@@ -30,7 +30,7 @@ export function requestShow() {
 export function show() {
   showConnection();
   showNotice({ problem: known.problem, view: shown, until: known.summary?.now.until });
-  if (known.health) showPipeline(known.health, isStale() || known.problem !== null);
+  showHealth();
   if (!known.summary || !known.apps) return;
   readBy(shown.language, known.summary.zone);
   showChoices(shown, known.apps, known.summary.zone);
@@ -49,6 +49,12 @@ export function show() {
   showFooter();
 }
 
+let healthWasStale = false;
+function showHealth() {
+  healthWasStale = isHealthStale();
+  if (known.health) showPipeline(known.health, healthWasStale);
+}
+
 const csv = (path, parameters) => address(path, { ...asked(), ...parameters, format: "csv" });
 
 function showFooter() {
@@ -60,7 +66,8 @@ function showFooter() {
 
 export function showConnection() {
   const connection = find("#connection");
-  const words = say("reconnecting", { seconds: String(Math.round(silence() / 1000)) });
+  // Without updates, the API may still answer that it cannot read the counts.
+  const words = say(known.problem?.isOfApi ? "noUpdate" : "reconnecting", { seconds: String(Math.round(silence() / 1000)) });
   if (!isStale()) {
     connection.replaceChildren();
   } else if (connection.childElementCount) {
@@ -70,6 +77,7 @@ export function showConnection() {
     connection.replaceChildren(shape("warning"), element("span", { "aria-hidden": "true" }, words), hidden(words));
     show();
   }
+  if (isHealthStale() !== healthWasStale) showHealth();
   if (known.updated) text(find("#updated"), say("updated", { seconds: String(Math.round((now() - known.updated) / 1000)) }));
 }
 

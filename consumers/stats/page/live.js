@@ -5,7 +5,7 @@ import { address, open, Problem } from "./api.js";
 
 const WAIT_MS_MIN = 500;
 const WAIT_MS_MAX = 8_000;
-// The API sends something every second. A connection that is silent for longer is dead.
+// The API sends an update every second, or a ping every 5 s while it has none. A connection that is silent for longer is dead.
 const SILENCE_MS_MAX = 8_000;
 
 // Calls `on.now(data)` and `on.health(data)` until `signal` is aborted.

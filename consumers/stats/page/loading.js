@@ -1,9 +1,9 @@
 // Asks the API for the figures of the view. One request at a time; a failure is shown and tried again.
 
 import { ask, Problem } from "./api.js";
-import { show } from "./drawing.js";
+import { requestShow, show } from "./drawing.js";
 import { byHour } from "./specs.js";
-import { KINDS, known, now, shown } from "./state.js";
+import { addHealth, KINDS, known, now, shown } from "./state.js";
 
 // Far less than the time between two updates: each one with news is followed by a summary.
 const SUMMARY_MS = 500;
@@ -52,7 +52,7 @@ async function askSummary(mine, signal) {
 async function askEverything(mine, signal) {
   mine.everythingAt = now();
   const get = (path, parameters) => ask(path, parameters, signal);
-  [mine.apps, mine.health] = await Promise.all([get("apps").then(({ apps }) => apps), get("health", { tz: shown.zone }).catch(unknownHealth), askSummary(mine, signal)]);
+  [mine.apps] = await Promise.all([get("apps").then(({ apps }) => apps), askSummary(mine, signal), askHealth(mine, signal)]);
   show();
   const { today, yesterday, last_week: lastWeek, yesterday_until_now: before, zone } = mine.summary;
   const all = { app: shown.app, tz: zone };
@@ -80,10 +80,16 @@ async function askEverything(mine, signal) {
   mine.by = Object.fromEntries(KINDS.map((kind, index) => [kind, by[index].at(-1)?.by ?? {}]));
 }
 
-// The figures are shown also if the state of the pipeline is not known.
-function unknownHealth(failure) {
-  if (failure instanceof Problem) return null;
-  throw failure;
+// The figures are shown also if the state of the pipeline is not known, and the state also if the figures cannot be read.
+async function askHealth(mine, signal) {
+  try {
+    const health = await ask("health", { tz: shown.zone }, signal);
+    if (mine !== known) return;
+    addHealth(health);
+    requestShow();
+  } catch (failure) {
+    if (!(failure instanceof Problem)) throw failure;
+  }
 }
 
 function nextDay(day) {

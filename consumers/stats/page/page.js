@@ -10,7 +10,7 @@ import { copy } from "./empty.js";
 import { listen } from "./live.js";
 import { loadEverything, loadIfDue } from "./loading.js";
 import { readBy } from "./numbers.js";
-import { addUpdate, forget, KEPT_S, known, shown } from "./state.js";
+import { addHealth, addUpdate, forget, KEPT_S, known, shown } from "./state.js";
 import { speak } from "./words.js";
 
 let stop = new AbortController();
@@ -35,7 +35,7 @@ function heardNow(data) {
 }
 
 function heardHealth(data) {
-  known.health = data;
+  addHealth(data);
   requestShow();
 }
 

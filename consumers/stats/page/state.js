@@ -3,6 +3,8 @@
 import { view } from "./address.js";
 
 const STALE_MS = 6_000;
+// Without updates, the state of the pipeline is asked for every 5 s, after an answer that may take 8 s.
+const HEALTH_STALE_MS = 20_000;
 // The rate of now is that of so many seconds: the rate of one or two seconds jumps.
 const NOW_S = 10;
 // Updates come every second; the chart has a point for two of them.
@@ -23,6 +25,7 @@ function emptyState() {
     // The summary until the last whole minute: its today and yesterday have the same span.
     comparison: null,
     health: null,
+    healthAt: 0,
     minutes: [],
     minutesYesterday: null,
     hours: null,
@@ -43,11 +46,16 @@ function emptyState() {
 
 // For another view: the apps and the state of the pipeline stay.
 export function forget() {
-  known = { ...emptyState(), apps: known.apps, health: known.health };
+  known = { ...emptyState(), apps: known.apps, health: known.health, healthAt: known.healthAt };
 }
 
 // The app and the zone of all requests; the zone is that of the summary if the reader chose none.
 export const asked = () => ({ app: shown.app, tz: known.summary?.zone ?? shown.zone });
+
+export function addHealth(health) {
+  known.health = health;
+  known.healthAt = now();
+}
 
 // Adds an update of the event `now`; returns whether it is a new one.
 export function addUpdate(data) {
@@ -82,3 +90,5 @@ export function rateNow() {
 // Also if the connection was lost before the first update.
 export const silence = () => now() - (known.heard || known.started);
 export const isStale = () => known.summary !== null && silence() > STALE_MS;
+// While updates come, a change of the state would have come, too. While only the counts cannot be read, the state is known.
+export const isHealthStale = () => silence() > STALE_MS && now() - known.healthAt > HEALTH_STALE_MS;

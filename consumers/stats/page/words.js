@@ -96,6 +96,7 @@ const WORDS = {
   copied: ["Copied", "已复制"],
 
   updated: ["updated {seconds} s ago", "{seconds} 秒前更新"],
+  noUpdate: ["Last update {seconds} s ago", "{seconds} 秒前更新"],
   reconnecting: ["Last update {seconds} s ago, reconnecting", "{seconds} 秒前更新，正在重连"],
   exact: ["People of a day: exact up to {limit} for each app", "每日人数：每个应用不超过 {limit} 人时精确"],
   exactWith: ["People: ≈ is estimated, ± {error}; those of a day are exact up to {limit} for each app", "人数：≈ 为估算，± {error}；每个应用每日不超过 {limit} 人时精确"],

@@ -39,6 +39,9 @@ class World:
     token: str = ""
     # The status of all answers of /v1/: 500 and 503 are those of the API, 502 is that of a proxy.
     status: int = 200
+    # Valkey does not answer: there are no counts and no event `now`.
+    is_store_away: bool = False
+    has_live_health: bool = True
     is_slow: bool = False
     is_cut: bool = False
     # The Last-Event-ID of each request of /v1/live.
@@ -93,6 +96,8 @@ class FixtureServer:
             if request.transport is not None:
                 request.transport.abort()
             return web.Response(status=503)
+        if world.is_store_away and request.path not in {HEALTH.path, LIVE.path}:
+            raise Unavailable("Valkey: no answer within 8 s")
         match world.status:
             case 503:
                 raise Unavailable("Valkey: no answer within 8 s")
@@ -139,14 +144,18 @@ class FixtureServer:
                 for ago in range(LIVE_S, 0, -2):
                     await stream.write(self._event(app, ago))
             while not self.world.is_cut:
-                if (current := msgspec.json.encode(self.world.answers.health())) != health:
+                if self.world.has_live_health and (current := self._health()) != health:
                     health = current
                     await stream.write(_event("health", NOW, health))
-                await stream.write(self._event(app, 0))
+                if not self.world.is_store_away:
+                    await stream.write(self._event(app, 0))
                 await asyncio.sleep(TICK_S)
         if request.transport is not None:
             request.transport.abort()
         return stream
+
+    def _health(self) -> bytes:
+        return msgspec.json.encode(self.world.answers.health())
 
     def _event(self, app: str | None, seconds_ago: int) -> bytes:
         at = NOW - timedelta(seconds=seconds_ago)
