@@ -236,7 +236,7 @@ WEBHOOK_PARKED_OLDEST_S = Gauge(
 WEBHOOK_PARKED_FAILING_S = Gauge(
     "webhook_parked_failing_seconds",
     "Time since the first failed attempt of the callback in the retry topic that has failed for "
-    "the longest time; 0 if none has failed",
+    "the longest time; 0 if none has failed since it was parked or sent again",
     registry=WEBHOOK_METRICS,
 )
 WEBHOOK_CIRCUIT_OPEN = Gauge(

@@ -8,13 +8,13 @@ no callback again that was delivered or refused, and no dead letter either.
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 from consumers.runtime.batch import Batch, Record
 from consumers.runtime.handler import Unavailable
 from consumers.runtime.pending_batch import offset_and_place
 from consumers.runtime.source import KafkaUnavailable
+from consumers.webhook.batch_result import BatchResult, UndeliveredRecords
 from consumers.webhook.circuit import Circuit
 from consumers.webhook.outcome import Connection, Outcome, OutcomeKind
 from consumers.webhook.rejections import Rejections
@@ -29,9 +29,6 @@ BEGIN_S_MAX = 4.0
 PROBES_MAX = 5
 # How long a call waits for an open circuit to close before it reports that the target is down.
 CIRCUIT_WAIT_S = 3.0
-# If at most this part of a batch's conversations is not through after BEGIN_S_MAX, they are parked,
-# because they alone are slow; otherwise the whole target is slow, and nothing is parked.
-SLOW_SHARE_MAX = 0.25
 
 
 class CallbackSender(Protocol):
@@ -40,36 +37,6 @@ class CallbackSender(Protocol):
     async def send(self, record: Record) -> Outcome:
         """Make one attempt to deliver `record`."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class UndeliveredRecords:
-    """The rest of a conversation: its records from the first undelivered one on, and its outcome.
-
-    `outcome` None: that record was not tried. `no_dead_letter`: the failure of Kafka for which it
-    is not in the dead-letter topic, if it was refused.
-    """
-
-    records: Sequence[Record]
-    outcome: Outcome | None
-    no_dead_letter: KafkaUnavailable | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BatchResult:
-    """`following`: records of conversations that were parked before."""
-
-    undelivered: Sequence[UndeliveredRecords]
-    following: Sequence[Record]
-
-    def slow_from(self, conversations: int) -> int | None:
-        """
-        Return the first offset of the conversations whose delivery was interrupted; None if few.
-
-        The time limit or the open circuit interrupts it. Up to SLOW_SHARE_MAX of all are few.
-        """
-        slow = [each.records[0].offset for each in self.undelivered if each.outcome is None]
-        return min(slow) if len(slow) > SLOW_SHARE_MAX * conversations else None
 
 
 class BatchDelivery:
@@ -122,7 +89,7 @@ class BatchDelivery:
         ):
             remembered.forget_failures()
             raise self._down()
-        return BatchResult(undelivered=undelivered, following=following)
+        return BatchResult(undelivered=undelivered, following=following, conversations=len(waiting))
 
     async def _probe(
         self, waiting: Mapping[bytes, list[Record]], remembered: RememberedOutcomes, deadline: float

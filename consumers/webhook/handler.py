@@ -16,7 +16,8 @@ from consumers.runtime.handler import PositionDiffers, SinkState, Unavailable
 from consumers.runtime.ongoing_failure import OngoingFailure
 from consumers.runtime.pending_batch import offset_and_place
 from consumers.runtime.source import KafkaUnavailable
-from consumers.webhook.batch_delivery import BatchDelivery, BatchResult
+from consumers.webhook.batch_delivery import BatchDelivery
+from consumers.webhook.batch_result import BatchResult
 from consumers.webhook.gauges import set_circuit_gauge, set_parked_gauges
 from consumers.webhook.outcome import OutcomeKind, target_is_gone
 from consumers.webhook.parked_bounds import ParkedBounds
@@ -24,7 +25,7 @@ from consumers.webhook.parking import parked
 from consumers.webhook.remembered_outcomes import RememberedOutcomes
 from consumers.webhook.retries import Retries
 from consumers.webhook.retry_partition import OwnershipLost, RetryPartition
-from consumers.webhook.retry_record import TargetBegin, conversation
+from consumers.webhook.retry_record import TargetBegin
 from consumers.webhook.retry_state import RetryState
 from consumers.webhook.retry_topic import RetryTopic
 from schemas.client_parts import mark_retrieved
@@ -118,8 +119,7 @@ class WebhookHandler:
         remembered.forget_before(batch.begins_at)
         result = await self._delivery.deliver(batch, retry_partition.state, remembered)
         _check_answers(result)
-        conversations = len({conversation(record) for record in batch.records})
-        slow_from = result.slow_from(conversations)
+        slow_from = result.slow_from()
         reached = batch.reached if slow_from is None else _before(slow_from, batch, position)
         if reached.topic_id is None:
             reached = reached._replace(topic_id=position.topic_id)

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from consumers.runtime.batch import Record
-from consumers.webhook.batch_delivery import BatchResult, UndeliveredRecords
+from consumers.webhook.batch_result import BatchResult, UndeliveredRecords
 from consumers.webhook.retries import next_try_ms
 from consumers.webhook.retry_record import ParkedCallback
 

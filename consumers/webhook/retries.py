@@ -11,6 +11,7 @@ import logging
 import random
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Any
 
 from consumers.runtime.batch import OffsetAndPlace, Partition
 from consumers.runtime.handler import Unavailable
@@ -36,17 +37,17 @@ JITTER = 0.2
 TURN_RECORDS_MAX = 20
 TURN_S_MAX = 2.0
 IDLE_S = 1.0
-# One of so many requests may be for conversations that have failed more than once.
+# At most 1/FAILING_DIVISOR of the requests are for conversations that have failed more than once.
 FAILING_DIVISOR = 2
 
 
 # Distinguishes a parked callback from one of another log at the same offset (by origin and
-# sequence), and from itself, parked again by `resend` (by the time of the first failure).
+# sequence), and from itself, parked again by `resend` (by the time of that or of its failure).
 _ParkedId = tuple[OffsetAndPlace, int]
 
 
 def _id_of(parked: ParkedCallback) -> _ParkedId:
-    return offset_and_place(parked.record), parked.first_failed_at_ms
+    return offset_and_place(parked.record), parked.failed_or_resent_at_ms
 
 
 def next_try_ms(attempts: int, outcome: Outcome, at_ms: int) -> int:
@@ -122,7 +123,7 @@ class Retries:
         return self._failing < self._failing_max
 
     def _note_end(
-        self, retry_partition: RetryPartition, _turn: asyncio.Task[None], *, is_failing: bool
+        self, retry_partition: RetryPartition, _turn: asyncio.Task[Any], *, is_failing: bool
     ) -> None:
         self._failing -= is_failing
         self._slots.release()
@@ -153,20 +154,27 @@ class Retries:
         names: list[bytes] = []
         while len(names) < PROBES_MAX and (name := retry_partition.state.take_due(until_ms)):
             names.append(name)
-        await asyncio.gather(*(self._turn(retry_partition, name, 1) for name in names))
+        turns = await asyncio.gather(*(self._turn(retry_partition, name, 1) for name in names))
+        failures = [outcome for failed in turns for outcome in failed]
         if self.circuit.is_open:
-            self.circuit.note_failed_probe(self.circuit.reason)
+            self.circuit.note_failed_probe(
+                failures[-1].reason if failures else self.circuit.reason,
+                retry_after_s=max((each.retry_after_s for each in failures), default=0.0),
+            )
 
-    async def _turn(self, retry_partition: RetryPartition, name: bytes, records_max: int) -> None:
-        """Deliver the next callbacks of a conversation, and state in the retry topic which."""
+    async def _turn(
+        self, retry_partition: RetryPartition, name: bytes, records_max: int
+    ) -> Sequence[Outcome]:
+        """Deliver callbacks of a conversation, and state which; return the target's failure."""
         changes: list[Change] = []
+        failures: list[Outcome] = []
         try:
             # A member that was suspended notices here that it has lost the partition.
             await retry_partition.check_owned()
             clock = asyncio.get_running_loop().time
             until = clock() + TURN_S_MAX
             for parked in retry_partition.state.waiting(name)[:records_max]:
-                change = await self._try(retry_partition, parked)
+                change = await self._try(retry_partition, parked, failures)
                 changes.append(change)
                 if not isinstance(change, FinishedCallback) or clock() > until:
                     break
@@ -179,8 +187,11 @@ class Retries:
         finally:
             retry_partition.state.give_back(name)
             retry_partition.changed.set()
+        return failures
 
-    async def _try(self, retry_partition: RetryPartition, parked: ParkedCallback) -> Change:
+    async def _try(
+        self, retry_partition: RetryPartition, parked: ParkedCallback, failures: list[Outcome]
+    ) -> Change:
         parked_at = retry_partition.number, parked.record.offset
         if self._done.get(parked_at) == _id_of(parked):
             return FinishedCallback(parked.record.offset)
@@ -190,6 +201,8 @@ class Retries:
         self.circuit.note_connection(outcome, began_at)
         if outcome.kind is OutcomeKind.GONE:
             raise target_is_gone(outcome)
+        if outcome.kind is OutcomeKind.FAILED:
+            failures.append(outcome)
         is_answered = outcome.connection is Connection.MADE
         if is_answered and outcome.kind is not OutcomeKind.FAILED and self.circuit.is_open:
             self.circuit.note_answer(b"")
@@ -201,7 +214,7 @@ class Retries:
             return parked._replace(
                 attempts=attempts,
                 next_try_ms=next_try_ms(attempts, outcome, at_ms),
-                first_failed_at_ms=parked.first_failed_at_ms or at_ms,
+                failed_or_resent_at_ms=parked.failing_since_ms or at_ms,
                 reason=outcome.reason,
             )
         if outcome.kind is OutcomeKind.DELIVERED:
@@ -219,7 +232,7 @@ class Retries:
                 parked.record,
                 outcome.reason,
                 attempts=parked.attempts + 1,
-                first_failed_at_ms=parked.first_failed_at_ms or self.clock_ms(),
+                first_failed_at_ms=parked.failing_since_ms or self.clock_ms(),
             )
         except Unavailable:
             return False

@@ -20,7 +20,9 @@ _PARKED_KEY = b"parked/"
 RETRY = "hookline.retry."
 _KEY, _TIMESTAMP_MS = RETRY + "key", RETRY + "timestamp_ms"
 ATTEMPTS, NEXT_TRY_MS = RETRY + "attempts", RETRY + "next_try_ms"
-FIRST_FAILED_MS, REASON = RETRY + "first_failed_at_ms", RETRY + "reason"
+# Release 0.1.0 named it so; it is also the time at which a callback was sent again.
+FAILED_OR_RESENT_MS = RETRY + "first_failed_at_ms"
+REASON = RETRY + "reason"
 
 
 class UnreadableRetryRecord(Exception):
@@ -33,13 +35,21 @@ class ParkedCallback(NamedTuple):
 
     `record` is as the main topic has it. `attempts` have failed so far; the next one is due at
     `next_try_ms`. Only the first callback of a conversation is tried.
+
+    `failed_or_resent_at_ms` is when the first of the attempts failed. While none has failed, it is
+    when `hookline dead-letters` sent the callback again, 0 if it did not.
     """
 
     record: Record
     attempts: int
     next_try_ms: int
-    first_failed_at_ms: int
+    failed_or_resent_at_ms: int
     reason: str
+
+    @property
+    def failing_since_ms(self) -> int:
+        """When the first of the attempts failed, 0 if none has failed."""
+        return self.failed_or_resent_at_ms if self.attempts else 0
 
 
 class FinishedCallback(NamedTuple):
@@ -93,7 +103,7 @@ def retry_record(change: Change) -> RetryRecord:
                 _TIMESTAMP_MS: b"%d" % record.timestamp_ms,
                 ATTEMPTS: b"%d" % change.attempts,
                 NEXT_TRY_MS: b"%d" % change.next_try_ms,
-                FIRST_FAILED_MS: b"%d" % change.first_failed_at_ms,
+                FAILED_OR_RESENT_MS: b"%d" % change.failed_or_resent_at_ms,
                 REASON: change.reason.encode("utf-8", "backslashreplace"),
             }
             added = [(name, value) for name, value in own_headers.items() if value is not None]
@@ -150,6 +160,6 @@ def _parked(offset: int, value: bytes, headers: Iterable[tuple[str, bytes]]) -> 
         ),
         attempts=int(own_headers[ATTEMPTS]),
         next_try_ms=int(own_headers[NEXT_TRY_MS]),
-        first_failed_at_ms=int(own_headers[FIRST_FAILED_MS]),
+        failed_or_resent_at_ms=int(own_headers[FAILED_OR_RESENT_MS]),
         reason=own_headers[REASON].decode(),
     )

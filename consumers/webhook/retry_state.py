@@ -51,10 +51,10 @@ class RetryState:
         """
         Return when the parked callback that has failed for the longest time failed first.
 
-        Return None if none has been tried since it was parked or sent again.
+        Return None if none has failed since it was parked or sent again.
         """
-        tried = (one.first_failed_at_ms for one in self._parked.values() if one.attempts)
-        return min(tried, default=None)
+        failing = (one.failing_since_ms for one in self._parked.values() if one.attempts)
+        return min(failing, default=None)
 
     def is_parked(self, name: bytes) -> bool:
         """Return whether the conversation is parked: its later callbacks have to follow."""

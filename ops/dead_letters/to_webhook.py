@@ -142,7 +142,7 @@ def _parked(letter: DeadLetter, offset: int) -> ParkedCallback:
         attempts=0,
         next_try_ms=at_ms,
         # By this time, members distinguish it from the same callback when it was parked before.
-        first_failed_at_ms=at_ms,
+        failed_or_resent_at_ms=at_ms,
         reason=SENT_AGAIN,
     )
 

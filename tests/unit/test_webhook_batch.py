@@ -12,7 +12,8 @@ from consumers.runtime.batch import Batch, Record
 from consumers.runtime.brake import Brake, Braked
 from consumers.runtime.handler import Unavailable
 from consumers.runtime.pending_batch import record_sizes
-from consumers.webhook.batch_delivery import BEGIN_S_MAX, BatchDelivery, BatchResult
+from consumers.webhook.batch_delivery import BEGIN_S_MAX, BatchDelivery
+from consumers.webhook.batch_result import BatchResult
 from consumers.webhook.circuit import FAILING_MIN, Circuit
 from consumers.webhook.outcome import Connection, Outcome, OutcomeKind
 from consumers.webhook.rejections import Rejections
@@ -241,3 +242,28 @@ async def test_another_callback_at_a_remembered_offset_is_sent() -> None:
     headers = [(name, b"99" if name == "ce_sequence" else value) for name, value in another.headers]
     await target.deliver([another, another._replace(headers=headers)])
     assert target.sent == [1, 1]
+
+
+async def test_a_slow_target_is_recognized_by_the_conversations_that_it_is_to_get() -> None:
+    """Not by those that it does not want, nor by those that are parked already."""
+    target, state = Target(), RetryState()
+    state.apply(ParkedCallback(a_record(0, b"parked"), 1, 0, 0, "500"))
+    others = [
+        *(a_record(n, b"parked") for n in range(1, 100)),
+        *(a_record(n, b"unwanted") for n in range(100, 200)),
+    ]
+    wanted = [a_record(n, b"%d" % n) for n in range(200, 210)]
+    # The first six are sent; then the time is over.
+    target.answer_s = dict.fromkeys(range(200, 210), BEGIN_S_MAX / 5)
+    result = await target.deliver([*others, *wanted], state)
+    slow = [each.records[0].offset for each in result.undelivered]
+    assert (slow, result.conversations) == ([206, 207, 208, 209], 10)
+    assert result.slow_from() == 206
+
+
+async def test_few_slow_conversations_are_parked() -> None:
+    """Up to a quarter of those that were to be sent."""
+    target = Target()
+    target.answer_s = dict.fromkeys(range(10), BEGIN_S_MAX / 7)
+    result = await target.deliver([a_record(n, b"%d" % n) for n in range(10)])
+    assert (len(result.undelivered), result.slow_from()) == (2, None)

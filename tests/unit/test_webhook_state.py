@@ -257,11 +257,11 @@ def test_a_conversation_fails_since_its_first_failure_and_not_since_the_request(
     set_parked_gauges([state], lambda _: 0.0)
     assert shown("failing_seconds") == 0
     now_ms = int(time.time() * 1000)
-    state.apply(a_parked(1)._replace(first_failed_at_ms=now_ms - 60_000))
+    state.apply(a_parked(1)._replace(failed_or_resent_at_ms=now_ms - 60_000))
     # It was parked because its conversation was, and has not been tried.
-    state.apply(a_parked(2)._replace(attempts=0, first_failed_at_ms=0))
+    state.apply(a_parked(2)._replace(attempts=0, failed_or_resent_at_ms=0))
     # It was sent again, which counts as no failure.
-    state.apply(a_parked(3)._replace(attempts=0, first_failed_at_ms=now_ms - 900_000))
+    state.apply(a_parked(3)._replace(attempts=0, failed_or_resent_at_ms=now_ms - 900_000))
     set_parked_gauges([state, RetryState()], lambda _: 0.0)
     assert 60 <= shown("failing_seconds") <= 60 + time.time() - now_ms / 1000
     assert shown("oldest_seconds") > 86400
