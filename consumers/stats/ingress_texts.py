@@ -82,10 +82,12 @@ INGRESS_TEXTS: Mapping[str, Text] = {
         "runbook.md#a-process-does-not-answer",
     ),
     "receiving_secrets": Text(
-        "Callbacks are accepted, but the present tokens file cannot be used{since}; the former "
-        "content stays valid. Nothing is lost.",
+        "The present tokens file cannot be used{since}; its former content stays valid. Callbacks "
+        "with a token of the former content are accepted; those with a new token are refused, and "
+        "lost unless TIM's retry is switched on.",
         "Correct the file of INGRESS_TOKENS_FILE; hookline status says what is wrong with it.",
-        "正常接收回调，但{since}当前的令牌文件无法使用，仍沿用之前的内容。没有丢失。",
+        "{since}当前的令牌文件无法使用，仍沿用之前的内容。使用原有令牌的回调正常接收；"
+        "使用新令牌的回调会被拒绝，并会丢失，除非 TIM 侧开启了重试。",
         "请修正 INGRESS_TOKENS_FILE 指定的文件；hookline status 会说明问题所在。",
         "runbook.md#the-tokens-file-cannot-be-used",
     ),

@@ -78,3 +78,12 @@ def test_others_that_are_ready_need_not_be_all_others() -> None:
     what = measured([an_ingress(), an_ingress(**FULL), SILENT])
     text = stage("receiving", what).what.en
     assert text.startswith("1 of 3 replicas are not ready for callbacks. Others are, so nothing")
+
+
+def test_a_tokens_file_that_cannot_be_used_refuses_new_tokens() -> None:
+    """The former content is used: callbacks with a token that it lacks are not accepted."""
+    shown_stage = stage("receiving", with_one(tokens_fault="line 3 is not TOML"))
+    assert shown_stage.state == "warning"
+    assert "those with a new token are refused, and lost unless" in shown_stage.what.en
+    assert "Nothing is lost" not in shown_stage.what.en
+    assert "使用新令牌的回调会被拒绝" in shown_stage.what.zh
