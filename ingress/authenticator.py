@@ -87,7 +87,7 @@ class Authenticator:
 
     def token_uses(self, now_s: float) -> list[dict[str, Any]]:
         """
-        Return, for `/status`, which tokens have signed authentic requests since the start.
+        Return, for `/status`, how often each token has signed an authentic request since the start.
 
         `place` is the number of a token in the list of its app.
 

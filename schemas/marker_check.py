@@ -27,8 +27,9 @@ from schemas.topic_metadata import TopicMetadata, topics_in
 from schemas.transaction_state import transaction_state
 
 POLL_INTERVAL_S = 0.01
-# The first has the offsets that a transaction commits. A change of the second's leaders is a change
-# of coordinators. Who may not read them relies on the epochs of the other topics.
+# `__consumer_offsets` has the offsets that a transaction commits. If leaders of
+# `__transaction_state` change, coordinators change. A principal that may not describe these two is
+# protected by the epochs of the other topics alone.
 _INTERNAL_TOPICS = KafkaName("__consumer_offsets"), KafkaName("__transaction_state")
 
 

@@ -91,7 +91,8 @@ def parties(document: Mapping[str, Any]) -> Parties:
     """
     Find the parties of any command.
 
-    An official account is the sender if the body names no other sender; else it is the recipient.
+    An official account is the sender if the body names no other sender; else it is the recipient if
+    the body names no other recipient.
     """
     sender = to_text(document.get("From_Account"))
     to = document.get("To_Account")

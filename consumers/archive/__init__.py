@@ -1,1 +1,1 @@
-"""Store every callback as one line of one segment, permanently."""
+"""Store every callback as one line of one segment, until `hookline archive expire` deletes it."""

@@ -94,8 +94,8 @@ class DirectoryListing:
         path, now_ns = self._path(partition), time.time_ns()
         changed_ns, hints = await call_in(self._threads, _hinted, path, self._read.get(partition))
         for hint in hints:
-            # Two names may be created in one tick of the clock, and a copied directory may have any
-            # time: then the hint is of an earlier name.
+            # A hint that seems valid may name an earlier segment: two may be created in one tick of
+            # the clock, and a copied directory may have any time.
             if hint.last >= search_from.rpartition("/")[2]:
                 return f"{partition}/{hint.last}"
         last = await self._call(_last, path)

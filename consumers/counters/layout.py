@@ -55,7 +55,8 @@ MINUTE_S = 60
 QUARTER_S = 900
 QUARTERS_A_DAY = 96
 HOUR_S = 3600
-# The sketches of a day expire this long after the first callback of the day was counted.
+# The sketch of a role in a day expires this long after its first member was counted, or earlier,
+# with the numbers of the day.
 DAY_SKETCHES_TTL_S = 400 * 24 * HOUR_S
 
 _WITHOUT = str.maketrans("", "", "-:")

@@ -13,11 +13,11 @@ from schemas.client_parts import inner_client
 from schemas.clients import check_cancellation, kafka_failures
 from schemas.missing_topics import check_missing
 
-MEASURE_INTERVAL_S = 5.0
+ASK_INTERVAL_S = 5.0
 
 
 class PartitionEnds:
-    """Asks Kafka for the last offsets each MEASURE_INTERVAL_S, and logs when it does not answer."""
+    """Asks Kafka for the last offsets each ASK_INTERVAL_S, and logs when it does not answer."""
 
     def __init__(self, client: AIOKafkaConsumer, kafka_availability: KafkaAvailability) -> None:
         self._client = client
@@ -45,7 +45,7 @@ class PartitionEnds:
                 if was_asked:
                     self._outage_cause.forget()
                     self._kafka_availability.note_answer()
-            await asyncio.sleep(MEASURE_INTERVAL_S)
+            await asyncio.sleep(ASK_INTERVAL_S)
 
     async def _ask(self) -> bool:
         """

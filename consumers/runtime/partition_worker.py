@@ -35,8 +35,9 @@ CONFIRM_RETRY_S = 1.0
 BATCH_OVERDUE_S_MAX = 3600.0
 # A growing batch is packed in steps of PACK_BYTES, a complete one as a whole.
 PACK_BYTES = 1 << 20
-# Bounds of a partition above which it fetches no more: the memory of its unpacked records, which
-# also completes a batch that is not packed, and its complete batches, the one in delivery included.
+# A partition fetches no more above either bound: the memory of its unpacked records, which also
+# completes a batch that is not packed, or the number of its complete batches, with the one in
+# delivery.
 UNPACKED_BYTES_MAX = 2 << 20
 COMPLETE_BATCHES_MAX = 2
 

@@ -33,7 +33,7 @@ log = logging.getLogger("consumers")
 
 # Between an outage of Kafka and the next attempt to join the group.
 REJOIN_PAUSE_S = 2.0
-# A consumer that has stopped waits for a signal, and says as often that its loop works.
+# While a stopped consumer waits for a signal, it notes at this interval that its loop works.
 NOTE_ALIVE_INTERVAL_S = 10.0
 # The cyclic collector scans the held records again and again, and finds nothing: with its own
 # thresholds it takes half of a consumer's time. These are high but finite, in case a library makes

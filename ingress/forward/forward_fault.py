@@ -54,8 +54,12 @@ class ForwardFault:
         """Note that rows can be sent, as far as is known."""
         self.text = ""
 
-    def note_success(self) -> None:
-        """Note that rows were sent, or that Kafka has answered an idle forwarder."""
+    def note_not_failing(self) -> None:
+        """
+        Note that rows were sent, or that Kafka has answered an idle forwarder.
+
+        The fault itself ends at `note_connected`.
+        """
         self.failing_since = None
 
 

@@ -187,7 +187,7 @@ class Forwarder:
                 if not await producer.client.force_metadata_update():
                     raise KafkaError("Kafka does not answer") from None
                 await self._topic_check.check(producer)
-            self.fault.note_success()
+            self.fault.note_not_failing()
 
     async def _send(self, producer: AIOKafkaProducer, batches: TransactionBatches) -> None:
         """Commit the rows and the cursor, or find out which row the broker always refuses."""
@@ -204,7 +204,7 @@ class Forwarder:
         first_sequence = self.forwarded_sequence + 1
         self.forwarded_sequence = batches.last_sequence
         self._next_transaction.note_sent(batches.last_sequence)
-        self.fault.note_success()
+        self.fault.note_not_failing()
         INGRESS_FORWARDED.inc(batches.row_count)
         INGRESS_TO_KAFKA_S.observe(time.time() - batches.oldest_received_at_ms / 1000)
         self._spool.remove_forwarded_soon(self.forwarded_sequence)

@@ -5,7 +5,6 @@ There is no timer: a single callback is committed immediately, and concurrent on
 """
 
 import asyncio
-import contextlib
 import logging
 import time
 from collections.abc import Callable
@@ -26,7 +25,7 @@ from schemas.outgoing_record import OutgoingRecord
 from schemas.telemetry import INGRESS_COMMIT_ROWS, INGRESS_COMMIT_S, INGRESS_STORE_S
 
 # TIM waits 2 s. Fail a callback whose commit takes longer than this, while the HTTP client can
-# still read the answer; one that has waited for the commit before may be answered later.
+# still read the answer; one that first waited for the commit before may wait twice as long.
 DISK_TIMEOUT_S = 1.5
 # After a failed commit the disk is tried again at this interval, also without callbacks.
 DISK_PROBE_INTERVAL_S = 1.0
@@ -122,8 +121,7 @@ class GroupCommit:
         Forwarded rows may stay in the file: the next holder reads the cursor and removes them.
         Returns False if a commit hangs for STOP_TIMEOUT_S: the thread still uses the spool.
         """
-        # Else a backlog of forwarded rows, one commit after the other, would look like a hang.
-        self._is_stopping = True
+        self._is_stopping = True  # else a long backlog of forwarded rows would look like a hang
         try:
             async with asyncio.timeout(STOP_TIMEOUT_S):
                 while self._is_committing:  # noqa: ASYNC110 - only at the end of a process
@@ -145,6 +143,8 @@ class GroupCommit:
     def _begin_commit(self) -> None:
         rows, self._pending, self._pending_bytes = self._pending, [], 0
         write, self._other_write = self._other_write, None
+        if self._spool.is_closed:
+            self._reopen_or_probe()
         self._hang_timer = self._loop.call_later(DISK_TIMEOUT_S, self._fail_as_hanging, rows)
         self._thread.begin(
             WriterJob(rows, self._pending_since, self._forwarded_sequence, bool(self.fault), write)
@@ -171,13 +171,10 @@ class GroupCommit:
         if not failure:
             self._note_commit(job, result.took_s)
             self._release_mapped_memory()
-        elif self._probe_timer is None:
-            self._probe_timer = self._loop.call_later(DISK_PROBE_INTERVAL_S, self._probe)
-        can_remove = (
-            not failure
-            and not self._is_stopping
-            and self._spool.state.has_removable_block(self._forwarded_sequence)
-        )
+        else:
+            self._probe_later()
+        can_remove = self._spool.state.has_removable_block(self._forwarded_sequence)
+        can_remove &= not failure and not self._is_stopping
         if self._pending or self._other_write or can_remove:
             self._commit_soon()
 
@@ -197,9 +194,16 @@ class GroupCommit:
 
     def _release_mapped_memory(self) -> None:
         if self._spool.should_reopen():
-            # If the file cannot be reopened, the next commit raises ReopenRequired and reopens it.
-            with contextlib.suppress(LimitReached, DiskFailed, Corrupt):
-                self._spool.reopen()
+            self._reopen_or_probe()
+
+    def _reopen_or_probe(self) -> None:
+        """Reopen the file, or try again soon: while it is closed, nothing can be forwarded."""
+        try:
+            self._spool.reopen()
+        except (LimitReached, DiskFailed):
+            self._probe_later()
+        except Corrupt as corrupt:
+            self.report_corruption(str(corrupt))
 
     def _recover_from(self, failure: Exception) -> LimitReached | DiskFailed:
         """
@@ -226,6 +230,10 @@ class GroupCommit:
         # These are not in the commit that hangs, and will not be in any other.
         pending, self._pending, self._pending_bytes = self._pending, [], 0
         _report(pending, DiskFailed(self.fault))
+
+    def _probe_later(self) -> None:
+        if self._probe_timer is None:
+            self._probe_timer = self._loop.call_later(DISK_PROBE_INTERVAL_S, self._probe)
 
     def _probe(self) -> None:
         self._probe_timer = None

@@ -66,8 +66,8 @@ def first_number_since(hours: Hours, hour: int, *, base: int, last_number: int) 
     None if it is not known:
     - The rows before the first hour may be as late. They are there if a release that notes no hours
       has stored them, or if the hours are too long ago.
-    - The clock was set back, and the rows before or after that may be as late: a later row has an
-      earlier hour, or the last row before has an earlier hour than one before it.
+    - The clock was set back, and it is not known which hours are right: an entry after the asked
+      hour has an earlier one, or the last entry before it is not the latest one before it.
     """
     if last_number == base:
         return base + 1

@@ -76,6 +76,11 @@ class Spool:
         """Return whether the file should be reopened, to release mapped memory."""
         return self._mapped_bytes > MAPPED_BYTES_MAX
 
+    @property
+    def is_closed(self) -> bool:
+        """True after a `reopen` that failed."""
+        return self._file is None
+
     def reopen(self) -> None:
         """
         Open the file again, after ReopenRequired or to release mapped memory; no write may run.

@@ -152,10 +152,10 @@ def audit_command(
     )
     urls = _ingress_urls(admin_urls, directory)
     collect_garbage_rarely()
-    since_hour = _since(since, ledger_paths)
+    audited_since = _since(since, ledger_paths)
 
     async def ends() -> SpoolEnds:
-        return await read_ends(urls, directory, since_hour)
+        return await read_ends(urls, directory, audited_since)
 
     report = run(_audit(ends, sources, ledger_paths, wait_s))
     _print(report, as_json=as_json)

@@ -28,8 +28,8 @@ class CountFaults:
     A list has the first LISTED_MAX sequences; it is empty if number and sum do not show which ones
     are missing or doubled.
     `applied_lost` has a sequence that was applied before Kafka lost it. `may_be_lost`: how many
-    of the applied sequences may be ones that Kafka lost later. Up to as many sequences of the topic
-    may be unapplied; `missing` does not count them.
+    of the applied sequences may be ones that Kafka lost later. Then as many sequences of the
+    topic may be missing in the counts without being in `missing`.
     """
 
     missing: int = 0

@@ -4,6 +4,7 @@ import asyncio
 import socket
 from collections import Counter
 from collections.abc import Collection, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -35,7 +36,7 @@ class NoSpools(Failure):
 
 
 async def read_ends(
-    urls: Iterable[str], directory: Path | None, since: Since | None = None
+    urls: Collection[str], directory: Path | None, since: Since | None = None
 ) -> SpoolEnds:
     """
     Return the ends as the ingresses at `urls` and a directory of spools report them.
@@ -47,6 +48,7 @@ async def read_ends(
         NoSpools: the directory has no spools, or cannot be read.
     """
     answers, unanswered = await ask_ingresses(urls, ReportedSpools, since)
+    resolved = frozenset(map(public_url, urls)) - unanswered.keys()
     statuses = {}
     for address, answer in answers.items():
         if isinstance(answer, ReportedSpools):
@@ -57,7 +59,7 @@ async def read_ends(
                 f" {_what_to_do(answer)}"
             )
     spools = await asyncio.to_thread(_spools, directory, since) if directory else ()
-    return combine(statuses, unanswered, spools, since)
+    return replace(combine(statuses, unanswered, spools, since), resolved=resolved)
 
 
 def _what_to_do(answer: str) -> str:

@@ -41,7 +41,8 @@ class SpoolEnds:
     `by_spool`: by spool's name, N of each origin that the spool had; a spool that is restored from
     an older copy gets another origin. `unknown`: by spool's name, why its end is not known and what
     to do. `never_known`: by spool's name, why its end can never be known. `unanswered`: by address,
-    why there is no answer. `answered`: the other addresses. `quarantined`: by origin, the rows in
+    why there is no answer, or by name, why there is no address. `answered`: the other addresses.
+    `resolved`: the names that have addresses. `quarantined`: by origin, the rows in
     quarantine. `since`: the time since which callbacks are audited, None for all.
     `first_sequences`: by origin, the first sequence since then, where it is known.
     `highest_reported`: by origin, the highest end that any answer reports. N is the end that the
@@ -53,6 +54,7 @@ class SpoolEnds:
     never_known: dict[str, str] = field(default_factory=dict)
     unanswered: dict[str, str] = field(default_factory=dict)
     answered: frozenset[str] = frozenset()
+    resolved: frozenset[str] = frozenset()
     quarantined: dict[str, tuple[int, ...]] = field(default_factory=dict)
     since: Since | None = None
     first_sequences: dict[str, int] = field(default_factory=dict)
@@ -85,7 +87,9 @@ class SpoolEnds:
         Return these ends, completed by a `later` answer, without `highest_reported`.
 
         A known N stays: callbacks after it are not expected yet. A spool whose end is known,
-        and an address that has answered, need not be in the later answer.
+        and an address that has answered, need not be in the later answer. One that has never
+        answered stays in doubt, even if its name does not lead to it any more: its ingress may have
+        had a directory of its own.
         """
         by_spool = {
             name: later.by_spool.get(name, {}) | self.by_spool.get(name, {})
@@ -100,9 +104,13 @@ class SpoolEnds:
             },
             never_known=self.never_known | later.never_known,
             unanswered={
-                url: reason for url, reason in later.unanswered.items() if url not in self.answered
-            },
+                url: reason
+                for url, reason in self.unanswered.items()
+                if url not in later.answered | later.resolved
+            }
+            | {url: reason for url, reason in later.unanswered.items() if url not in self.answered},
             answered=self.answered | later.answered,
+            resolved=self.resolved | later.resolved,
             quarantined=self.quarantined | later.quarantined,
             since=self.since,
             first_sequences=later.first_sequences | self.first_sequences,

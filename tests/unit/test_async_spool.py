@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from support.builders import a_body, a_wire_record, store
 
-from ingress.spool import group_commit, write_transaction
+from ingress.spool import group_commit, spool_file, write_transaction
 from ingress.spool import spool as spool_module
 from ingress.spool import writer as writer_module
 from ingress.spool.async_spool import AsyncSpool
@@ -265,6 +265,38 @@ async def test_failures_in_a_row_leave_one_probe(tmp_path: Path) -> None:
     await asyncio.sleep(0.5 * group_commit.DISK_PROBE_INTERVAL_S)
     # Each failed probe is followed by the next one after the interval.
     assert tried.count(0) <= (clock() - began_at) // group_commit.DISK_PROBE_INTERVAL_S
+    await async_spool.stop()
+    async_spool.close()
+
+
+@pytest.mark.parametrize("is_idle", [True, False])
+async def test_a_file_that_could_not_be_reopened_once_is_open_again_soon(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, is_idle: bool
+) -> None:
+    """Without callbacks, too, because nothing is forwarded meanwhile; and no callback fails."""
+    if not is_idle:
+        monkeypatch.setattr(group_commit, "DISK_PROBE_INTERVAL_S", 600)
+    spool = hold_any(tmp_path, bytes_max=1 << 20)
+    async_spool = an_async_spool(spool)
+    open_file, failures = spool_file.open_file, [DiskFailed("too many open files")]
+
+    def fails_once(path: Path, bytes_max: int) -> spool_file.SpoolFile:
+        if failures:
+            raise failures.pop()
+        return open_file(path, bytes_max)
+
+    monkeypatch.setattr(spool_module, "open_file", fails_once)
+    monkeypatch.setattr(spool_module, "MAPPED_BYTES_MAX", -1)
+    await store(async_spool, a_wire_record(1), 1)
+    assert spool.is_closed
+    while is_idle and spool.is_closed:  # noqa: ASYNC110 - the spool has no event for it
+        await asyncio.sleep(0.01)
+    await store(async_spool, a_wire_record(2), 2)
+    assert not failures
+    assert [row.received_at_ms for row in spool.rows_after(0, rows_max=9, bytes_max=1 << 20)] == [
+        1,
+        2,
+    ]
     await async_spool.stop()
     async_spool.close()
 

@@ -70,7 +70,7 @@ def live_updates(library: Library) -> Loop:
 
 def ends_of_partitions(library: Library, monkeypatch: pytest.MonkeyPatch) -> Loop:
     """Return the loop of a consumer that asks Kafka for its last offsets."""
-    monkeypatch.setattr(partition_ends, "MEASURE_INTERVAL_S", 0.0)
+    monkeypatch.setattr(partition_ends, "ASK_INTERVAL_S", 0.0)
     monkeypatch.setattr(PartitionEnds, "_ask", library.call)
     return PartitionEnds(cast("Any", None), KafkaAvailability("the test")).run
 

@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -221,6 +222,21 @@ def test_a_known_end_stays_known_and_a_new_spool_needs_one() -> None:
     # One that did not answer first and does now makes the audit begin again, with all of its rows.
     assert stopped.completed_by(moved).last_sequences == {spool_of("a"): N, spool_of("b"): 4}
     assert stopped.completed_by(moved).doubts == {}
+
+
+def test_an_address_that_never_answered_is_not_forgiven_when_its_name_drops_it() -> None:
+    """Its ingress may have had a directory of its own, of which nothing has reached Kafka."""
+    before = combine({"a": a_status("a")}, {"b": "it does not answer"})
+    later = combine({"a": a_status("a")}, {})
+    report = audited(before, later, later, spools="a")
+    assert (report.names_in_doubt, report.proven) == (["b"], False)
+    assert audited(
+        before, combine({"a": a_status("a"), "b": a_status("b")}, {}), spools="ab"
+    ).proven
+    # A name that had no address has some now, and they are asked.
+    unresolved = combine({}, {"http://ingress": "the name cannot be resolved"})
+    resolved = replace(later, resolved=frozenset({"http://ingress"}))
+    assert unresolved.completed_by(resolved).doubts == {}
 
 
 def test_an_ingress_that_does_not_know_its_own_end_is_named() -> None:

@@ -29,7 +29,7 @@ def test_a_fault_lasts_until_rows_are_sent(caplog: pytest.LogCaptureFixture) -> 
     fault.note_failure(TimeoutError(), "origin", 7)
     assert (fault.text, fault.for_s) == ("Kafka does not answer in time", 15.0)
     fault.note_connected()
-    fault.note_success()
+    fault.note_not_failing()
     now += 5
     fault.note_failure(TimeoutError(), "origin", 7)
     assert fault.for_s == 0.0
