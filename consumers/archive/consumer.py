@@ -58,7 +58,8 @@ class ArchiveSettings(Settings):
         Range(1 << 10, 1 << 30, "bytes"),
         "Size of a segment before compression, where a record counts as its body, 32 bytes per "
         "header and 256 more. Until it is written, each partition's segment is held in memory, "
-        "compressed.",
+        "compressed. An object store must take a segment within 6 s: the records of one that takes "
+        "longer are written in smaller segments.",
     ] = 32 << 20
     segment_records_max: Annotated[int, Range(1, unit="records"), "Records of a segment."] = (
         1_000_000
@@ -113,6 +114,7 @@ class ArchiveHandler:
         Raises:
             PositionDiffers: no segment ends where the batch begins, the chain is of another topic,
                 or the name exists.
+            TookTooLong: an object store did not take the segment within its time-out.
             Unavailable: the store does not answer now.
             Stopped: the last segment, or the existing one, is damaged.
         """

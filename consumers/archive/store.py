@@ -24,12 +24,14 @@ from obstore.store import ObjectStore, from_url
 from consumers.archive.directory_listing import DirectoryListing
 from consumers.archive.listing import BucketListing, Listing
 from consumers.archive.segment import SegmentSummary, read_summary, summary_size
-from consumers.archive.store_errors import CannotOpenStore, reason, store_call
+from consumers.archive.store_errors import CannotOpenStore, is_timeout, reason, store_call
 from consumers.runtime.batch import Partition
+from consumers.runtime.handler import TookTooLong
 from schemas.local_file import create_file
 from schemas.url_text import public_url
 
-# Well within the runtime's HANDLE_TIMEOUT_S: after a time-out, the runtime tries again.
+# Well within the runtime's HANDLE_TIMEOUT_S: after a time-out, the runtime tries again. The time of
+# sending a segment is included, and a create that timed out is not retried by obstore.
 REQUEST_TIMEOUT_S = 6.0
 RETRY_TIMEOUT_S = 12.0
 # Enough for a summary with some hundred origins; longer ones cost a second request.
@@ -58,10 +60,20 @@ class SegmentStore:
 
         Raises:
             SegmentExists: a segment has that name.
+            TookTooLong: an object store did not take it within REQUEST_TIMEOUT_S; a smaller one may
+                be quick enough. The segment may or may not have been created.
             Unavailable: the segment may or may not have been created.
         """
         with store_call():
-            await asyncio.to_thread(self._create, name, content)
+            try:
+                await asyncio.to_thread(self._create, name, content)
+            except BaseError as error:
+                if not is_timeout(error):
+                    raise
+                raise TookTooLong(
+                    f"the store did not take a segment of {len(content)} bytes within "
+                    f"{REQUEST_TIMEOUT_S:g} s: {reason(error)}"
+                ) from error
 
     async def partitions(self) -> list[Partition]:
         """

@@ -12,6 +12,8 @@ from schemas.url_text import without_url_secrets
 _XML_ANSWER = re.compile(
     r"<\?xml.*?<Code>(.*?)</Code>.*?<Message>(.*?)</Message>.*", re.DOTALL | re.IGNORECASE
 )
+# obstore has no exception of its own for a request that took too long.
+_TIMED_OUT = re.compile(r"kind: Timeout\b")
 
 
 class SegmentExists(Exception):
@@ -37,6 +39,11 @@ def store_call() -> Iterator[None]:
         raise SegmentNotFound(reason(error)) from error
     except (OSError, BaseError) as error:
         raise Unavailable(reason(error)) from error
+
+
+def is_timeout(error: Exception) -> bool:
+    """Return whether a request took longer than the client's time-out, its content included."""
+    return _TIMED_OUT.search(str(error)) is not None
 
 
 def reason(error: Exception) -> str:

@@ -2,10 +2,15 @@
 
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import replace
 
 from consumers.runtime.batch import Batch, Limits, Partition, Position, Record
 from consumers.runtime.continuity import check_last_record
 from consumers.runtime.pending_batch import PendingBatch
+
+# The bytes of a batch are never lowered below this, also if a sink is down for long. Such a batch
+# passes a link of 44 kB/s within the archive's time-out of 6 s, even if it is not compressed.
+LOWERED_BYTES_MIN = 256 << 10
 
 
 class BatchQueue:
@@ -21,7 +26,9 @@ class BatchQueue:
     ) -> None:
         self._partition = partition
         self._name_in_kafka = name_in_kafka or str(partition)
+        # Those of the next batches, which are lowered after one that took too long.
         self._limits = limits
+        self._bytes_max = limits.bytes
         self._is_begun = False
         # The sink's position, at which the first batch begins.
         self._position = Position(0)
@@ -175,9 +182,26 @@ class BatchQueue:
         """Replace the first batch, which has at least two records, by its halves."""
         self._complete_batches.extendleft(reversed(self._complete_batches.popleft().halves()))
 
+    def lower_limits(self) -> bool:
+        """
+        Make the next batches at most half as large as the first one, which took too long.
+
+        Return False if that would not divide the first batch: the limit cannot be lowered more.
+        """
+        first_bytes = self._complete_batches[0].counted_bytes
+        bytes_max = max(first_bytes // 2, LOWERED_BYTES_MIN)
+        if not bytes_max < min(first_bytes, self._limits.bytes):
+            return False
+        self._limits = replace(self._limits, bytes=bytes_max)
+        return True
+
     def remove_applied(self, batch: Batch, now: float) -> None:
-        """Remove the first batch after the sink has applied it as `batch`."""
+        """Remove the first batch after the sink has applied it as `batch`; raise lowered limits."""
         pending = self._complete_batches.popleft()
+        if self._limits.bytes < self._bytes_max:
+            # Slowly: a sink that is always slow would take too long for every second batch.
+            raised = self._limits.bytes + max(1, self._limits.bytes // 8)
+            self._limits = replace(self._limits, bytes=min(raised, self._bytes_max))
         self._position = batch.reached
         # Markers that arrived during the write: the sink's position is not after them.
         if self.is_empty and pending.next_offset > batch.next_offset:

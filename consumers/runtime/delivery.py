@@ -1,9 +1,10 @@
 """
 Deliver one partition's batches to the handler, one after the other.
 
-A batch that cannot be applied now is delivered again after a growing wait, in halves if it took too
-long. A record that can never be applied goes to the dead-letter topic; if the handler does not name
-it, the batch is halved until the record is alone.
+A batch that cannot be applied now is delivered again after a growing wait. If it took too long, it
+is delivered in halves; if its records are packed, they are fetched again for smaller batches. A
+record that can never be applied goes to the dead-letter topic; if the handler does not name it, the
+batch is halved until the record is alone.
 """
 
 import asyncio
@@ -17,6 +18,7 @@ from consumers.runtime.dead_lettering_handler import DeadLetteringHandler
 from consumers.runtime.dead_letters import reject
 from consumers.runtime.handler import HANDLE_TIMEOUT_S, Rejected, TookTooLong, Unavailable
 from consumers.runtime.pending_batch import PendingBatch
+from consumers.runtime.positioning import PositionUncertain
 from consumers.runtime.source import Source
 from schemas.clock import now_ms
 from schemas.telemetry import CONSUMER_BATCHES, CONSUMER_BYTES, CONSUMER_RECORDS
@@ -61,6 +63,7 @@ class Delivery:
                 it.
             Stopped: a person has to decide.
             PartitionRevoked: the partition was revoked during the call.
+            PositionUncertain: the records are to be fetched again, for smaller batches.
         """
         try:
             await self._handle(batch)
@@ -75,14 +78,7 @@ class Delivery:
         except (Unavailable, TimeoutError) as error:
             self._check_owned()
             pending.note_failure(now_ms())
-            halves = isinstance(error, TookTooLong) and _can_be_halved(pending, batch)
-            log.warning(
-                "the sink of %s cannot apply a batch of %s now; it is delivered again%s: %r",
-                *(self._parts.name, self._name_in_kafka, " in halves" if halves else "", error),
-            )
-            if halves:
-                self._queue.halve_first()
-            await self._backoff.wait(_unavailable(error))
+            await self._handle_failure(pending, batch, error)
         else:
             # The effect is in the sink, even if the partition was revoked during the call.
             self._count(pending)
@@ -121,6 +117,31 @@ class Delivery:
     def _check_owned(self) -> None:
         if self.is_revoked:
             raise PartitionRevoked
+
+    async def _handle_failure(
+        self, pending: PendingBatch, batch: Batch, error: Unavailable | TimeoutError
+    ) -> None:
+        """
+        Wait, and prepare the next delivery of the records.
+
+        Raises:
+            PositionUncertain: as `deliver`.
+        """
+        halves = lowers = False
+        if isinstance(error, TookTooLong):
+            halves = _can_be_halved(pending, batch)
+            # The sink may have applied the batch nevertheless, so it is asked for its position.
+            lowers = pending.packed is not None and pending.count > 1 and self._queue.lower_limits()
+        parts = " in halves" if halves else " in smaller batches" if lowers else ""
+        log.warning(
+            "the sink of %s cannot apply a batch of %s now; it is delivered again%s: %r",
+            *(self._parts.name, self._name_in_kafka, parts, error),
+        )
+        if halves:
+            self._queue.halve_first()
+        await self._backoff.wait(_unavailable(error))
+        if lowers:
+            raise PositionUncertain("a batch took too long, and smaller ones follow")
 
     async def _handle_rejection(
         self, pending: PendingBatch, batch: Batch, rejected: Rejected

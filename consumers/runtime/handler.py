@@ -42,8 +42,9 @@ class TookTooLong(Unavailable):
     """
     The sink did not apply the batch within its time limit.
 
-    The records are handled again later, in halves: the same batch might take too long each time. A
-    batch of one record, or of packed records, comes again as it is.
+    The records are handled again later, in halves: the same batch might take too long each time.
+    Packed records are fetched again for smaller batches, after the sink was asked for its position.
+    A small batch of packed records, or of one record, comes again as it is.
     """
 
 

@@ -32,8 +32,8 @@ class PositionUncertain(Exception):
     """
     The sink has to be asked for its position again; held records are dropped before.
 
-    The known position may be wrong: the topic may be another one, or a batch was held so long that
-    other members may have moved the position.
+    The known position may be wrong: the topic may be another one, other members may have moved the
+    position while a batch was held, or the sink may have applied a batch that took too long.
     """
 
 

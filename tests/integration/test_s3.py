@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import json
+import random
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
@@ -11,14 +13,16 @@ from support.archive.s3_server import BUCKET, S3Server
 from support.builders import P0, P1, a_batch, a_record, a_stored_batch
 from support.kafka.tcp_proxy import Network, TcpProxy, tcp_proxy
 from support.processes.ingress import until
+from support.runner_bench import RunnerBench
 
-from consumers.archive import new_segment, segment_name
+from consumers.archive import new_segment, segment, segment_name
+from consumers.archive import store as archive_store
 from consumers.archive.consumer import ArchiveHandler
 from consumers.archive.listing import LISTINGS_MAX
 from consumers.archive.store import SegmentStore, open_store
 from consumers.archive.store_errors import SegmentExists
-from consumers.runtime.batch import Partition, Position
-from consumers.runtime.handler import HANDLE_TIMEOUT_S, PositionDiffers, Unavailable
+from consumers.runtime.batch import Limits, Partition, Position
+from consumers.runtime.handler import HANDLE_TIMEOUT_S, PositionDiffers, TookTooLong, Unavailable
 from ops.demo.embedded import child
 
 URL = f"s3://{BUCKET}/an/archive"
@@ -201,3 +205,46 @@ async def test_a_configuration_fault_is_an_outage_whose_error_names_the_fault(
             await asking
         assert "\n" not in str(unavailable.value)
         assert bucket in str(unavailable.value)
+
+
+async def test_a_link_that_is_too_slow_for_a_segment_gets_smaller_ones(
+    network: TcpProxy, server: S3Server, monkeypatch: pytest.MonkeyPatch, say: Callable[[str], None]
+) -> None:
+    """The archive goes on, although no segment of the configured size passes in the time-out."""
+    monkeypatch.setattr(archive_store, "REQUEST_TIMEOUT_S", 2.0)
+    chance = random.Random(1)  # noqa: S311 - bodies that cannot be compressed
+    bench = RunnerBench(limits=Limits(records=1 << 20, bytes=4 << 20, age_s=5))
+    bench.topic.records[P0] = [
+        a_record(offset, value=chance.randbytes(100_000)) for offset in range(60)
+    ]
+    runner = bench.a_runner(handler=(archive := ArchiveHandler(open_store(URL))))
+    runner.assign(bench.source, [P0])
+    # A segment of the configured size takes 6 s, one of half of it 3 s.
+    network.rate = 700_000
+    async with asyncio.timeout(300):
+        while (position := await archive.position(P0)) is None or position.next_offset < 60:
+            await runner.run_round(bench.source)
+            bench.clock.now += 0.5
+            await asyncio.sleep(0.05)
+    await runner.revoke_all()
+    contents = list(server.objects("an/archive/").values())
+    say(f"segments of {', '.join(str(len(each)) for each in contents)} bytes")
+    assert max(map(len, contents)) < 2 << 20
+    offsets = [
+        json.loads(line)["offset"] for content in contents for line in segment.read_lines(content)
+    ]
+    assert offsets == list(range(60))
+
+
+async def test_a_segment_that_the_link_cannot_take_is_reported_with_its_size(
+    network: TcpProxy, store: SegmentStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No other failure looks like one of the link's speed."""
+    monkeypatch.setattr(archive_store, "REQUEST_TIMEOUT_S", 1.0)
+    network.rate = 100_000
+    with pytest.raises(TookTooLong, match="a segment of 1000000 bytes within 1 s"):
+        await open_store(URL).create("t/0/name", bytes(1_000_000))
+    network.becomes(Network.REFUSES)
+    with pytest.raises(Unavailable) as refused:
+        await store.create("t/0/name", bytes(10))
+    assert not isinstance(refused.value, TookTooLong)

@@ -47,11 +47,10 @@ class RunnerBench:
         """Return a new runner over the same fakes; `fields` replace its defaults."""
         return Runner(
             name="bench",
-            handler=self.sink,
             limits=self.limits,
             dead_letters=self.dead_letters,
             clock=self.clock,
-            **BY_DEFAULT | fields,
+            **{"handler": self.sink} | BY_DEFAULT | fields,
         )
 
     def assign(self, *partitions: Partition) -> None:

@@ -4,14 +4,15 @@ import asyncio
 from datetime import UTC, datetime
 
 import pytest
-from support.builders import P0
-from support.fakes import MemorySink, PackingSink
+from support.builders import P0, a_record
+from support.fakes import MemorySink, PackedRecords, PackingSink
 from support.runner_bench import RunnerBench
 
-from consumers.runtime import delivery
+from consumers.runtime import batch_queue, delivery
 from consumers.runtime.backoff import WAIT_S_MAX
-from consumers.runtime.batch import Batch, Limits
+from consumers.runtime.batch import Batch, Limits, Partition, Record
 from consumers.runtime.handler import TookTooLong, Unavailable
+from consumers.runtime.pending_batch import record_sizes
 
 LIMITS = Limits(records=12, bytes=1 << 20, age_s=5)
 # The time from receipt to Kafka, in a test of both.
@@ -59,10 +60,10 @@ def a_bench(sink: MemorySink) -> RunnerBench:
     return bench
 
 
-async def run(bench: RunnerBench, rounds: int = 12) -> None:
-    """Run rounds after which no wait is left."""
+async def run(bench: RunnerBench, rounds: int = 12, *, fetches: int = 4) -> None:
+    """Run rounds after which no wait is left, each with some fetches."""
     for _ in range(rounds):
-        await bench.run_rounds(4)
+        await bench.run_rounds(fetches)
         bench.clock.now += WAIT_S_MAX
 
 
@@ -105,23 +106,83 @@ async def test_a_sink_that_does_not_answer_gets_halves(monkeypatch: pytest.Monke
     assert sink.tried == [12, 6, 6]
 
 
+class CountedRecords(PackedRecords):
+    """Packed records whose number is known."""
+
+    count = 0
+
+    async def add(self, records: list[Record]) -> None:
+        """Count the records."""
+        self.count += len(records)
+
+
 class SlowPackingSink(PackingSink, SlowSink):
-    """A sink that packs its records, and takes too long."""
+    """A sink that packs its records, and applies at most `at_once` within its time limit."""
+
+    def packed_records(self, _partition: Partition) -> CountedRecords:
+        """Return an empty object."""
+        return CountedRecords()
 
     async def handle(self, batch: Batch) -> None:
-        """Take too long once."""
-        self.tried.append(batch.next_offset)
-        if len(self.tried) == 1:
+        """Apply a small batch."""
+        assert isinstance(batch.packed, CountedRecords)
+        self.tried.append(batch.packed.count)
+        if batch.packed.count > self.at_once:
             await self.take_too_long()
         await MemorySink.handle(self, batch)
 
 
-async def test_packed_records_are_never_halved() -> None:
-    """They are delivered again as they are."""
+def a_packing_bench(sink: MemorySink, records: int, at_once: int) -> RunnerBench:
+    """Return a bench of some records, of which at most `at_once` are one batch."""
+    counted_bytes = record_sizes([a_record(10)]).counted_bytes
+    limits = Limits(records=records, bytes=at_once * counted_bytes, age_s=5)
+    bench = RunnerBench(offsets=range(records), limits=limits)
+    bench.sink = sink
+    bench.runner = bench.a_runner()
+    bench.assign(P0)
+    return bench
+
+
+async def test_packed_records_that_take_too_long_are_fetched_again_for_smaller_batches(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Batches are halved until one is applied; then they grow again, by an eighth each time."""
+    monkeypatch.setattr(batch_queue, "LOWERED_BYTES_MIN", 1)
+    sink = SlowPackingSink(at_once=10)
+    bench = a_packing_bench(sink, records=200, at_once=32)
+    await run(bench, 40, fetches=15)
+    assert sink.expects[P0] == 200
+    assert sink.tried[:3] == [32, 16, 8]
+    applied = [count for count in sink.tried if count <= 10]
+    assert sum(applied) == 200
+    # While the sink is slow, most batches are applied.
+    assert len(applied) > 2 * (len(sink.tried) - len(applied))
+    assert bench.runner.status().sink_fault is None
+
+    sink.at_once, sink.tried = 32, []
+    bench.topic.records[P0] += [a_record(offset) for offset in range(200, 800)]
+    await run(bench, 40, fetches=15)
+    assert sink.expects[P0] == 800
+    assert max(sink.tried) == 32
+    assert sum(sink.tried) == 600
+
+
+@pytest.mark.parametrize("bytes_min", [1, batch_queue.LOWERED_BYTES_MIN])
+async def test_a_small_batch_of_packed_records_comes_again_as_it_is(
+    bytes_min: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A sink that is down gets no smaller batches for ever; no record is given up."""
+    monkeypatch.setattr(batch_queue, "LOWERED_BYTES_MIN", bytes_min)
     sink = SlowPackingSink(at_once=0)
-    bench = a_bench(sink)
+    bench = a_packing_bench(sink, records=12, at_once=12)
     await run(bench)
-    assert sink.tried == [12, 12]
+    smallest = 1 if bytes_min == 1 else 12
+    assert sink.tried[-5:] == [smallest] * 5
+    assert "statement timeout" in str(bench.runner.status().sink_fault)
+    sink.at_once = 12
+    await run(bench, 24)
+    assert sink.expects[P0] == 12
+    assert bench.dead_letters.offsets == []
 
 
 @pytest.mark.parametrize("change", ["halved", "rejected"])

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import enum
 import random
+from collections import deque
 from collections.abc import AsyncIterator
 
 from ops.demo.embedded import child
@@ -41,6 +42,8 @@ class TcpProxy:
         self.hanging = asyncio.Event()
         self._hangs_next = False
         self.swallowed = 0
+        # The bytes that each connection from now on sends to the server in a second; None: all.
+        self.rate: float | None = None
         self._target = target
         self._puts = 0
         self._network = Network.WORKS
@@ -109,6 +112,10 @@ class _Connection:
         self._left = int(proxy.chance.choice((50, 500, 2_000, 10_000)) * proxy.chance.random())
         self._stalls = proxy.chance.random() < proxy.stall_rate
         self._is_cut = False
+        self._rate = proxy.rate
+        # With a rate: the pieces that are not sent yet, and when the last one of them is.
+        self._unsent: deque[asyncio.TimerHandle] = deque()
+        self._sent_at = 0.0
 
     async def requests(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while data := await reader.read(CHUNK):
@@ -119,11 +126,22 @@ class _Connection:
                 data = self._what_passes(data)
             if data.startswith((b"GET ", b"PUT ", b"HEAD ")):
                 self._loses = data.startswith(b"PUT ") and self._proxy.loses_this()
+            if self._rate:
+                self._send_later(data, writer, self._rate)
+                continue
             writer.write(data)
             await writer.drain()
             if self._is_cut:
                 break
+        for each in self._unsent:
+            each.cancel()
         writer.transport.abort()
+
+    def _send_later(self, data: bytes, writer: asyncio.StreamWriter, rate: float) -> None:
+        """Send `data` after all pieces before it, unless the client closes the connection."""
+        loop = asyncio.get_running_loop()
+        self._sent_at = max(self._sent_at, loop.time()) + len(data) / rate
+        self._unsent.append(loop.call_at(self._sent_at, writer.write, data))
 
     async def answers(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while data := await reader.read(CHUNK):

@@ -18,7 +18,7 @@ from consumers.archive import segment
 from consumers.archive.consumer import ArchiveHandler
 from consumers.archive.store import SegmentStore
 from consumers.archive.store_errors import SegmentNotFound
-from consumers.runtime import partition_worker
+from consumers.runtime import batch_queue, partition_worker
 from consumers.runtime.batch import Limits, Partition
 from consumers.runtime.handler import Handler, Unavailable
 from ops.archive import expire, soundness
@@ -27,6 +27,7 @@ RATES = {
     "not notified": (0.2, 0.6),
     "unavailable": (0.02, 0.2),
     "answer lost": (0.02, 0.2),
+    "timed out": (0.5, 1),
     "slow": (0.02, 0.1),
     "hint lies": (0.1, 0.5),
     "sleep": (0.002, 0.02, 0.1),
@@ -93,6 +94,8 @@ class ArchiveRun:
 
         with silent(), pytest.MonkeyPatch.context() as patch:
             patch.setattr(partition_worker, "BATCH_OVERDUE_S_MAX", self._rules.batch_overdue_s_max)
+            # The batches of the simulation are far smaller.
+            patch.setattr(batch_queue, "LOWERED_BYTES_MIN", 300)
             loop.run(self._main())
         self.wrong += [*self.broken, *map(str, loop.complaints)]
         return self

@@ -12,6 +12,7 @@ from consumers.archive.segment import SegmentSummary
 from consumers.archive.store import SegmentStore
 from consumers.archive.store_errors import SegmentExists, SegmentNotFound
 from consumers.runtime.batch import Partition
+from consumers.runtime.handler import TookTooLong, Unavailable
 
 # So few that a short chain is searched like a long one.
 PAGE_NAMES = 3
@@ -84,7 +85,12 @@ class RemoteStore(SegmentStore):
 
     async def create(self, name: str, content: bytes) -> None:
         """Call the store."""
-        await self.life.ask(partial(self.store.create, name, content))
+        try:
+            await self.life.ask(partial(self.store.create, name, content))
+        except Unavailable as error:
+            if self.life.world.hit("timed out"):
+                raise TookTooLong(str(error)) from error
+            raise
 
     async def names(self, partition: Partition, *, after: str = "") -> list[str]:
         """Call the store."""
