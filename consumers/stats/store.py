@@ -51,7 +51,7 @@ class Catalog:
     """
     The apps with counts in a generation, by name and in the order of their names.
 
-    `kept` is how long the counts are kept, and how many people exactly.
+    `keep_times` is how long the counts are kept, and how many people exactly.
     """
 
     generation: int

@@ -15,8 +15,9 @@ class AclPlan:
     `added` are wanted and not in Kafka, `kept` wanted and there. `unwanted` were made by an earlier
     apply, and no file wants them now. `uncertain` are not wanted either, but an apply was ended
     while it created or deleted them, so they may be of others. `gone` were noted by an earlier
-    apply, and are not there: their next maker is another one. `shared` are not wanted either, but
-    other pipelines may need them. All other ACLs are `foreign`.
+    apply, but are deleted since. If somebody creates them again, that is not this command, so the
+    notes are forgotten. `shared` are not wanted either, but other pipelines may need them. All
+    other ACLs are `foreign`.
     """
 
     added: list[AclEntry]

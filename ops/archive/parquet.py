@@ -86,7 +86,10 @@ async def copy(
     store: SegmentStore, to: Path, *, only: SegmentFilter, now: datetime
 ) -> AsyncGenerator[HourCopy | None]:
     """
-    Write the files that are absent or incomplete; yield each of them, None for a complete one.
+    Write the files that are absent or incomplete; yield each of them; None for a complete one.
+
+    It is also None for an hour without records: it has only transaction markers, or has expired
+    meanwhile.
 
     Raises:
         NoDuckDB: the package is not installed.

@@ -49,4 +49,4 @@ async def _parquet(archive_url: str, to: Path, only: SegmentFilter, *, as_json: 
                 print_json({"path": str(hour.path), "records": hour.record_count})
             else:
                 echo(f"{hour.path}  {counted(hour.record_count, 'record')}")
-    say(f"{copied} hours copied, {skipped} skipped: they were copied before")
+    say(f"{copied} hours copied, {skipped} skipped: they were copied before, or have no records")

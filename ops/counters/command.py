@@ -60,7 +60,8 @@ def counters() -> None:
     "--records-per-s",
     default=20_000.0,
     show_default=True,
-    help="Count at most so many a second: the members count in the same Valkey meanwhile.",
+    help="At first, count at most so many a second: the members count in the same Valkey "
+    "meanwhile. What came during that time is then counted without a limit.",
 )
 @click.option(
     "--start-over",

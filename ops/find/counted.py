@@ -1,4 +1,9 @@
-"""Whether the counters have counted a record, by their position in its partition."""
+"""
+The positions of the counters, which show whether they have passed a record.
+
+A record that they have passed is counted, unless they rejected it, or `hookline counters rebuild`
+began after it.
+"""
 
 from collections.abc import Mapping
 

@@ -205,7 +205,7 @@ class Search:
                     Sighting(
                         store=COUNTERS,
                         where=f"position {position} of partition {partition}",
-                        note="counted" if position > offset else "not counted yet",
+                        note="passed by the counters" if position > offset else "not counted yet",
                     )
                 )
         return Extent(nouns.counted(len(positions), "position"))

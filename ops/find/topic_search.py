@@ -45,7 +45,11 @@ class TopicSearch:
             NotSearched: Kafka does not answer, or does not have the topic.
         """
         count = 0
-        until = None if self._topic == DEAD_LETTERS.name else time_range.until
+        until: datetime | None = time_range.until
+        if self._topic == DEAD_LETTERS.name:
+            until = None
+            now = max(datetime.now(UTC), time_range.since)
+            time_range = TimeRange(since=time_range.since, until=now)
         reading = records_between(self._kafka, self._topic, time_range.since, until)
         try:
             async with contextlib.aclosing(reading) as parts:

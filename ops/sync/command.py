@@ -107,8 +107,8 @@ def _rows(months: Sequence[StoredMonth]) -> str:
 
 def _totals(planned: ExpiryPlan) -> str:
     return (
-        f"{counted(len(planned.going), 'month')}, {_rows(planned.going)} and their receipts, "
-        f"about {counted(planned.bytes, 'byte')}"
+        f"{counted(len(planned.going), 'month')}, {_rows(planned.going)}, "
+        f"about {counted(planned.bytes, 'byte')}, and their receipts"
     )
 
 

@@ -338,7 +338,13 @@ async def the_places_of_a_message(shell: Shell, postgres: EmbeddedPostgres) -> N
         query = b"select message_key from hookline.messages where message_key like '%\\_%' limit 1"
         ((shell.message_key,),) = connection.execute(query).fetchall()
     everywhere = await shell.run(the_block("--counters valkey:"))
-    for place in ("topic ", "archive ", "hookline.messages", "hookline.receipts", ": counted"):
+    for place in (
+        "topic ",
+        "archive ",
+        "hookline.messages",
+        "hookline.receipts",
+        "passed by the counters",
+    ):
         assert place in everywhere
     assert "not searched:" not in everywhere
     assert shell.message_key in await shell.run(the_block("--no-kafka --body"))

@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -65,13 +65,19 @@ class Pipeline:
             connection.close()
 
     async def find(
-        self, question: Question, *, body: bool = False, limit: int = 20, **sources: Any
+        self,
+        question: Question,
+        *,
+        body: bool = False,
+        limit: int = 20,
+        until: datetime | None = None,
+        **sources: Any,
     ) -> Answer:
         """Return the answer; `sources` replace those of the pipeline."""
         request = FindRequest(
             question=question,
             since=None,
-            until=None,
+            until=until,
             now=datetime.now(UTC),
             limit=limit,
             keeps_bodies=body,
@@ -157,7 +163,7 @@ async def test_a_callback_is_found_in_every_place_in_which_it_is(
     assert first.ce_id == second.ce_id
     assert {first.sequence, second.sequence} == {1, 2}
     notes = {sighting.note for each in (first, second) for sighting in each.sightings}
-    assert notes == {"", "counted"}
+    assert notes == {"", "passed by the counters"}
     by_id = await pipeline.find(the(first.ce_id), body=True)
     assert [each.body for each in by_id.callbacks] == [body, body]
     by_place = await pipeline.find(the(f"{second.origin}/{second.sequence}"))
@@ -167,6 +173,11 @@ async def test_a_callback_is_found_in_every_place_in_which_it_is(
     assert (other.callbacks, other.exit_code) == ([], 1)
     dead = await pipeline.find(the(broken_key))
     assert (stores(dead), dead.exit_code) == ([["dead letter"]], 4)
+    asked_at = datetime.now(UTC)
+    # A dead letter may come after the range: it is searched until now, and the answer says so.
+    dead = await pipeline.find(the(broken_key), until=asked_at - timedelta(hours=1))
+    searched = dead.searched["dead letter"].range
+    assert (stores(dead), searched and searched.until >= asked_at) == ([["dead letter"]], True)
     await the_command_prints_it(pipeline, key)
 
     own_kafka.kill()
