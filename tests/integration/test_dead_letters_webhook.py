@@ -106,6 +106,9 @@ async def test_what_the_webhook_has_is_noted_and_what_it_will_reach_is_skipped(
         *5 * ["sent again by hookline dead-letters"],
         *2 * [None],
     ]
+    # It was sent again and has not been tried since: that is no failure.
+    assert [each.failing_since_ms for each in parked[1:] if each] == [0] * 5
+    assert all(each.failed_or_resent_at_ms for each in parked[1:] if each)
     assert all(
         each is None
         or (each.record.value, list(each.record.headers)) == (one.value, [*one.headers])

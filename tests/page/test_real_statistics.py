@@ -1,5 +1,6 @@
 """The page of the real statistics process on a real Valkey shows what was counted."""
 
+import contextlib
 import os
 import random
 import sys
@@ -17,6 +18,7 @@ from support.page.numbers import numbers, versus
 
 from consumers.stats.windows import quarter_begin
 from ops.demo.embedded import child
+from ops.demo.embedded.valkey import EmbeddedValkey
 
 DAY = timedelta(days=1)
 MESSAGES = 4000
@@ -25,6 +27,13 @@ MESSAGES = 4000
 @pytest.fixture
 def statistics(valkey_url: str, tmp_path: Path) -> Iterator[str]:
     """Run the statistics process on an empty Valkey; return the page's address."""
+    with running_statistics(valkey_url, tmp_path) as base:
+        yield base
+
+
+@contextlib.contextmanager
+def running_statistics(valkey_url: str, tmp_path: Path) -> Iterator[str]:
+    """Run the statistics process; yield the page's address."""
     port = child.free_port()
     log = tmp_path / "stats.log"
     process = child.start(
@@ -163,3 +172,26 @@ def test_a_statistics_process_that_is_killed_comes_back(
         expect(page.locator("#connection")).to_be_empty()
     finally:
         child.stop(process)
+
+
+def test_an_open_page_shows_that_valkey_is_away_and_goes_on_after_that(
+    show: Show, tmp_path: Path
+) -> None:
+    """The figures stay, with a notice; the state of the pipeline comes without them."""
+    valkey = EmbeddedValkey(tmp_path)
+    valkey.start()
+    try:
+        Sender(valkey.url).send([datetime.now(UTC)])
+        with running_statistics(valkey.url, tmp_path) as base:
+            page = show(base=base)
+            valkey.kill()
+            expect(page.locator("#pipeline li.wrong")).to_contain_text("Valkey does not answer")
+            expect(page.locator("#pipeline-state")).to_contain_text("something is wrong")
+            expect(page.locator("#notice")).to_contain_text("the statistics API cannot read Valkey")
+            assert page.inner_text("#messages .value") == "1"
+            valkey.start()
+            expect(page.locator("#notice")).to_be_hidden()
+            expect(page.locator("#pipeline li.wrong")).to_have_count(0)
+            expect(page.locator("#connection")).to_be_empty()
+    finally:
+        valkey.kill()
