@@ -4,7 +4,7 @@ Find out what is wrong with a stage of the pipeline. No I/O.
 A process that does not answer says nothing: none of its former numbers is used.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Literal, TypeAlias
@@ -150,8 +150,31 @@ def on_disk(measured: ProcessStatuses) -> Finding:
         ),
         Case(True, "ok", "disk_ok"),  # noqa: FBT003 - always
     )
-    waiting = sum(status.spool_rows for status in replicas.statuses)
-    return first_true("on_disk", cases, Amount(waiting, "callbacks") if replicas.statuses else None)
+    waiting = Amount(waiting_rows(replicas.statuses), "callbacks")
+    return first_true("on_disk", cases, waiting if replicas.statuses else None)
+
+
+def waiting_rows(statuses: Sequence[IngressStatus]) -> int:
+    """
+    Return how many rows in the spools of the replicas and in those without a process wait.
+
+    Rows that Kafka has stay in a file until their block is removed: they do not count in the spool
+    of a replica. Spools that no replica knows are missing.
+    """
+    held = {status.origin for status in statuses}
+    others = {
+        spool.name: spool.rows or 0
+        for status in statuses
+        for spool in status.spools
+        if spool.origin not in held
+    }
+    return sum(map(_waiting_in_own, statuses)) + sum(others.values())
+
+
+def _waiting_in_own(status: IngressStatus) -> int:
+    if status.last_sequence is None or status.forwarded_sequence is None:
+        return status.spool_rows
+    return max(0, status.last_sequence - status.forwarded_sequence)
 
 
 def _short_disks(statuses: Iterable[IngressStatus]) -> Iterator[Case]:

@@ -50,6 +50,9 @@ class IngressStatus(msgspec.Struct, frozen=True, kw_only=True):
     spool_bytes_max: int
     spool_full_in_s: float | None
     spools: tuple[SpoolSummary, ...]
+    origin: str = ""
+    last_sequence: int | None = None
+    forwarded_sequence: int | None = None
     tokens_fault: str = ""
     spool_disk_free_bytes: int | None = None
     stored_per_s: float | None = None

@@ -30,7 +30,7 @@ def stage_details(stage: Stage, report: Report) -> str:
         return _consumer(consumers[stage.stage])
     texts: Mapping[str, str] = {
         "receiving": _ready(report),
-        "on_disk": _spools(report),
+        "on_disk": _spools(stage, report),
         "kafka": _topic(report),
         "dead_letters": _dead_letters(report),
     }
@@ -47,11 +47,12 @@ def _ready(report: Report) -> str:
     return f"{ready} of {counted(len(report.ingress), 'replica')} ready"
 
 
-def _spools(report: Report) -> str:
-    rows = sum(replica.spool_rows or 0 for replica in report.ingress)
+def _spools(stage: Stage, report: Report) -> str:
     full = [one.spool_full_in_s for one in report.ingress if one.spool_full_in_s is not None]
     more = "" if all(replica.answers for replica in report.ingress) else "at least "
-    text = f"{more}{counted(rows, 'callback')} in the spools"
+    waiting = int(stage.number or 0)
+    verb = "waits" if waiting == 1 else "wait"
+    text = f"{more}{counted(waiting, 'callback')} {verb} in the spools"
     return f"{text}, full in {duration(min(full))}" if full else text
 
 

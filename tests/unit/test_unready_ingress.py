@@ -44,9 +44,9 @@ def test_a_gateway_sends_callbacks_to_an_ingress_that_is_not_ready() -> None:
 
 def test_the_rows_of_a_silent_replica_are_not_counted_as_none() -> None:
     """The others say how many there are at least."""
-    assert "ok 6 callbacks in the spools" in flat(shown(report_of(measured())))
+    assert "ok 6 callbacks wait in the spools" in flat(shown(report_of(measured())))
     text = flat(shown(report_of(measured([an_ingress(), SILENT]))))
-    assert "at least 3 callbacks in the spools" in text
+    assert "at least 3 callbacks wait in the spools" in text
 
 
 @pytest.mark.parametrize(
