@@ -44,7 +44,8 @@ class Finding:
     """
     The state of a stage, and the name of the text that describes it (health_words.py).
 
-    `amount` and `since` are None if the processes do not report them.
+    `amount` and `since` are None if the processes do not report them. `consumer` is the group that
+    a text about a sink names.
     """
 
     stage: StageName
@@ -53,6 +54,7 @@ class Finding:
     values: Values = field(default_factory=dict)
     amount: Amount | None = None
     since: datetime | None = None
+    consumer: str = ""
 
 
 @dataclass(frozen=True, slots=True)

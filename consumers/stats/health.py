@@ -15,15 +15,13 @@ from consumers.stats.health_answers import Health, Stage
 from consumers.stats.health_words import words
 from consumers.stats.kafka_findings import kafka
 from consumers.stats.process_statuses import ProcessStatuses
+from consumers.stats.sink import WEBHOOK
 from consumers.stats.sink_findings import STAGES, sink
-
-# A consumer that not everybody has.
-_OPTIONAL = "webhook"
 
 
 def find(measured: ProcessStatuses) -> list[Finding]:
     """Return the state of every stage, in the order in which callbacks go through them."""
-    names = [name for name in STAGES if name != _OPTIONAL or name in measured.consumers]
+    names = [name for name in STAGES if name != WEBHOOK or name in measured.consumers]
     return [
         *edges_before(measured),
         findings.receiving(measured),
@@ -38,15 +36,17 @@ class Timeline:
     """Knows since when each stage is as it is: the processes say it, or it was seen to change."""
 
     def __init__(self) -> None:
-        self._since: dict[str, tuple[str, datetime | None]] = {}
+        # By the stage: the text, the consumer that it names, and since when.
+        self._since: dict[str, tuple[tuple[str, str], datetime | None]] = {}
 
     def note(self, finding: Finding, now: datetime) -> None:
         """Note the state of a stage. The beginning of its first state is not seen."""
         before = self._since.get(finding.stage)
+        state = finding.text, finding.consumer
         if before is None:
-            self._since[finding.stage] = finding.text, finding.since
-        elif before[0] != finding.text:
-            self._since[finding.stage] = finding.text, finding.since or now
+            self._since[finding.stage] = state, finding.since
+        elif before[0] != state:
+            self._since[finding.stage] = state, finding.since or now
 
     def since(self, finding: Finding) -> datetime | None:
         """Return since when a stage is as it was noted last, None if that is not known."""

@@ -8,20 +8,25 @@ from zoneinfo import ZoneInfo
 from consumers.stats.edge_texts import EDGE_TEXTS
 from consumers.stats.findings import Finding
 from consumers.stats.health_answers import Words
-from consumers.stats.health_text import Text
+from consumers.stats.health_text import IN_KAFKA_PHRASES, RETENTION_PHRASES, Text
 from consumers.stats.ingress_texts import INGRESS_TEXTS
 from consumers.stats.kafka_texts import KAFKA_TEXTS
 from consumers.stats.sink_texts import SINK_TEXTS
 
 TEXTS: Mapping[str, Text] = {**INGRESS_TEXTS, **KAFKA_TEXTS, **SINK_TEXTS, **EDGE_TEXTS}
 # A room of at least two days is given in days, one of at least two hours in hours.
-_UNITS = ((86400.0, "days", "天"), (3600.0, "hours", "小时"), (60.0, "minutes", "分钟"))
-# The consumer of a stage and the system that it writes to.
+_UNITS = (
+    (86400.0, "days", "天"),
+    (3600.0, "hours", "小时"),
+    (60.0, "minutes", "分钟"),
+    (1.0, "seconds", "秒"),
+)
+# The system that the consumer of a stage writes to.
 _SINKS = {
-    "archive": ("archive", "the archive's disk or object store", "归档的磁盘或对象存储"),
-    "database": ("sync", "PostgreSQL", "PostgreSQL"),
-    "counts": ("counters", "Valkey", "Valkey"),
-    "webhook": ("webhook", "the webhook's receiver", "Webhook 接收方"),
+    "archive": ("the archive's disk or object store", "归档的磁盘或对象存储"),
+    "database": ("PostgreSQL", "PostgreSQL"),
+    "counts": ("Valkey", "Valkey"),
+    "webhook": ("the receiver of {consumer}", "{consumer} 的接收方"),
 }
 
 
@@ -30,20 +35,9 @@ def words(
 ) -> tuple[Words, Words, str]:
     """Return what is, what to do, and the section of the docs; times are those of `zone`."""
     text = TEXTS[finding.text]
-    consumer, sink_en, sink_zh = _SINKS.get(finding.stage, ("", "", ""))
     at = _time(since, now, zone) if since else ""
-    values_en = {
-        **{name: _value(value, chinese=False) for name, value in finding.values.items()},
-        "since": f" (since {at})" if at else "",
-        "consumer": consumer,
-        "sink": sink_en,
-    }
-    values_zh = {
-        **{name: _value(value, chinese=True) for name, value in finding.values.items()},
-        "since": f"自 {at} 起" if at else "",
-        "consumer": consumer,
-        "sink": sink_zh,
-    }
+    values_en = _values(finding, chinese=False) | {"since": f" (since {at})" if at else ""}
+    values_zh = _values(finding, chinese=True) | {"since": f"自 {at} 起" if at else ""}
     return (
         Words(
             en=_capitalized(text.en.format_map(values_en)),
@@ -52,6 +46,18 @@ def words(
         Words(en=text.do_en.format_map(values_en), zh=_spaced(text.do_zh.format_map(values_zh))),
         f"docs/{text.section}",
     )
+
+
+def _values(finding: Finding, *, chinese: bool) -> dict[str, str]:
+    """Return the values of a text, with the phrases that they name in place of the names."""
+    values = {name: _value(value, chinese=chinese) for name, value in finding.values.items()}
+    values["consumer"] = finding.consumer
+    sinks = _SINKS.get(finding.stage, ("", ""))
+    values["sink"] = sinks[chinese].format_map(values)
+    for name, phrases in (("retention", RETENTION_PHRASES), ("in_kafka", IN_KAFKA_PHRASES)):
+        if name in values:
+            values[name] = phrases[values[name]][chinese].format_map(values)
+    return values
 
 
 def _capitalized(text: str) -> str:

@@ -21,6 +21,7 @@ from aiokafka.structs import OffsetAndMetadata
 
 from consumers.stats.dead_letter_actions import ActionFollower
 from consumers.stats.dead_letter_counts import DeadLetters, count_dead_letters
+from consumers.stats.first_unread import FirstUnread, first_unread
 from consumers.stats.process_statuses import SilentProcess
 from schemas.client_parts import inner_client
 from schemas.clients import started
@@ -35,9 +36,10 @@ log = logging.getLogger(__name__)
 
 # Kafka must answer all questions in this time.
 KAFKA_S_MAX = 2.5
-# The first unread record of each partition must come in this time; none comes if a group has read
-# all records, and only the end of a transaction follows.
+# The first unread record of each partition of a group must come in this time.
 UNREAD_S_MAX = 0.5
+# A broker holds a request for so long if it has no record; the next request to it has to wait.
+FETCH_WAIT_MS_MAX = 100
 # A topic whose records are never deleted has this retention.
 FOR_EVER_S = 100 * 365 * 86400.0
 
@@ -49,15 +51,18 @@ class KafkaFacts:
 
     `retention_s` is for how long Kafka keeps a callback, FOR_EVER_S if for ever.
     `callbacks_per_day` includes the ends of transactions, so it is too large where few callbacks
-    come. `unread_since` is, for each group that has committed an offset, when its first unread
-    record was written; None if it has read all. `dead_letters` is a text if they cannot be counted:
-    it says why. `denials` are the missing rights because of which `unread_since` is not complete.
+    come. `unread_since` is when the first unread record of a group was written, None if it has read
+    all. It lacks groups that have committed no offset, and those for which no record came in time;
+    of the groups in `may_be_unread_longer`, the records of some partitions did not come.
+    `dead_letters` is a text if they cannot be counted: it says why. `denials` are the missing
+    rights because of which `unread_since` is not complete.
     """
 
     partitions: int
     retention_s: float
     callbacks_per_day: float
     unread_since: Mapping[str, datetime | None] = field(default_factory=dict)
+    may_be_unread_longer: Collection[str] = ()
     dead_letters: DeadLetters | str = ""
     denials: Sequence[str] = ()
 
@@ -99,6 +104,7 @@ async def _clients(
         auto_offset_reset="earliest",
         enable_auto_commit=False,
         max_partition_fetch_bytes=1 << 20,
+        fetch_max_wait_ms=FETCH_WAIT_MS_MAX,
     )
     admin = AIOKafkaAdminClient(**kafka.options())
     async with started(reader, KAFKA_S_MAX, kafka), started(admin, KAFKA_S_MAX, kafka):
@@ -118,7 +124,7 @@ async def _facts(
     ends = await reader.end_offsets(partitions)
     day_ago_ms = int((datetime.now(UTC).timestamp() - 86400) * 1000)
     then = await reader.offsets_for_times(dict.fromkeys(partitions, day_ago_ms))
-    unread: dict[str, datetime | None] = {}
+    unread: dict[str, FirstUnread] = {}
     for group, offsets in zip(groups, committed, strict=True):
         if isinstance(offsets, str):
             continue
@@ -128,14 +134,19 @@ async def _facts(
             if partition in offsets and offsets[partition].offset >= 0
         }
         if positions:
-            unread[group] = await _first_unread(reader, positions, ends)
+            unread[group] = await first_unread(reader, positions, ends, s_max=UNREAD_S_MAX)
     return KafkaFacts(
         partitions=len(partitions),
         retention_s=await _retention_s(admin, topic),
         callbacks_per_day=float(
             sum(ends[one] - found.offset for one, found in then.items() if found is not None)
         ),
-        unread_since=unread,
+        unread_since={
+            group: found.since
+            for group, found in unread.items()
+            if found.is_complete or found.since is not None
+        },
+        may_be_unread_longer={group for group, found in unread.items() if not found.is_complete},
         dead_letters=await _dead_letters(kafka, reader, follower),
         denials=[offsets for offsets in committed if isinstance(offsets, str)],
     )
@@ -201,27 +212,3 @@ async def find_partitions(reader: AIOKafkaConsumer, topic: KafkaName) -> list[To
         raise TopicAuthorizationFailedError(topic)
     numbers = reader.partitions_for_topic(topic) or ()
     return [TopicPartition(topic, number) for number in sorted(numbers)]
-
-
-async def _first_unread(
-    reader: AIOKafkaConsumer,
-    positions: Mapping[TopicPartition, int],
-    ends: Mapping[TopicPartition, int],
-) -> datetime | None:
-    """Return when the oldest record from `positions` on was written, None without such a record."""
-    waiting = {one: offset for one, offset in positions.items() if offset < ends[one]}
-    if not waiting:
-        return None
-    reader.assign(list(waiting))
-    for partition, offset in waiting.items():
-        reader.seek(partition, offset)
-    oldest_ms: int | None = None
-    deadline = asyncio.get_running_loop().time() + UNREAD_S_MAX
-    while waiting and (left_s := deadline - asyncio.get_running_loop().time()) > 0:
-        fetched = await reader.getmany(*waiting, timeout_ms=int(left_s * 1000), max_records=1)
-        for partition, records in fetched.items():
-            del waiting[partition]
-            reader.pause(partition)
-            at_ms = records[0].timestamp
-            oldest_ms = at_ms if oldest_ms is None else min(oldest_ms, at_ms)
-    return None if oldest_ms is None else datetime.fromtimestamp(oldest_ms / 1000, UTC)

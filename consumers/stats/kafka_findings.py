@@ -50,6 +50,7 @@ def kafka(measured: ProcessStatuses) -> Finding:
     oldest_s = max(ages, default=None)
     # Not since when Kafka fails: meanwhile Kafka may have been slow, or the ingress down.
     waits_since = measured.now - timedelta(seconds=oldest_s) if oldest_s else None
+    # Without `since`: it is another callback at each look.
     is_slow = oldest_s is not None and oldest_s > SLOW_S
     cases = (
         *_stuck(replicas, waits_since, measured.now, can_be_read=can_be_read),
@@ -63,7 +64,7 @@ def kafka(measured: ProcessStatuses) -> Finding:
             first_reason([unreached]),
         ),
         Case(not replicas.statuses, "unknown", "kafka_unknown"),
-        Case(is_slow, "warning", "kafka_slow", since=waits_since),
+        Case(is_slow, "warning", "kafka_slow", {"age": oldest_s or 0.0}),
         *_denied(measured),
         Case(True, "ok", "kafka_ok"),  # noqa: FBT003 - always
     )

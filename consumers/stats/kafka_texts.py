@@ -124,11 +124,12 @@ KAFKA_TEXTS: Mapping[str, Text] = {
         "runbook.md#a-process-does-not-answer",
     ),
     "kafka_slow": Text(
-        "Callbacks wait on disk{since}: Kafka takes them too slowly, or Kafka or the ingress was "
-        "down and they are forwarded now. They are not lost.",
+        "Callbacks wait on disk{since}, the oldest for {age}: Kafka takes them too slowly, or "
+        "Kafka or the ingress was down and they are forwarded now. They are not lost.",
         "If their number does not fall, look at the load of the brokers, and at "
         "ingress_spool_full_in_seconds.",
-        "{since}回调在磁盘上等待，没有丢失：Kafka 写入过慢，或 Kafka、接入服务曾中断，正在转发。",
+        "{since}回调在磁盘上等待，最早的已等待 {age}，没有丢失：Kafka 写入过慢，或 Kafka、接入服务"
+        "曾中断，正在转发。",
         "如果其数量不减少，请检查 Kafka 服务器的负载，以及 ingress_spool_full_in_seconds。",
         "runbook.md#kafka-is-down",
     ),

@@ -70,11 +70,13 @@ class SilentProcess:
     """
     A process that does not answer, or Kafka if this process cannot use it.
 
-    `since` is its last answer, None if it never gave one. `because` is empty if nothing is known.
+    `since` is its last answer, None if it never gave one. `because` is empty if nothing is known,
+    and so is `group`, the consumer group of the process.
     """
 
     since: datetime | None = None
     because: str = ""
+    group: str = ""
 
 
 @dataclass(frozen=True, slots=True)

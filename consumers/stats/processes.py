@@ -7,7 +7,7 @@ with its last answer meanwhile: a single slow answer is no news. Then its last a
 
 import asyncio
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import chain
@@ -23,6 +23,7 @@ from consumers.runtime.handler import Unavailable
 from consumers.runtime.status import ConsumerStatus
 from consumers.stats.addresses import Addresses
 from consumers.stats.dead_letter_actions import ActionFollower
+from consumers.stats.group_names import GroupNames
 from consumers.stats.kafka_facts import KafkaFacts, ask_kafka
 from consumers.stats.process_statuses import (
     IngressStatus,
@@ -73,6 +74,9 @@ class Processes:
         self._consumers: dict[str, list[Addresses]] = {}
         for name, url in watched.consumers:
             self._consumers.setdefault(name, []).append(Addresses(url))
+        self._group_names = {
+            name: [GroupNames() for _ in urls] for name, urls in self._consumers.items()
+        }
         # The groups of the consumers, as far as they are known.
         self._groups = self._consumers.keys() - {_NOT_A_GROUP}
         self._kafka: KafkaFacts | SilentProcess | None = None
@@ -106,7 +110,11 @@ class Processes:
                 name: tasks.create_task(self._ask_all(urls, ConsumerStatus))
                 for name, urls in self._consumers.items()
             }
-        consumers = {name: task.result() for name, task in asked.items()}
+        replicas = _merged(ingress.result())
+        consumers = {
+            name: _merged(map(GroupNames.note, self._group_names[name], task.result()))
+            for name, task in asked.items()
+        }
         for answers in consumers.values():
             self._groups |= {
                 one.name for one in answers.values() if not isinstance(one, SilentProcess)
@@ -117,13 +125,13 @@ class Processes:
             self._last_answers.pop(url, None)
         return ProcessStatuses(
             now=datetime.now(UTC),
-            ingress=list(ingress.result().values()) if self._ingress else None,
+            ingress=list(replicas.values()) if self._ingress else None,
             consumers={name: list(answers.values()) for name, answers in consumers.items()},
             valkey=valkey.result(),
             gateway=gateway.result(),
             statistics=statistics.result(),
             kafka=kafka.result(),
-            ingress_addresses=[url.text for url in ingress.result()],
+            ingress_addresses=[url.text for url in replicas],
             consumer_addresses={
                 name: [url.text for url in answers] for name, answers in consumers.items()
             },
@@ -180,12 +188,13 @@ class Processes:
 
     async def _ask_all(
         self, names: Sequence[Addresses], kind: type[Status]
-    ) -> Mapping[ResolvedUrl, Status | SilentProcess]:
-        """Return the answer of each address."""
+    ) -> list[Mapping[ResolvedUrl, Status | SilentProcess]]:
+        """Return the answers of each name, by the addresses that it has."""
         addresses = await asyncio.gather(*(name.find(ANSWER_S_MAX) for name in names))
-        urls = list(dict.fromkeys(url for each in addresses for url in each))
+        urls = list(dict.fromkeys(chain.from_iterable(addresses)))
         answers = await asyncio.gather(*(self._ask(url, kind) for url in urls))
-        return dict(zip(urls, answers, strict=True))
+        by_url = dict(zip(urls, answers, strict=True))
+        return [{url: by_url[url] for url in each} for each in addresses]
 
     async def _ask(self, url: ResolvedUrl, kind: type[Status]) -> Status | SilentProcess:
         try:
@@ -211,3 +220,10 @@ class Processes:
                 if len(body) > ANSWER_BYTES_MAX:
                     raise ValueError(f"an answer of more than {ANSWER_BYTES_MAX} bytes")
             return response.status, bytes(body)
+
+
+def _merged(
+    answers: Iterable[Mapping[ResolvedUrl, Status | SilentProcess]],
+) -> Mapping[ResolvedUrl, Status | SilentProcess]:
+    """Return the answers of several names in one mapping, each address once."""
+    return dict(chain.from_iterable(each.items() for each in answers))

@@ -4,12 +4,9 @@ from collections.abc import Mapping
 
 from consumers.stats.health_text import (
     IN_KAFKA,
-    IN_KAFKA_ZH,
     NOTHING,
     REASON,
     REASON_ZH,
-    RETENTION,
-    RETENTION_ZH,
     THEN_RECOVERS,
     THEN_RECOVERS_ZH,
     Text,
@@ -33,40 +30,50 @@ SINK_TEXTS: Mapping[str, Text] = {
     "sink_silent": Text(
         f"No process of the consumer {{consumer}} answers{{since}}. {IN_KAFKA}.",
         "Start it; the rest recovers by itself. If it ends again, its log says why.",
-        f"{{since}}消费者 {{consumer}} 没有进程应答。{IN_KAFKA_ZH}。",
+        f"{{since}}消费者 {{consumer}} 没有进程应答。{IN_KAFKA}。",
         "请启动它，之后会自动恢复。如果它再次退出，原因见其日志。",
+        "runbook.md#a-process-does-not-answer",
+    ),
+    "sink_nameless": Text(
+        "{affected} of {all} processes of the consumer webhook do not answer{since}, and have not "
+        "reported which target they deliver to. A target without another process gets nothing. "
+        f"{IN_KAFKA}.",
+        "Start these processes again; hookline status lists their addresses.",
+        "{since}消费者 webhook 的 {all} 个进程中有 {affected} 个无应答，且未报告其目标。"
+        f"没有其他进程的目标收不到回调。{IN_KAFKA}。",
+        "请重新启动这些进程；hookline status 列出其地址。",
         "runbook.md#a-process-does-not-answer",
     ),
     "sink_stopped": Text(
         "The consumer {consumer} has stopped{since} and waits for a person. "
         f"{IN_KAFKA}. {REASON}",
         "Find the reason in the runbook, fix the cause, then restart the consumer.",
-        f"{{since}}消费者 {{consumer}} 已停止并等待人工处理。{IN_KAFKA_ZH}。{REASON_ZH}",
+        f"{{since}}消费者 {{consumer}} 已停止并等待人工处理。{IN_KAFKA}。{REASON_ZH}",
         "请在处理手册中查找该原因，修复后重启消费者。",
         "runbook.md#a-consumer-stops",
     ),
     "sink_hangs": Text(
         "{affected} of {all} processes of the consumer {consumer} hang{since}. Callbacks of their "
-        f"partitions wait in Kafka; nothing is lost. {REASON}",
+        f"partitions are not delivered. {IN_KAFKA}. {REASON}",
         "Restart these processes.",
         "{since}消费者 {consumer} 的 {all} 个进程中有 {affected} 个已挂起。"
-        f"其分区的回调在 Kafka 中等待；没有丢失。{REASON_ZH}",
+        f"其分区的回调未写入。{IN_KAFKA}。{REASON_ZH}",
         "请重启这些进程。",
         "runbook.md#a-consumer-hangs",
     ),
     "sink_fails": Text(
         f"{{sink}} does not answer or refuses everything{{since}}. {IN_KAFKA}.",
         f"Check the server; {THEN_RECOVERS}",
-        f"{{since}}{{sink}}无应答或拒绝写入。{IN_KAFKA_ZH}。",
+        f"{{since}}{{sink}}无应答或拒绝写入。{IN_KAFKA}。",
         f"请检查服务器，{THEN_RECOVERS_ZH}",
         "runbook.md#a-sink-is-down",
     ),
     "sink_late": Text(
-        "The oldest callback waits in Kafka{since}. Nothing is lost yet, but Kafka deletes it in "
-        f"{{room}} ({RETENTION}).",
+        "The consumer {consumer} lags so far that Kafka may soon delete callbacks that {sink} "
+        f"lacks{{since}}. {IN_KAFKA}.",
         "Find out why the consumer {consumer} lags, or raise the topic's retention, now.",
-        "最早的回调{since}在 Kafka 中等待。目前没有丢失，"
-        f"但 Kafka 将在 {{room}}后删除它（{RETENTION_ZH}）。",
+        "{since}消费者 {consumer} 严重滞后，Kafka 可能很快删除{sink}尚缺的回调。"
+        f"{IN_KAFKA}。",
         "请立即查明消费者 {consumer} 滞后的原因，或延长主题的保留时间。",
         "runbook.md#a-sink-is-down",
     ),
@@ -90,14 +97,15 @@ SINK_TEXTS: Mapping[str, Text] = {
     "sink_without_partitions": Text(
         f"No process of the consumer {{consumer}} has a partition to read{{since}}. {IN_KAFKA}.",
         "Look for other members of the same group, and read the consumer's log.",
-        f"{{since}}消费者 {{consumer}} 的进程没有分配到分区。{IN_KAFKA_ZH}。",
+        f"{{since}}消费者 {{consumer}} 的进程没有分配到分区。{IN_KAFKA}。",
         "请检查是否有同组的其他成员，并查看消费者的日志。",
         "runbook.md#a-process-does-not-answer",
     ),
     "sink_lags": Text(
-        f"The consumer {{consumer}} lags: the oldest callback waits in Kafka{{since}}. {IN_KAFKA}.",
+        "The consumer {consumer} lags{since}: the oldest callback has waited in Kafka for {age}. "
+        f"{IN_KAFKA}.",
         "If the lag grows, look at the load of {sink}, or start more processes of the consumer.",
-        f"消费者 {{consumer}} 滞后：最早的回调{{since}}一直在 Kafka 中等待。{IN_KAFKA_ZH}。",
+        f"{{since}}消费者 {{consumer}} 滞后：最早的回调已在 Kafka 中等待 {{age}}。{IN_KAFKA}。",
         "如果滞后持续增长，请检查{sink}的负载，或增加消费者进程。",
         "runbook.md#a-sink-is-down",
     ),
@@ -120,18 +128,20 @@ SINK_TEXTS: Mapping[str, Text] = {
         "runbook.md#a-process-does-not-answer",
     ),
     "sink_lag_unknown": Text(
-        "It is not known yet how much waits. Nothing is lost; callbacks wait in Kafka.",
+        f"The consumer {{consumer}} does not know yet how much waits. {IN_KAFKA}.",
         "Wait a moment.",
-        "尚不知道有多少在等待。没有丢失；回调在 Kafka 中等待。",
+        f"消费者 {{consumer}} 尚不知道有多少在等待。{IN_KAFKA}。",
         "请稍候。",
         "runbook.md#a-sink-is-down",
     ),
     "sink_rejects": Text(
-        "{affected} of the last callbacks were rejected and are not in {sink}. They are not lost: "
-        "they are in the dead-letter topic.",
-        "See why with: hookline dead-letters ls. Fix the cause, then send them again.",
-        "最近有 {affected} 条回调被拒绝，未写入{sink}。没有丢失：它们在死信主题中。",
-        "用 hookline dead-letters ls 查看原因；排除后重新发送。",
+        "The consumer {consumer} rejected {affected} of the last callbacks. They are not lost, but "
+        "in the dead-letter topic, and {sink} lacks those that were not sent again.",
+        "See which wait, and why, with: hookline dead-letters ls. Fix the cause, then send them "
+        "again.",
+        "消费者 {consumer} 最近拒绝了 {affected} 条回调。没有丢失：它们在死信主题中。"
+        "其中尚未重新发送的，{sink}仍缺少。",
+        "用 hookline dead-letters ls 查看哪些在等待及其原因；排除后重新发送。",
         "runbook.md#a-consumer-stops",
     ),
     "sink_disk_short": Text(
@@ -143,10 +153,9 @@ SINK_TEXTS: Mapping[str, Text] = {
         "runbook.md#a-sink-is-down",
     ),
     "counts_unreadable": Text(
-        "Valkey does not answer{since}, so the statistics cannot be shown. Nothing is "
-        "lost; callbacks wait in Kafka to be counted.",
+        f"Valkey does not answer{{since}}, so the statistics cannot be shown. {IN_KAFKA}.",
         f"Check Valkey; {THEN_RECOVERS}",
-        "{since}Valkey 无应答，无法显示统计。没有丢失；回调在 Kafka 中等待统计。",
+        f"{{since}}Valkey 无应答，无法显示统计。{IN_KAFKA}。",
         f"请检查 Valkey，{THEN_RECOVERS_ZH}",
         "runbook.md#a-sink-is-down",
     ),

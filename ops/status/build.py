@@ -6,7 +6,8 @@ from consumers.runtime.status import ConsumerStatus
 from consumers.stats.dead_letter_counts import DeadLetters
 from consumers.stats.health_answers import Health
 from consumers.stats.process_statuses import IngressStatus, ProcessStatuses, SilentProcess
-from consumers.stats.sink_findings import STAGES, Sink, in_kafka_s
+from consumers.stats.sink import Sink, in_kafka_s, sinks
+from consumers.stats.sink_findings import STAGES
 from ops.failure import ExitCode
 from ops.status.failures_by_sender import failures_by_sender
 from ops.status.report import (
@@ -41,7 +42,12 @@ def build(
     """Return the report of what was measured; `kafka` is the access if it was asked."""
     facts = measured.kafka_facts
     dead_letters = facts.dead_letters if facts else ""
-    consumers = [_consumer(name, measured) for name in STAGES if name in measured.consumers]
+    consumers = [
+        _consumer(sink)
+        for name in STAGES
+        if name in measured.consumers
+        for sink in sinks(name, measured)
+    ]
     return Report(
         at=measured.now,
         state=health.state,
@@ -102,7 +108,10 @@ def _topic(
             not_known_because=printable(measured.kafka.because),
         )
     facts = measured.kafka
-    left = [(one.unread_lost_in_s, one.name) for one in consumers if one.unread_lost_in_s]
+    # 0.0 is the most urgent time, not one that is not known.
+    left = [
+        (one.unread_lost_in_s, one.name) for one in consumers if one.unread_lost_in_s is not None
+    ]
     lost_in_s, slowest = min(left, default=(None, None))
     return TopicReport(
         name=kafka.topic(CALLBACKS.name),
@@ -115,24 +124,20 @@ def _topic(
     )
 
 
-def _consumer(name: str, measured: ProcessStatuses) -> ConsumerReport:
-    sink = Sink.of(name, measured)
+def _consumer(sink: Sink) -> ConsumerReport:
     statuses = sink.replicas.statuses
-    left_s = sink.room()["room"] if sink.oldest_record_s else None
     return ConsumerReport(
-        name=name,
-        stage=STAGES[name],
+        name=sink.group,
+        stage=STAGES[sink.name],
         members=len(sink.members),
         oldest_waiting_s=_rounded(sink.since_receipt_s),
         oldest_in_kafka_s=_rounded(sink.in_kafka_s),
-        unread_lost_in_s=_rounded(float(left_s)) if left_s is not None else None,
+        unread_lost_in_s=_rounded(sink.lost_in_s),
         records_per_s=_sum(status.records_per_s for status in statuses),
         retries=_retries(statuses),
         processes=[
             _process(address, answer)
-            for address, answer in zip(
-                measured.consumer_addresses[name], measured.consumers[name], strict=True
-            )
+            for address, answer in zip(sink.addresses, sink.answers, strict=True)
         ],
     )
 

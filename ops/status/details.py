@@ -25,9 +25,10 @@ def stage_details(stage: Stage, report: Report) -> str:
         return _topic(report)
     if stage.state == "unknown":
         return _first_clause(stage.what.en.removeprefix("It is not known what waits: "))
-    consumers = {consumer.stage: consumer for consumer in report.consumers}
-    if stage.stage in consumers:
-        return _consumer(consumers[stage.stage])
+    # A webhook has one for each target.
+    consumers = [one for one in report.consumers if one.stage == stage.stage]
+    if consumers:
+        return "; ".join(map(_consumer, consumers))
     texts: Mapping[str, str] = {
         "receiving": _ready(report),
         "on_disk": _spools(stage, report),
@@ -49,8 +50,8 @@ def _ready(report: Report) -> str:
 
 def _spools(stage: Stage, report: Report) -> str:
     full = [one.spool_full_in_s for one in report.ingress if one.spool_full_in_s is not None]
-    more = "" if all(replica.answers for replica in report.ingress) else "at least "
     waiting = int(stage.number or 0)
+    more = "" if all(replica.answers for replica in report.ingress) else "at least "
     verb = "waits" if waiting == 1 else "wait"
     text = f"{more}{counted(waiting, 'callback')} {verb} in the spools"
     return f"{text}, full in {duration(min(full))}" if full else text
@@ -66,6 +67,8 @@ def _topic(report: Report) -> str:
     text += "for ever" if kept > FOR_EVER_S else duration(kept)
     if topic.slowest_group is None or not _is_late(report):
         return text
+    if topic.unread_lost_in_s == 0:
+        return f"{text}; {topic.slowest_group} may lose unread records now"
     left = duration(topic.unread_lost_in_s)
     return f"{text}; {topic.slowest_group} would lose unread records in {left}"
 
@@ -76,7 +79,11 @@ def _is_late(report: Report) -> bool:
 
     While nothing is wrong, an archive has unread records for the age of a file.
     """
-    left = [(one.unread_lost_in_s, one.stage) for one in report.consumers if one.unread_lost_in_s]
+    left = [
+        (one.unread_lost_in_s, one.stage)
+        for one in report.consumers
+        if one.unread_lost_in_s is not None
+    ]
     well = {str(stage.stage) for stage in report.stages if stage.state == "ok"}
     return bool(left) and min(left)[1] not in well
 

@@ -59,8 +59,9 @@ class TopicReport(Struct, frozen=True, kw_only=True):
     """
     The topic of the callbacks.
 
-    `slowest_group` is the group that has the least time left, `unread_lost_in_s`, until Kafka
-    deletes a record that it has not read; null while no group has unread records.
+    Of the groups of the consumers that are asked, `slowest_group` has the least time left,
+    `unread_lost_in_s`, until Kafka deletes a record that it has not read; 0.0 if Kafka may have
+    deleted such records. Both are null if no group is known to have unread records.
     `not_known_because` says why this process gets no answer.
     """
 
@@ -97,6 +98,8 @@ class ConsumerReport(Struct, frozen=True, kw_only=True):
     """
     A consumer: `members` are its processes that have partitions. Numbers are those of all.
 
+    `name` is its group, `webhook-NAME` for each target of a webhook; without a prefix. It is
+    `webhook` for processes that have never answered, so that their target is not known.
     `oldest_waiting_s` is the time since the receipt of the callback that the sink gets next,
     `oldest_in_kafka_s` for how long the oldest record that is not in the sink has been in Kafka.
     """

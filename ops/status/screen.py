@@ -150,23 +150,26 @@ def _add_replicas(table: PrintableTable, report: Report, *, is_short: bool) -> N
 
 
 def _add_processes(table: PrintableTable, stage: Stage, report: Report, *, is_short: bool) -> None:
-    """Add the processes of a consumer that has several, and each that waits."""
-    for consumer in report.consumers:
-        if consumer.stage != stage.stage:
+    """Add the processes of a stage that has several, and each that waits."""
+    processes = [
+        process
+        for consumer in report.consumers
+        if consumer.stage == stage.stage
+        for process in consumer.processes
+    ]
+    for process in processes:
+        state = _process_state(process)
+        # The text about the sink says all about a single process, but why it waits.
+        is_shown = state == "waits" or len(processes) > 1
+        if not is_shown or (is_short and state == "works"):
             continue
-        for process in consumer.processes:
-            state = _process_state(process)
-            # The text about the sink says all about a single process, but why it waits.
-            is_shown = state == "waits" or len(consumer.processes) > 1
-            if not is_shown or (is_short and state == "works"):
-                continue
-            table.add_row(
-                f"  {_host_and_port(process.address)}",
-                text_line(state, "" if state == "works" else "red"),
-                duration(process.oldest_in_kafka_s) if process.answers else "",
-                per_second(process.records_per_s) if process.answers else "",
-                text_line(process_details(process), "dim" if state == "works" else ""),
-            )
+        table.add_row(
+            f"  {_host_and_port(process.address)}",
+            text_line(state, "" if state == "works" else "red"),
+            duration(process.oldest_in_kafka_s) if process.answers else "",
+            per_second(process.records_per_s) if process.answers else "",
+            text_line(process_details(process), "dim" if state == "works" else ""),
+        )
 
 
 def _process_state(process: ProcessReport) -> str:

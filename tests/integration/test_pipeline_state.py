@@ -76,7 +76,7 @@ async def _sinks(world: World) -> None:
     world.postgres.kill()
     stage = (await world.until(database="wrong"))["database"]
     assert stage.what.en.startswith("PostgreSQL does not answer or refuses everything (since ")
-    assert "Nothing is lost" in stage.what.en
+    assert "nothing is lost for 6 days more if the topic has the default" in stage.what.en
     assert stage.since is not None
     world.postgres.start()
     await world.until()

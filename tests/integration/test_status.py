@@ -261,7 +261,7 @@ async def _kafka_frozen(status: Status) -> None:
         text = shown(report)
         assert "UTC a person must act: Kafka" in text
         assert "Kafka cannot be used (since" in text
-        assert "11 callbacks in the spools" in text
+        assert "11 callbacks wait in the spools" in text
     await status.until(0)
 
 

@@ -1,7 +1,9 @@
 """Made-up answers of the processes of a pipeline, and the state that each of them means."""
 
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -144,6 +146,22 @@ def with_kafka(**fields: Any) -> ProcessStatuses:
     return replace(WELL, kafka=KafkaFacts(**well | fields))
 
 
+def with_kafka_and(
+    *,
+    retention_s: float = 7 * DAY_S,
+    unread_since: Mapping[str, datetime | None] = MappingProxyType({}),
+    may_be_unread_longer: Collection[str] = (),
+    **consumers: Any,
+) -> ProcessStatuses:
+    """Return the answers of a pipeline with those of Kafka, but for the arguments."""
+    what = with_kafka(
+        retention_s=retention_s,
+        unread_since=unread_since,
+        may_be_unread_longer=may_be_unread_longer,
+    )
+    return replace(what, consumers={**what.consumers, **consumers})
+
+
 def with_dead_letters(age: timedelta, recent: int) -> ProcessStatuses:
     """Return the answers with three dead letters, of which the last one has this age."""
     counts = {Cause("sync", "DataError"): 2, Cause("ingress", "NotJson"): 1}
@@ -232,6 +250,12 @@ CASES: list[tuple[str, str, str, ProcessStatuses]] = [
     ("sink_not_watched", "database", "unknown", ProcessStatuses(now=NOW, ingress=INGRESSES)),
     ("sink_ok", "archive", "ok", measured()),
     ("sink_silent", "database", "wrong", measured(sync=[SILENT, SILENT])),
+    (
+        "sink_nameless",
+        "webhook",
+        "wrong",
+        measured(webhook=[a_consumer(name="webhook-crm"), SilentProcess()]),
+    ),
     ("sink_stopped", "database", "wrong", measured(sync=[BRAKED])),
     ("sink_hangs", "database", "wrong", measured(sync=[a_consumer(), HANGING])),
     ("sink_fails", "database", "wrong", measured(sync=[a_consumer(sink_fault=SINCE_14_02)])),

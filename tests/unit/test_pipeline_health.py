@@ -25,13 +25,14 @@ from support.pipeline_states import (
     measured,
     stage,
     stated,
-    with_kafka,
+    with_kafka_and,
     with_one,
 )
 
 from consumers.runtime.status import ConsumerStatus
 from consumers.stats.addresses import is_admin_url
 from consumers.stats.health import Timeline, find
+from consumers.stats.health_text import IN_KAFKA_PHRASES, Phrase
 from consumers.stats.health_words import TEXTS
 from consumers.stats.process_statuses import ProcessStatuses, SilentProcess
 from consumers.stats.processes import Processes, Watched
@@ -95,14 +96,21 @@ def test_each_fault_has_its_state_and_its_words(
 
 @pytest.mark.parametrize("name", sorted(set(TEXTS)))
 def test_each_text_says_whether_anything_is_lost(name: str) -> None:
-    """Unless nothing is wrong, or nobody has said where to ask."""
+    """Unless nothing is wrong, or nothing is known; `in_kafka` is a phrase that says it."""
     if not name.endswith(("_ok", "_not_watched")) and name not in (
         "kafka_only_read",
         "kafka_unknown",
         "kafka_unreached",
     ):
-        assert re.search(r"\blost\b", TEXTS[name].en)
-        assert "丢失" in TEXTS[name].zh
+        assert re.search(r"\blost\b|{in_kafka}", TEXTS[name].en)
+        assert re.search("丢失|{in_kafka}", TEXTS[name].zh)
+
+
+@pytest.mark.parametrize("phrase", IN_KAFKA_PHRASES.values(), ids=IN_KAFKA_PHRASES)
+def test_each_phrase_about_kafka_says_whether_anything_is_lost(phrase: Phrase) -> None:
+    """In both languages."""
+    assert "lost" in phrase.en
+    assert "丢失" in phrase.zh
 
 
 def anchors(page: str) -> set[str]:
@@ -113,7 +121,7 @@ def anchors(page: str) -> set[str]:
 
 def test_a_database_that_does_not_answer_is_described_like_this() -> None:
     """What is wrong, since when, whether anything is lost, how long it may last, what to do."""
-    shown_stage = stage("database", measured(sync=[a_consumer(sink_fault=SINCE_14_02)]))
+    shown_stage = stage("database", with_kafka_and(sync=[a_consumer(sink_fault=SINCE_14_02)]))
     assert shown_stage.what.en == (
         "PostgreSQL does not answer or refuses everything (since 14:02). Nothing is lost; "
         "callbacks wait in Kafka, which keeps them for 6 days more (with a retention of 7 days)."
@@ -141,12 +149,6 @@ def test_a_pipeline_that_is_well_says_so_with_one_number_for_each_stage() -> Non
     ]
 
 
-def test_the_webhook_is_shown_only_if_it_is_watched() -> None:
-    """Not everybody has one."""
-    assert stage("webhook", measured(webhook=[a_consumer()])).state == "ok"
-    assert stage("webhook", measured(webhook=[SILENT])).state == "wrong"
-
-
 @pytest.mark.parametrize(
     ("what", "state"),
     [
@@ -171,8 +173,8 @@ def test_nothing_of_a_process_that_does_not_answer_is_shown() -> None:
 def test_kafka_says_how_long_the_records_of_a_silent_consumer_are_kept() -> None:
     """By the retention that the topic has, and the first record that the group has not read."""
     unread_since = {"sync": NOW - timedelta(hours=7)}
-    what = with_kafka(retention_s=48 * 3600.0, unread_since=unread_since)
-    shown_stage = stage("database", replace(what, consumers={**what.consumers, "sync": [SILENT]}))
+    what = with_kafka_and(retention_s=48 * 3600.0, unread_since=unread_since, sync=[SILENT])
+    shown_stage = stage("database", what)
     assert "keeps them for 41 hours more (with a retention of 2 days)" in shown_stage.what.en
     assert shown_stage.number == 7 * 3600
 
