@@ -105,8 +105,8 @@ class StatsSettings(Settings):
             ...,
         ],
         "Admin ports of the processes of the consumers, as for STATS_INGRESS. A consumer may be "
-        "named more than once: a webhook for each of its targets, which need different host names. "
-        "One that is not named is shown as not watched, except `webhook`.",
+        "named more than once: a webhook with a URL for each of its targets. One that is not named "
+        "is shown as not watched, except `webhook`.",
     ] = ()
 
     gateway: Annotated[

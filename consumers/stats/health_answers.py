@@ -37,8 +37,9 @@ class Stage(msgspec.Struct, frozen=True, kw_only=True):
     `number` is that of the `replicas` that are ready for callbacks (of `of`, all of them), of the
     `callbacks` that wait on disk, the lag in `seconds`, or that of the dead letters in Kafka,
     `records`. The lag of Kafka is the time since the receipt of the oldest callback on disk, that
-    of a sink is for how long the oldest callback that it lacks has been in Kafka. The number and
-    its unit are null if it is not known; `of` is null for all other units.
+    of a sink is for how long the oldest callback that it lacks has been in Kafka. Each target of a
+    webhook is a sink: the stage is that of the worst one. The number and its unit are null if it is
+    not known; `of` is null for all other units.
     """
 
     stage: StageName
