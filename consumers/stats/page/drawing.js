@@ -67,13 +67,15 @@ function showFooter() {
 export function showConnection() {
   const connection = find("#connection");
   // Without updates, the API may still answer that it cannot read the counts.
-  const words = say(known.problem?.isOfApi ? "noUpdate" : "reconnecting", { seconds: String(Math.round(silence() / 1000)) });
+  const sentence = known.problem?.isOfApi ? "noUpdate" : "reconnecting";
+  const words = say(sentence, { seconds: String(Math.round(silence() / 1000)) });
   if (!isStale()) {
     connection.replaceChildren();
-  } else if (connection.childElementCount) {
+  } else if (connection.childElementCount && connection.dataset.sentence === sentence) {
     text(find("span", connection), words);
   } else {
-    // A screen reader hears it once, and not every second again.
+    // A screen reader hears each sentence once, and not every second again.
+    connection.dataset.sentence = sentence;
     connection.replaceChildren(shape("warning"), element("span", { "aria-hidden": "true" }, words), hidden(words));
     show();
   }
