@@ -70,5 +70,6 @@ def _message(record: logging.LogRecord) -> str:
 
 def _shown(text: str) -> str:
     text = without_url_secrets(text)
-    omitted = len(text) - LOG_CHARACTERS_MAX
-    return text if omitted <= 0 else f"{text[:LOG_CHARACTERS_MAX]}… ({omitted} more characters)"
+    note = f"… ({len(text) - LOG_CHARACTERS_MAX} more characters)"
+    is_short = len(text) <= LOG_CHARACTERS_MAX + len(note)
+    return text if is_short else text[:LOG_CHARACTERS_MAX] + note

@@ -21,7 +21,8 @@ def printable(text: str | bytes, length_max: int = LENGTH_MAX) -> str:
 
     Those are shown as escapes of Python, such as \n or \u202e. Bytes are read as UTF-8; a byte that
     is not UTF-8 is shown as \xff. Of the result, at most `length_max` characters are returned; the
-    number of characters of `text` that are omitted follows. Nothing is raised.
+    number of characters of `text` that are omitted follows, unless they are shorter than this note.
+    Nothing is raised.
     """
     if isinstance(text, bytes):
         text = text.decode(errors="backslashreplace")
@@ -33,9 +34,17 @@ def printable(text: str | bytes, length_max: int = LENGTH_MAX) -> str:
         part = _shown(character)
         length += len(part)
         if length > length_max:
-            return f"{''.join(parts)}… ({len(text) - position} more characters)"
+            return "".join(parts) + _rest_or_note(text[position:])
         parts.append(part)
     return "".join(parts)
+
+
+def _rest_or_note(rest: str) -> str:
+    note = f"… ({len(rest)} more characters)"
+    if len(rest) > len(note):
+        return note
+    shown = "".join(map(_shown, rest))
+    return shown if len(shown) <= len(note) else note
 
 
 def shortened(text: str, length_max: int) -> str:

@@ -88,7 +88,7 @@ def remarks(audited: Report) -> list[RenderableType]:
     if audited.repeats:
         lines.append(f"{counted(audited.repeats, 'repeat')} of callbacks: not a fault")
     if audited.foreign:
-        lines.append(f"{audited.foreign} records were not written by an ingress: not a fault")
+        lines.append(f"{counted(audited.foreign, 'record')} not written by an ingress: not a fault")
     for name, delivered in audited.webhooks.items():
         lines += _webhook(title(name), delivered)
     lines += _statistics(audited)

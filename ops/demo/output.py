@@ -97,7 +97,8 @@ def status_line(addresses: StackAddresses) -> str:
 
 
 def _command(*arguments: str) -> str:
-    return shlex.join([sys.argv[0], *arguments])
+    # Absolute: `make -C` runs the demo in another folder than that of the shell.
+    return shlex.join([str(Path(sys.argv[0]).absolute()), *arguments])
 
 
 def demo_table(result: DemoResult) -> RenderableType:

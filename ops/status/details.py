@@ -17,6 +17,8 @@ APPS_SHOWN_MAX = 3
 WAITING = (Phase.WAITING_FOR_KAFKA.value, Phase.WAITING_FOR_SINK.value)
 # A time without retention is not shown as a number of days.
 FOR_EVER_S = 10 * 365 * 86400.0
+# A spool that is full later than this needs no attention: the rate of a minute says nothing of it.
+FULL_SOON_S = 7 * 86400.0
 
 
 def stage_details(stage: Stage, report: Report) -> str:
@@ -49,12 +51,18 @@ def _ready(report: Report) -> str:
 
 
 def _spools(stage: Stage, report: Report) -> str:
-    full = [one.spool_full_in_s for one in report.ingress if one.spool_full_in_s is not None]
+    full = [left_s for one in report.ingress if (left_s := _full_soon_s(one)) is not None]
     waiting = int(stage.number or 0)
     more = "" if all(replica.answers for replica in report.ingress) else "at least "
     verb = "waits" if waiting == 1 else "wait"
     text = f"{more}{counted(waiting, 'callback')} {verb} in the spools"
     return f"{text}, full in {duration(min(full))}" if full else text
+
+
+def _full_soon_s(replica: IngressReport) -> float | None:
+    """Return after how many seconds the spool is full, None if that is not soon."""
+    left_s = replica.spool_full_in_s
+    return None if left_s is None or left_s > FULL_SOON_S else left_s
 
 
 def _topic(report: Report) -> str:
@@ -123,8 +131,8 @@ def replica_details(replica: IngressReport) -> str:
         return shortened(replica.unready_because, TEXT_CHARACTERS_MAX)
     used = 100 * (replica.spool_bytes or 0) // max(1, replica.spool_bytes_max or 1)
     parts = [f"{counted(replica.spool_rows or 0, 'row')}, {used} %"]
-    if replica.spool_full_in_s is not None:
-        parts.append(f"full in {duration(replica.spool_full_in_s)}")
+    if (left_s := _full_soon_s(replica)) is not None:
+        parts.append(f"full in {duration(left_s)}")
     parts.append(f"{size(replica.disk_free_bytes)} free")
     if replica.forward_fault:
         parts.append(f"to Kafka: {shortened(replica.forward_fault, TEXT_CHARACTERS_MAX)}")

@@ -147,10 +147,12 @@ def is_in(code: str, text: str) -> bool:
 
 
 def test_every_error_text_of_the_runtime_that_subscribers_look_up_is_in_the_code() -> None:
-    """The other rows of the table have texts of kcat, pytest and the shell."""
+    """The other rows of the table have texts of kcat, Python, pytest and the shell."""
     page = (ROOT / "docs" / "subscribe.md").read_text()
     cells = re.findall(r"^\| ([^|]+) \|", page.partition("## If it does not work")[2], re.MULTILINE)
-    ours = [cell for cell in cells if not re.match("you see|---|`(kcat|pytest|./hookline)", cell)]
+    ours = [
+        cell for cell in cells if not re.match("you see|---|`(kcat|python|pytest|./hookline)", cell)
+    ]
     quoted = [text for cell in ours for text in re.findall("`([^`/][^`]*)`", cell)]
     assert len(quoted) == len(ours) > 8
     code = texts_of_the_code()
