@@ -57,8 +57,8 @@ class PartitionWorker:
         shared = partition, source, parts, self.queue, self.backoff
         self._positioning = Positioning(*shared)
         self._delivery = Delivery(*shared)
-        # For how long a record has waited at least that is neither held nor in the sink, and the
-        # Unix time at which it had waited for so long.
+        # How long the first record that is neither held nor in the sink has waited, at least, and
+        # the Unix time of that measurement.
         self._waited: tuple[WaitingTimes, float] | None = None
 
     @property
@@ -127,7 +127,9 @@ class PartitionWorker:
         """
         located: LocatedPosition | None = None
         while True:
-            located = located or await self._positioning.find_or_store_position()
+            if located is None:
+                located = await self._positioning.find_or_store_position()
+                self._waited = None  # the sink may have had the records that were dropped
             self._positioning.continue_at(located)
             try:
                 await self._deliver()
@@ -156,7 +158,6 @@ class PartitionWorker:
         """Drop all held records; those that the sink does not have are fetched again."""
         if self._delivery.is_revoked:
             raise PartitionRevoked
-        self.backoff.reset()
         CONSUMER_POSITION_RESETS.inc()
         self.queue.clear()
 

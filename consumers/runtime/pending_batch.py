@@ -35,7 +35,7 @@ def offset_and_place(record: Record) -> OffsetAndPlace:
 
 class WaitingTimes(NamedTuple):
     """
-    For how long a callback waits that is not in the sink, in seconds.
+    How long a callback that is not in the sink has waited, in seconds.
 
     `since_receipt_s` is since an ingress received it, also in a spool, where it may wait for days;
     `in_kafka_s` is since Kafka wrote its record.

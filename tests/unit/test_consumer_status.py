@@ -103,7 +103,11 @@ async def test_a_process_without_its_sinks_position_waits_since_it_has_seen_the_
 
 
 async def test_records_that_were_dropped_because_their_sink_was_down_for_long_wait_on() -> None:
-    """They are fetched again when the sink gives a position; until then their age must not fall."""
+    """
+    They are fetched again when the sink gives a position; until then their age must not fall.
+
+    The sink's fault has lasted since it began, and not since the records were dropped.
+    """
     bench = RunnerBench(offsets=range(2))
     now_ms = int(time.time() * 1000)
     bench.topic.records[P0] = [
@@ -120,6 +124,8 @@ async def test_records_that_were_dropped_because_their_sink_was_down_for_long_wa
     reported = status(bench)
     assert reported.oldest_in_kafka_s is not None
     assert reported.oldest_in_kafka_s >= 4000
+    assert reported.sink_fault is not None
+    assert reported.sink_fault.for_s > BATCH_OVERDUE_S_MAX
 
 
 async def test_the_age_of_what_waits_grows_on_after_a_stop() -> None:
