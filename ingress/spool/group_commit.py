@@ -174,7 +174,8 @@ class GroupCommit:
         else:
             self._probe_later()
         can_remove = self._spool.state.has_removable_block(self._forwarded_sequence)
-        can_remove &= not failure and not self._is_stopping
+        if failure or self._is_stopping:
+            can_remove = False
         if self._pending or self._other_write or can_remove:
             self._commit_soon()
 

@@ -274,8 +274,7 @@ async def test_a_file_that_could_not_be_reopened_once_is_open_again_soon(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, is_idle: bool
 ) -> None:
     """Without callbacks, too, because nothing is forwarded meanwhile; and no callback fails."""
-    if not is_idle:
-        monkeypatch.setattr(group_commit, "DISK_PROBE_INTERVAL_S", 600)
+    monkeypatch.setattr(group_commit, "DISK_PROBE_INTERVAL_S", 0.01 if is_idle else 600)
     spool = hold_any(tmp_path, bytes_max=1 << 20)
     async_spool = an_async_spool(spool)
     open_file, failures = spool_file.open_file, [DiskFailed("too many open files")]
