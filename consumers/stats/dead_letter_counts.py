@@ -38,8 +38,8 @@ class DeadLetters:
     The dead letters in Kafka that were neither sent again nor dropped.
 
     `recent` are those of the last RECENT, `newest_at` is the time of the last one; both are None if
-    the newest ones were not read in time. `is_complete` is False if there may be more than these:
-    older ones, or the newest.
+    the newest ones were not read within COUNT_S_MAX. `is_complete` is False if there may be more
+    than these: the newest, or those before the last COUNTED_OFFSETS_MAX offsets of a partition.
     """
 
     counts: Mapping[Cause, int] = field(default_factory=dict)
@@ -51,6 +51,11 @@ class DeadLetters:
     def total(self) -> int:
         """The number of waiting dead letters that were counted."""
         return sum(self.counts.values())
+
+    @property
+    def has_newest(self) -> bool:
+        """Whether the newest dead letters were read, also if older ones were not."""
+        return self.recent is not None
 
 
 async def count_dead_letters(

@@ -1,6 +1,6 @@
 """Find out what is wrong with the gateway, the dead letters and the statistics API. No I/O."""
 
-from consumers.stats.dead_letter_counts import DeadLetters
+from consumers.stats.dead_letter_counts import COUNTED_OFFSETS_MAX, DeadLetters
 from consumers.stats.findings import Amount, Case, Finding, Values, first_reason, first_true
 from consumers.stats.process_statuses import ProcessStatuses, SilentProcess
 
@@ -53,15 +53,24 @@ def dead_letters(counted: DeadLetters | str, measured: ProcessStatuses) -> Findi
             values=first_reason([counted]),
         )
     some: Values = {"total": _total(counted), "causes": causes(counted)}
-    cases = [
-        Case(counted.total, "warning", "dead_letters_wait_partly_read", some),
-        Case(not counted.is_complete, "unknown", "dead_letters_partly_read"),
-        Case(True, "ok", "dead_letters_ok"),  # noqa: FBT003 - always
-    ]
-    if counted.recent is not None:
+    if counted.recent is None:
+        wait = Case(counted.total, "warning", "dead_letters_wait_partly_read", some)
+    else:
         age_s = max(0.0, (measured.now - (counted.newest_at or measured.now)).total_seconds())
         values = {**some, "affected": counted.recent, "age": age_s}
-        cases.insert(0, Case(counted.total, "warning", "dead_letters_wait", values))
+        wait = Case(counted.total, "warning", "dead_letters_wait", values)
+    cases = (
+        wait,
+        Case(not counted.has_newest, "unknown", "dead_letters_partly_read"),
+        Case(counted.is_complete, "ok", "dead_letters_ok"),
+        # Not unknown: older offsets are never read, so no action of a person could end that state.
+        Case(
+            True,  # noqa: FBT003 - always
+            "ok",
+            "dead_letters_newest_ok",
+            {"offsets": f"{COUNTED_OFFSETS_MAX:,}"},
+        ),
+    )
     amount = Amount(counted.total, "records") if counted.is_complete else None
     return first_true("dead_letters", cases, amount)
 

@@ -39,6 +39,15 @@ EDGE_TEXTS: Mapping[str, Text] = {
         "runbook.md#the-gateway-does-not-answer",
     ),
     "dead_letters_ok": Text("No dead letters wait.", NOTHING[0], "没有待处理的死信。", NOTHING[1]),
+    "dead_letters_newest_ok": Text(
+        "No dead letter of the last {offsets} offsets of each partition waits; older ones were not "
+        "read.",
+        "If older ones were neither sent again nor dropped, list them with: hookline dead-letters "
+        "ls. It reads all of them.",
+        "每个分区最近 {offsets} 个偏移量内没有待处理的死信；未读取更早的死信。",
+        "如果更早的死信尚未重新发送或丢弃，请用 hookline dead-letters ls 查看，它会读取全部死信。",
+        "runbook.md#dead-letters",
+    ),
     "dead_letters_wait": Text(
         "{total} dead letters wait: {causes}. {affected} of them are from the last 24 hours; the "
         "last one is {age} old. They are not in every sink, and not lost, as long as Kafka keeps "
@@ -52,20 +61,20 @@ EDGE_TEXTS: Mapping[str, Text] = {
         "runbook.md#dead-letters",
     ),
     "dead_letters_wait_partly_read": Text(
-        "{total} dead letters wait: {causes}. Not all were read in time, so the newest may be "
+        "{total} dead letters wait: {causes}. Not all were read within 1 s, so the newest may be "
         "missing here. They are not in every sink, and not lost, as long as Kafka keeps them.",
         "See all of them, and why, with: hookline dead-letters ls. Fix the cause, then send them "
         "again, or drop them.",
-        "有 {total} 条死信待处理：{causes}。未能及时读完，可能未计入最新的死信。"
+        "有 {total} 条死信待处理：{causes}。未能在 1 秒内读完，可能未计入最新的死信。"
         "它们未写入所有存储；在 Kafka 保留期内没有丢失。",
         "用 hookline dead-letters ls 查看全部死信及原因；排除后重新发送，或丢弃。",
         "runbook.md#dead-letters",
     ),
     "dead_letters_partly_read": Text(
         "It is not known whether dead letters wait{since}: none of those that were read waits, but "
-        "not all were read. No dead letter is lost as long as Kafka keeps it.",
+        "not all were read within 1 s. No dead letter is lost as long as Kafka keeps it.",
         "See whether any waits with: hookline dead-letters ls. It reads all of them.",
-        "{since}不知道是否有待处理的死信：已读取的死信都已处理，但没有全部读取。"
+        "{since}不知道是否有待处理的死信：已读取的死信都已处理，但未能在 1 秒内全部读取。"
         "在 Kafka 保留期内死信没有丢失。",
         "用 hookline dead-letters ls 查看是否有待处理的死信，它会读取全部死信。",
         "runbook.md#dead-letters",

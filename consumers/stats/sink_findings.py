@@ -134,13 +134,14 @@ def _lagging(of: Sink) -> Iterator[Case]:
 
 def _rejected(of: Sink) -> int:
     """
-    Return how many of the last records were rejected, 0 if no dead letter of them waits any more.
+    Return how many of the last records were rejected, 0 if no counted dead letter is of them.
 
-    The processes know what they rejected, but not what was sent again or dropped since.
+    The processes know what they rejected, but not what was sent again or dropped since. Dead
+    letters of the last records are among the newest, so older ones need not be counted.
     """
     facts = of.measured.kafka_facts
     dead = facts.dead_letters if facts else ""
-    if not isinstance(dead, str) and dead.is_complete:
+    if not isinstance(dead, str) and dead.has_newest:
         waiting = {cause.component for cause in dead.counts}
         if not waiting & {of.group, OTHER}:
             return 0

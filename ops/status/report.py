@@ -128,7 +128,7 @@ class DeadLetterReport(Struct, frozen=True, kw_only=True):
     The dead letters in Kafka that were neither sent again nor dropped.
 
     `is_complete`: all were counted. If not, `total` may be too small. `recent` and `newest_at` are
-    null if the newest ones were not read in time.
+    null if the newest ones were not read within 1 s.
     """
 
     total: int

@@ -176,6 +176,9 @@ SOME_DEAD_LETTERS_READ = with_kafka(
     dead_letters=DeadLetters(counts={Cause("sync", "DataError"): 2}, recent=None, is_complete=False)
 )
 
+# All of the last 5,000 offsets were read, and there are older ones.
+NEWEST_DEAD_LETTERS_READ = with_kafka(dead_letters=DeadLetters(is_complete=False))
+
 # The text, its stage and state, and the answers that lead to it: each text of TEXTS once.
 CASES: list[tuple[str, str, str, ProcessStatuses]] = [
     ("ingress_not_watched", "receiving", "unknown", measured(None)),
@@ -284,6 +287,7 @@ CASES: list[tuple[str, str, str, ProcessStatuses]] = [
         replace(WELL, gateway=Readiness(is_ready=False, text="")),
     ),
     ("dead_letters_ok", "dead_letters", "ok", with_kafka()),
+    ("dead_letters_newest_ok", "dead_letters", "ok", NEWEST_DEAD_LETTERS_READ),
     ("dead_letters_wait", "dead_letters", "warning", with_dead_letters(timedelta(days=3), 0)),
     ("dead_letters_wait_partly_read", "dead_letters", "warning", SOME_DEAD_LETTERS_READ),
     ("dead_letters_partly_read", "dead_letters", "unknown", NO_DEAD_LETTER_READ),

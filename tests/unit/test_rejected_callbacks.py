@@ -14,11 +14,20 @@ from consumers.stats.dead_letter_counts import Cause, DeadLetters
         ("no right", "warning"),
         (DeadLetters(counts={Cause("sync", "DataError"): 1}), "warning"),
         (DeadLetters(counts={Cause("other", "other"): 1}), "warning"),
-        (DeadLetters(is_complete=False), "warning"),
+        (DeadLetters(recent=None, is_complete=False), "warning"),
+        (DeadLetters(is_complete=False), "ok"),
         (DeadLetters(counts={Cause("ingress", "NotJson"): 1}), "ok"),
         (DeadLetters(), "ok"),
     ],
-    ids=["unknown", "waits", "any sender", "not all counted", "of another sender", "none"],
+    ids=[
+        "unknown",
+        "waits",
+        "any sender",
+        "newest not read",
+        "older not read",
+        "of another sender",
+        "none",
+    ],
 )
 def test_rejected_callbacks_that_were_sent_again_are_no_fault(
     dead_letters: DeadLetters | str, state: str
