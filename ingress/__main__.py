@@ -55,7 +55,8 @@ async def serve(
     Receive and forward until SIGTERM or SIGINT; rows that are not forwarded by then stay on disk.
 
     Raises:
-        Corrupt: the spool's file is corrupt. The next start verifies and renames it.
+        Corrupt: the spool's file is corrupt, was removed, or was replaced by an older copy. The
+            next start verifies a file that is there, and renames a corrupt one.
     """
     stop = stop_on_signals()
     ingress = Ingress(shared, kafka, settings, authenticator, spool)

@@ -104,8 +104,9 @@ class IngressSettings:
         int,
         Range(10, 1_000_000, "connections"),
         "Largest number of open connections to the public port. If one more opens, the process "
-        "closes one: first the one whose input has been discarded longest, else the one idle "
-        "longest, which is the new one if all others have a request under way. Each connection may "
+        "closes one: first the one whose input has been discarded longest, else the one that has "
+        "waited longest for a request. If all others have a request under way, that is the new "
+        "one. Each connection may "
         "hold one body and 64 KiB of requests that were sent ahead. "
         "The process needs 200 open files more than this; if the hard limit (`ulimit -Hn`) is too "
         "low, it lowers the value and logs a warning.",

@@ -52,14 +52,14 @@ async def committed_offsets(
     group: KafkaName,
     partitions: Collection[TopicPartition],
     *,
-    prefers_newest: bool,
+    requires_stable: bool,
 ) -> dict[TopicPartition, OffsetAndMetadata]:
     """
     Return the committed offsets of those of `partitions` that have one.
 
-    With `prefers_newest`, a broker that has lost the group without noticing it refuses to answer,
-    and an open transaction with an offset is waited for, up to UNSTABLE_S_MAX. The
-    request is repeated until a coordinator answers, so the caller must bound the time.
+    With `requires_stable`, a broker that has lost the group without noticing it refuses to answer,
+    and an open transaction with an offset is waited for, up to UNSTABLE_S_MAX. The request is
+    repeated until a coordinator answers, so the caller must bound the time.
 
     Raises:
         KafkaError: Kafka does not answer, or refuses.
@@ -77,7 +77,7 @@ async def committed_offsets(
             )
         try:
             return await _ask(
-                client, group, partitions, requires_stable=prefers_newest and not is_hanging
+                client, group, partitions, requires_stable=requires_stable and not is_hanging
             )
         except _Unstable:
             unstable_since = unstable_since or now()
@@ -97,7 +97,7 @@ async def committed_offset_of(consumer: AIOKafkaConsumer, partition: TopicPartit
     """
     group = group_of(consumer)
     client = inner_client(consumer)
-    offsets = await committed_offsets(client, group, [partition], prefers_newest=False)
+    offsets = await committed_offsets(client, group, [partition], requires_stable=False)
     return offsets[partition].offset if partition in offsets else None
 
 

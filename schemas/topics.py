@@ -14,11 +14,17 @@ RECORD_OVERHEAD_BYTES = 64 << 10
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Topic:
-    """A Kafka topic as other teams see it. A new version of the record gets a new name."""
+    """
+    A Kafka topic as other teams see it. A new version of the record gets a new name.
+
+    If `takes_largest`, its limit is that of the largest record that any HOOKLINE_BODY_BYTES_MAX
+    allows, with added headers. Otherwise it is that of the HOOKLINE_BODY_BYTES_MAX at hand.
+    """
 
     name: str
     partitions: int
     retention_days: int
+    takes_largest: bool = False
 
     def configs(self, *, body_bytes_max: int) -> Mapping[str, str]:
         """
@@ -27,9 +33,12 @@ class Topic:
         Its timestamps are LogAppendTime, because a record may wait in a spool for days: with the
         time of receipt as its timestamp, retention could delete it on arrival.
         """
+        bytes_max = record_bytes_max(body_bytes_max)
+        if self.takes_largest:
+            bytes_max = EXTENDED_RECORD_BYTES_LIMIT
         return {
             "cleanup.policy": "delete",
-            "max.message.bytes": str(record_bytes_max(body_bytes_max)),
+            "max.message.bytes": str(bytes_max),
             "message.timestamp.type": "LogAppendTime",
             "retention.ms": str(self.retention_days * 24 * 3600 * 1000),
         }
@@ -51,7 +60,11 @@ EXTENDED_RECORD_BYTES_LIMIT = record_bytes_max(BODY_BYTES_LIMIT) + RECORD_OVERHE
 
 
 CALLBACKS = Topic(name="tim.callbacks.v1", partitions=6, retention_days=7)
-DEAD_LETTERS = Topic(name="tim.callbacks.dead.v1", partitions=1, retention_days=30)
+# The main topic refuses a record if it was applied with a smaller HOOKLINE_BODY_BYTES_MAX than the
+# ingress has. This topic must take it then.
+DEAD_LETTERS = Topic(
+    name="tim.callbacks.dead.v1", partitions=1, retention_days=30, takes_largest=True
+)
 # The actions of `hookline dead-letters`. They are kept longer than dead letters: without an action,
 # a callback of the ingress that was sent again would seem to be doubled.
 ACTIONS = Topic(name="tim.callbacks.dead.actions.v1", partitions=1, retention_days=365)

@@ -44,9 +44,8 @@ class SegmentSummary(msgspec.Struct, frozen=True, kw_only=True):
     that followed the last record, so that the chain of a quiet partition still reaches the topic's
     beginning once retention has deleted all records.
 
-    `begins_at` is the `next_offset` of the segment before, as the writer knew it. If
-    another member has written a segment of markers meanwhile, it is lower than the `next_offset` of
-    that segment. It is never higher.
+    `begins_at` is never higher than the `next_offset` of the segment before. It is lower if another
+    member has written a segment of markers in between.
 
     `topic_id` is Kafka's id of the topic, "" if it was unknown: a chain cannot have offsets of two
     topics.

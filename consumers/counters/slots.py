@@ -8,7 +8,8 @@ from schemas.additions import CLOCK_AHEAD_S_MAX, MESSAGE_AGE_S_MAX
 from schemas.body_fields import sent_s
 from schemas.commands import COMMANDS, UNKNOWN
 
-# Without a plausible time, a repeat is found only this long after the first one was received.
+# Without a plausible time, a repeat is found for at least this long after the first one was
+# received, and for nearly an hour more, because hours are searched.
 REPEATED_WITHIN_S = HOUR_S
 
 

@@ -108,8 +108,8 @@ class Handler(Protocol):
         """
         Apply the batch's effect and move the sink's position to `batch.reached`, in one write.
 
-        Both or none, and only if `batch.follows` the sink's position: its offset is
-        `batch.begins_at`, and its topic id is that of the batch, if both are known. That fences
+        Both or none, and only if `batch.follows` the sink's position: the position's
+        offset is `batch.begins_at`, and its topic id is the batch's, if both are known. That fences
         members that have lost the partition without noticing it, and those that read another topic
         of this name. The same records may be handled again, in other batches.
 

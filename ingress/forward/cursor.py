@@ -74,7 +74,7 @@ async def read_cursor(kafka: KafkaAccess, origin: str) -> Cursor:
     partition, group = _partition(kafka), kafka.group(cursor_group(origin))
     client = AIOKafkaClient(**kafka.options())
     async with started(client, READ_TIMEOUT_S, kafka), asyncio.timeout(READ_TIMEOUT_S):
-        offsets = await committed_offsets(client, group, [partition], prefers_newest=True)
+        offsets = await committed_offsets(client, group, [partition], requires_stable=True)
     if (committed := offsets.get(partition)) is None:
         return Cursor()
     fingerprint, _, topic_id = committed.metadata.partition(" ")

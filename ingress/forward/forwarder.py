@@ -75,7 +75,7 @@ class Forwarder:
         # The origin of the current producer and cursor.
         self._origin = spool.state.origin
         self._quarantine_log = QuarantineLog(spool.name)
-        # The last sequence that Kafka has.
+        # The last sequence that Kafka has, as far as is known: the cursor was perhaps not read yet.
         self.forwarded_sequence = spool.state.first_sequence - 1
         self.fault = ForwardFault()
 

@@ -45,7 +45,7 @@ async def transactional_producer(
         request_timeout_ms=5000,
         metadata_max_age_ms=METADATA_MAX_AGE_MS,
         compression_type="zstd",
-        max_batch_size=BATCH_BYTES_MAX,
+        max_batch_size=min(BATCH_BYTES_MAX, record_bytes_max),
         max_request_size=record_bytes_max,
     )
     topics = [kafka.topic(topic.name) for topic in (CALLBACKS, DEAD_LETTERS)]

@@ -49,7 +49,11 @@ def with_rows(hours: Hours, first_number: int) -> Hours:
 
 
 def _bounded(hours: Hours) -> Hours:
-    """Return at most HOURS_MAX hours: without the first one, and the earlier hours next to it."""
+    """
+    Return at most HOURS_MAX hours.
+
+    If there are more, the first one is dropped, and those right after it that are earlier.
+    """
     if len(hours) <= HOURS_MAX:
         return hours
     forgotten, *kept = hours

@@ -111,7 +111,7 @@ class Tally:
         location = _location(callback, CALLBACKS.name, partition, offset)
         self._collector.add_record(callback, location)
         for check in self.webhooks.values():
-            check.add_callback(callback, partition, offset, is_from_log_start=True)
+            check.add_callback(callback, partition, offset, was_in_topic=True)
         self._ledger.match(callback, KAFKA)
 
     def add_dead_letter(
@@ -163,9 +163,9 @@ class Tally:
         """Add a line of the archive, in the order of its partition."""
         self.line_count += 1
         headers = [(name, (header or "").encode()) for name, header in line.headers.items()]
-        is_from_log_start = line.offset >= self._first_log_starts.get(line.partition, 0)
+        was_in_topic = line.offset >= self._first_log_starts.get(line.partition, 0)
         callback = self._collector.parse_and_admit(
-            line.value, headers, adds_to_foreign_count=not is_from_log_start
+            line.value, headers, adds_to_foreign_count=not was_in_topic
         )
         if callback is None:
             return
@@ -173,14 +173,12 @@ class Tally:
         evidence.archive.add(callback.sequence)
         if line.offset < self._log_starts.get(line.partition, 0):
             evidence.below_log_start.add(callback.sequence)
-        if self._collected.audits_counts and not is_from_log_start:
+        if self._collected.audits_counts and not was_in_topic:
             evidence.order_only_archived[line.partition].append(callback.sequence)
         location = _location(callback, line.topic, line.partition, line.offset)
         self._collector.add_archived(callback, location)
         for check in self.webhooks.values():
-            check.add_callback(
-                callback, line.partition, line.offset, is_from_log_start=is_from_log_start
-            )
+            check.add_callback(callback, line.partition, line.offset, was_in_topic=was_in_topic)
         self._ledger.match(callback, ARCHIVE)
 
     def note_expired(

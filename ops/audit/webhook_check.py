@@ -84,18 +84,18 @@ class WebhookCheck:
             self._note_seen(*place)
 
     def add_callback(
-        self, callback: CallbackRecord, partition: int, offset: int, *, is_from_log_start: bool
+        self, callback: CallbackRecord, partition: int, offset: int, *, was_in_topic: bool
     ) -> None:
         """
         Add a callback of the main topic, or one that only the archive has.
 
-        `is_from_log_start`: its offset is not below the topic's first one.
+        `was_in_topic`: its offset was not below the topic's first one at the first reading.
         """
         begun = self._state.begun.get(partition)
-        if begun is None or (is_from_log_start and not begun.may_continue_in(self._state.topic_id)):
+        if begun is None or (was_in_topic and not begun.may_continue_in(self._state.topic_id)):
             # A target that has not begun will begin with the oldest callback in the topic, and it
             # gets all of a topic that was created after it began.
-            is_after_begin = is_from_log_start
+            is_after_begin = was_in_topic
         else:
             is_after_begin = offset >= begun.next_offset
         if not is_after_begin or not self._callback_filter.has(

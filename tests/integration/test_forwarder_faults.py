@@ -27,9 +27,9 @@ from schemas.topics import CALLBACKS, DEAD_LETTERS
 pytestmark = pytest.mark.timeout(600)
 
 
-def a_big_record(number: int) -> OutgoingRecord:
-    """Return a record of some 100 KB that compression cannot make small."""
-    noise = os.urandom(50_000).hex()
+def a_big_record(number: int, *, noise_bytes: int = 50_000) -> OutgoingRecord:
+    """Return a record that compression makes no smaller than `noise_bytes`."""
+    noise = os.urandom(noise_bytes).hex()
     return a_wire_record(number, b'{"CallbackCommand":"X","t":"%s"}' % noise.encode())
 
 
@@ -64,6 +64,21 @@ async def test_a_row_that_the_broker_refuses_becomes_a_dead_letter(
     assert headers["__connect.errors.exception.class.name"] == b"MessageSizeTooLargeError"
     assert headers["__connect.errors.topic"] == CALLBACKS.name.encode()
     assert sorted(sequences(records)) == [n for n in range(1, 602) if n != 301]
+
+
+async def test_a_body_above_the_limit_that_topics_were_applied_with_becomes_a_dead_letter(
+    kafka_without_topics: EmbeddedKafka, tmp_path: Path
+) -> None:
+    """The ingress has a larger HOOKLINE_BODY_BYTES_MAX; the row must not stay in quarantine."""
+    kafka = kafka_without_topics
+    await apply_topics(plaintext(kafka.address), body_bytes_max=1 << 10, replicas=1)
+    big = a_big_record(1, noise_bytes=200_000)
+    with contextlib.closing(Pipe(kafka.address, tmp_path / "spool")) as pipe:
+        await pipe.store([*many(3), big, *many(3, first=4)])
+        await pipe.forward(seconds=180)
+        assert pipe.spool.state.quarantined_sequences == []
+        (letter,) = await in_topic(kafka.address, pipe.spool.origin, DEAD_LETTERS.name)
+    assert (sequences([letter]), letter.value) == ([4], big.value)
 
 
 async def test_a_row_that_is_refused_everywhere_stays_in_quarantine(

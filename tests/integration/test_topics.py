@@ -125,7 +125,7 @@ async def test_a_topic_that_the_broker_created_by_itself_gets_its_partitions(
         assert done == [
             "tim.callbacks.v1: created with 6 partitions",
             "tim.callbacks.dead.actions.v1: created with 1 partition",
-            "tim.callbacks.dead.v1: max.message.bytes 1048588 -> 1114112",
+            "tim.callbacks.dead.v1: max.message.bytes 1048588 -> 16908288",
             "tim.callbacks.dead.v1: message.timestamp.type CreateTime -> LogAppendTime",
         ]
         async with AIOKafkaConsumer(CALLBACKS.name, bootstrap_servers=kafka.address) as reader:
