@@ -72,7 +72,8 @@ TOO_LARGE = Answer(
     "too_large",
     413,
     "the body is too large",
-    "not kept; raise HOOKLINE_BODY_BYTES_MAX if the app sends such callbacks",
+    "not kept; if the app sends such callbacks, raise HOOKLINE_BODY_BYTES_MAX: first run "
+    "`hookline topics apply` with the new value, then give it to the ingress",
 )
 NOT_HTTP = Answer(
     "not_http", 400, "the request cannot be read as HTTP", "not kept; the connection is closed"
