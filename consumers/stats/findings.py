@@ -121,8 +121,15 @@ def on_disk(measured: ProcessStatuses) -> Finding:
     faults = {_unready(status) for status in replicas.statuses} - {None, "stops"}
     used = {"percent": used_percent(replicas.statuses)}
     room_s = full_in_s(replicas.statuses)
-    spools = {spool.name: spool for status in replicas.statuses for spool in status.spools}
-    damaged = sum(bool(spool.fault or spool.quarantined) for spool in spools.values())
+    # Replicas share a directory, but only those that have read a spool know what is wrong with it.
+    damaged = len(
+        {
+            spool.name
+            for status in replicas.statuses
+            for spool in status.spools
+            if spool.fault or spool.quarantined
+        }
+    )
     silent = {"affected": len(replicas.unanswered), "all": replicas.count}
     cases = (
         Case(measured.ingress is None, "unknown", "ingress_not_watched"),
@@ -164,12 +171,11 @@ def waiting_rows(statuses: Sequence[IngressStatus]) -> int:
     of a replica. Spools that no replica knows are missing.
     """
     held = {status.origin for status in statuses}
-    others = {
-        spool.name: spool.rows or 0
-        for status in statuses
-        for spool in status.spools
-        if spool.origin not in held
-    }
+    others: dict[str, int] = {}
+    for spool in (spool for status in statuses for spool in status.spools):
+        # A replica that has not read the spool does not know its rows; another one may.
+        if spool.origin not in held and spool.rows is not None:
+            others[spool.name] = max(others.get(spool.name, 0), spool.rows)
     return sum(map(_waiting_in_own, statuses)) + sum(others.values())
 
 
