@@ -93,19 +93,18 @@ class Sink:
         """
         Return for how long Kafka still keeps the records that wait, as values of a text.
 
-        If neither Kafka nor a member says since when, they may wait since `since`, when a fault
-        began.
+        If Kafka does not report their age, they may have waited since `since`, when a fault began,
+        or for longer: the consumer may have lagged before.
         """
         kept_s = KEPT_S if self.retention_s is None else self.retention_s
-        oldest_s, is_known = self.oldest_record_s, self._is_oldest_known
+        oldest_s = self.oldest_record_s
         if since and self.unread_s is None:
             oldest_s = max(oldest_s or 0.0, (self.now - since).total_seconds())
-            is_known = True
         room_s = max(0.0, kept_s - (oldest_s or 0.0))
         retention = "default_retention" if self.retention_s is None else "retention"
         if room_s == 0.0:
             fate = "expires"
-        elif not is_known:
+        elif not self._is_oldest_known:
             fate = "waits_unknown_time"
         else:
             fate = "kept_by_default" if self.retention_s is None else "kept"

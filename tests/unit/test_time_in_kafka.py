@@ -157,6 +157,20 @@ def test_an_age_that_kafka_did_not_say_in_time_is_not_known() -> None:
     assert "起始时间未知" in found.what.zh
 
 
+def test_the_start_of_a_silence_is_not_the_age_of_the_unread_records() -> None:
+    """The consumer may have lagged before; but what waits for the whole retention may be lost."""
+    for silent_s, text in (
+        (60.0, "a callback is lost only after 2 days"),
+        (2 * DAY_S, "may be lost for"),
+    ):
+        silent = SilentProcess(NOW - timedelta(seconds=silent_s))
+        found = stage("database", with_kafka_and(retention_s=2 * DAY_S, sync=[silent]))
+        assert text in found.what.en
+        assert "Nothing is lost" not in found.what.en
+        stopped = msgspec.structs.replace(BRAKED, stopped=Fault(what="x", for_s=silent_s))
+        assert text in stage("database", database(stopped)).what.en
+
+
 def test_an_age_of_some_partitions_is_one_at_least() -> None:
     """It is shown as no number, but warns of a record that Kafka may soon delete."""
     for age_s, text in ((3600.0, "it is not known since when"), (2 * DAY_S, "may be lost for")):
