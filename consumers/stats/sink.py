@@ -22,11 +22,13 @@ class Sink:
 
     `group` is `name`, but `webhook-TARGET` for a webhook; it is `webhook` if all processes in
     `replicas` are silent, and never reported it. `addresses` are those of `answers`, in this order.
-    `members` are the processes that have partitions. By them, `since_receipt_s` is the time since
-    the receipt of the callback that the sink gets next, and `in_kafka_s` for how long the oldest
-    record that is not in the sink has been in Kafka. Without a member, both are that of the first
-    record that the group has not read, by Kafka, as of some seconds ago. `unread_s` is that time;
-    it may be longer unless `is_unread_s_exact`, as Kafka did not answer for all partitions.
+    `members` are the processes that have partitions. `since_receipt_s` is the time since the
+    receipt of the callback that the sink gets next, and `in_kafka_s` for how long the oldest record
+    that is not in the sink has been in Kafka. If the group has members, both times are theirs.
+    Otherwise both are `unread_s`: the age of the first record that the group has not read, as Kafka
+    reported it some seconds ago. It may be longer unless `is_unread_s_exact`: Kafka did not answer
+    for all partitions. A silent process may still have partitions: while there is one, both times
+    are at least `unread_s`.
     """
 
     name: str
@@ -67,7 +69,7 @@ class Sink:
         """
         if self.in_kafka_s == 0.0:
             return 0.0
-        known_s = [one_s for one in self.members if (one_s := in_kafka_s(one)) is not None]
+        known_s = [one_s for one in self.members if (one_s := time_in_kafka_s(one)) is not None]
         known_s += [] if self.unread_s is None else [self.unread_s]
         return max(known_s, default=None)
 
@@ -87,7 +89,8 @@ class Sink:
     @property
     def _is_oldest_known(self) -> bool:
         """Whether `oldest_record_s` may not be longer, as far as the processes know."""
-        return self.in_kafka_s is not None or self.is_unread_s_exact
+        do_members_know = self.in_kafka_s is not None and not self.replicas.unanswered
+        return do_members_know or self.is_unread_s_exact
 
     def room(self, since: datetime | None = None) -> Values:
         """
@@ -142,7 +145,11 @@ def _sink(
     members = [one for one in replicas.statuses if one.partitions]
     unread_s, is_exact = _unread(group, measured)
     exact_s = unread_s if is_exact else None
-    since_receipt_s = _longest(one.oldest_waiting_s for one in members)
+    since_receipt_s = in_kafka_s = exact_s
+    if members:
+        silent_s = (unread_s or 0.0) if replicas.unanswered else 0.0
+        since_receipt_s = _longest((silent_s, *(one.oldest_waiting_s for one in members)))
+        in_kafka_s = _longest((silent_s, *map(time_in_kafka_s, members)))
     return Sink(
         name=name,
         group=group,
@@ -151,14 +158,14 @@ def _sink(
         addresses=[address for address, _ in processes],
         replicas=replicas,
         members=members,
-        since_receipt_s=since_receipt_s if members else exact_s,
-        in_kafka_s=_longest(map(in_kafka_s, members)) if members else exact_s,
+        since_receipt_s=since_receipt_s,
+        in_kafka_s=in_kafka_s,
         unread_s=unread_s,
         is_unread_s_exact=is_exact,
     )
 
 
-def in_kafka_s(status: ConsumerStatus) -> float | None:
+def time_in_kafka_s(status: ConsumerStatus) -> float | None:
     """
     Return for how long the oldest record that is not in the sink has been in Kafka.
 

@@ -6,7 +6,7 @@ from consumers.runtime.status import ConsumerStatus
 from consumers.stats.dead_letter_counts import DeadLetters
 from consumers.stats.health_answers import Health
 from consumers.stats.process_statuses import IngressStatus, ProcessStatuses, SilentProcess
-from consumers.stats.sink import Sink, in_kafka_s, sinks
+from consumers.stats.sink import Sink, sinks, time_in_kafka_s
 from consumers.stats.sink_findings import STAGES
 from ops.failure import ExitCode
 from ops.status.failures_by_sender import failures_by_sender
@@ -153,7 +153,7 @@ def _process(address: str, status: ConsumerStatus | SilentProcess) -> ProcessRep
         partitions=status.partitions,
         lag_offsets=status.lag_offsets,
         oldest_waiting_s=_rounded(status.oldest_waiting_s),
-        oldest_in_kafka_s=_rounded(in_kafka_s(status)),
+        oldest_in_kafka_s=_rounded(time_in_kafka_s(status)),
         records_per_s=status.records_per_s,
         retries=status.retries,
         rejected_lately=status.rejected_lately,
