@@ -18,9 +18,9 @@ from consumers.stats.health_text import (
 EDGE_TEXTS: Mapping[str, Text] = {
     "gateway_ok": Text(
         "The gateway answers and has a replica that is ready.",
-        NOTHING[0],
+        NOTHING.en,
         "网关有应答，并有就绪的副本。",
-        NOTHING[1],
+        NOTHING.zh,
     ),
     "gateway_silent": Text(
         "The gateway does not answer{since}, so callbacks probably do not arrive. "
@@ -38,7 +38,7 @@ EDGE_TEXTS: Mapping[str, Text] = {
         f"请启动接入服务，或使其就绪，{THEN_RECOVERS_ZH}",
         "runbook.md#the-gateway-does-not-answer",
     ),
-    "dead_letters_ok": Text("No dead letters wait.", NOTHING[0], "没有待处理的死信。", NOTHING[1]),
+    "dead_letters_ok": Text("No dead letters wait.", NOTHING.en, "没有待处理的死信。", NOTHING.zh),
     "dead_letters_newest_ok": Text(
         "No dead letter of the last {offsets} offsets of each partition waits; older ones were not "
         "read.",
@@ -88,7 +88,7 @@ EDGE_TEXTS: Mapping[str, Text] = {
         "runbook.md#kafka-is-down",
     ),
     "statistics_ok": Text(
-        "The statistics API answers.", NOTHING[0], "统计 API 有应答。", NOTHING[1]
+        "The statistics API answers.", NOTHING.en, "统计 API 有应答。", NOTHING.zh
     ),
     "statistics_silent": Text(
         "The statistics API does not answer{since}, so nobody sees the statistics. Nothing is "

@@ -11,6 +11,8 @@ of IN_KAFKA_PHRASES.
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from consumers.stats.health_answers import Words
+
 
 class Text(NamedTuple):
     """What is, what to do, and the page and section that says more; in both languages."""
@@ -22,14 +24,7 @@ class Text(NamedTuple):
     section: str = "runbook.md"
 
 
-class Phrase(NamedTuple):
-    """A part of a sentence, in both languages."""
-
-    en: str
-    zh: str
-
-
-NOTHING = ("Nothing needs to be done.", "无需处理。")
+NOTHING = Words(en="Nothing needs to be done.", zh="无需处理。")
 SAFE_ON_DISK = "Callbacks that were answered OK are on disk and are not lost"
 SAFE_ON_DISK_ZH = "已回复 OK 的回调已落盘，没有丢失"
 # An ingress that is not ready may still accept callbacks, and a gateway sends it some if none is.
@@ -37,37 +32,37 @@ UNREADY = "Callbacks are refused now, or may be soon"
 UNREADY_ZH = "回调已被拒绝，或可能即将被拒绝"
 REFUSED = "Callbacks that are not answered OK are lost unless TIM's retry is switched on"
 REFUSED_ZH = "未回复 OK 的回调会丢失，除非 TIM 侧开启了重试"
-# The phrase in IN_KAFKA_PHRASES that `Sink.room` names. It says whether anything is lost.
+# The phrase in IN_KAFKA_PHRASES that `Sink.kafka_values` names. It says whether anything is lost.
 IN_KAFKA = "{in_kafka}"
-IN_KAFKA_PHRASES: Mapping[str, Phrase] = {
-    "kept": Phrase(
-        "Nothing is lost; callbacks wait in Kafka, which keeps them for {room} more (with a "
+IN_KAFKA_PHRASES: Mapping[str, Words] = {
+    "kept": Words(
+        en="Nothing is lost; callbacks wait in Kafka, which keeps them for {room} more (with a "
         "retention of {kept})",
-        "没有丢失；回调在 Kafka 中等待（按保留时间 {kept}，还可保留 {room}）",
+        zh="没有丢失；回调在 Kafka 中等待（按保留时间 {kept}，还可保留 {room}）",
     ),
-    "kept_by_default": Phrase(
-        "Callbacks wait in Kafka, and nothing is lost for {room} more if the topic has the default "
-        "retention of {kept}; its own is not known",
-        "回调在 Kafka 中等待；如果主题使用默认保留时间 {kept}，则在 {room}内不会丢失；"
+    "kept_by_default": Words(
+        en="Callbacks wait in Kafka, and nothing is lost for {room} more if the topic has the "
+        "default retention of {kept}; its own is not known",
+        zh="回调在 Kafka 中等待；如果主题使用默认保留时间 {kept}，则在 {room}内不会丢失；"
         "其实际保留时间未知",
     ),
-    "waits_unknown_time": Phrase(
-        "Callbacks wait in Kafka, it is not known since when; a callback is lost only after {kept} "
-        "there ({retention})",
-        "回调在 Kafka 中等待，起始时间未知；回调在 Kafka 中满 {kept}后才会丢失（{retention}）",
+    "waits_unknown_time": Words(
+        en="Callbacks wait in Kafka; how long they have waited is not known. A callback is lost "
+        "only after {kept} there ({retention})",
+        zh="回调在 Kafka 中等待，已等待多久未知；回调在 Kafka 中满 {kept}后才会丢失（{retention}）",
     ),
-    "expires": Phrase(
-        "The oldest callback has been in Kafka for {kept} or longer ({retention}): Kafka deletes "
-        "such callbacks, so some may be lost for {sink}",
-        "最早的回调在 Kafka 中已满 {kept}（{retention}），Kafka 会删除这样的回调，"
+    "expires": Words(
+        en="The oldest callback has been in Kafka for {kept} or longer ({retention}): Kafka "
+        "deletes such callbacks, so some may be lost for {sink}",
+        zh="最早的回调在 Kafka 中已满 {kept}（{retention}），Kafka 会删除这样的回调，"
         "因此{sink}可能已丢失部分回调",
     ),
 }
-RETENTION_PHRASES: Mapping[str, Phrase] = {
-    "retention": Phrase("the retention of the topic", "主题的保留时间"),
-    "default_retention": Phrase(
-        "the default retention; that of the topic is not known",
-        "默认保留时间；主题的实际保留时间未知",
+RETENTION_PHRASES: Mapping[str, Words] = {
+    "retention": Words(en="the retention of the topic", zh="主题的保留时间"),
+    "default_retention": Words(
+        en="the default retention; that of the topic is not known",
+        zh="默认保留时间；主题的实际保留时间未知",
     ),
 }
 REASON = "The reason: {reason}."

@@ -23,10 +23,10 @@ _UNITS = (
 )
 # The system that the consumer of a stage writes to.
 _SINKS = {
-    "archive": ("the archive's disk or object store", "归档的磁盘或对象存储"),
-    "database": ("PostgreSQL", "PostgreSQL"),
-    "counts": ("Valkey", "Valkey"),
-    "webhook": ("the receiver of {consumer}", "{consumer} 的接收方"),
+    "archive": Words(en="the archive's disk or object store", zh="归档的磁盘或对象存储"),
+    "database": Words(en="PostgreSQL", zh="PostgreSQL"),
+    "counts": Words(en="Valkey", zh="Valkey"),
+    "webhook": Words(en="the receiver of {consumer}", zh="{consumer} 的接收方"),
 }
 
 
@@ -52,12 +52,16 @@ def _values(finding: Finding, *, chinese: bool) -> dict[str, str]:
     """Return the values of a text, with the phrases that they name in place of the names."""
     values = {name: _value(value, chinese=chinese) for name, value in finding.values.items()}
     values["consumer"] = finding.consumer
-    sinks = _SINKS.get(finding.stage, ("", ""))
-    values["sink"] = sinks[chinese].format_map(values)
+    if finding.stage in _SINKS:
+        values["sink"] = _in(_SINKS[finding.stage], chinese=chinese).format_map(values)
     for name, phrases in (("retention", RETENTION_PHRASES), ("in_kafka", IN_KAFKA_PHRASES)):
         if name in values:
-            values[name] = phrases[values[name]][chinese].format_map(values)
+            values[name] = _in(phrases[values[name]], chinese=chinese).format_map(values)
     return values
+
+
+def _in(words: Words, *, chinese: bool) -> str:
+    return words.zh if chinese else words.en
 
 
 def _capitalized(text: str) -> str:

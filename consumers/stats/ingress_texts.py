@@ -23,9 +23,9 @@ INGRESS_TEXTS: Mapping[str, Text] = {
     ),
     "receiving_ok": Text(
         "All replicas are ready for callbacks.",
-        NOTHING[0],
+        NOTHING.en,
         "所有接入副本都已就绪。",
-        NOTHING[1],
+        NOTHING.zh,
     ),
     "receiving_silent": Text(
         "No ingress replica answers{since}, so callbacks are probably not accepted. "
@@ -63,8 +63,8 @@ INGRESS_TEXTS: Mapping[str, Text] = {
         "runbook.md#the-disk-is-full-or-the-spool-is-at-its-bound",
     ),
     "receiving_some_unready": Text(
-        "{affected} of {all} replicas are not ready for callbacks{since}. Others are, so nothing "
-        "is lost as long as the gateway asks only them.",
+        "{affected} of {all} replicas are not ready for callbacks{since}. Other replicas are "
+        "ready. Nothing is lost if the gateway sends callbacks only to those.",
         "hookline status says of each of these replicas why.",
         "{since}{all} 个副本中有 {affected} 个未就绪。另有副本已就绪，"
         "只要网关只访问它们就没有丢失。",
@@ -104,9 +104,9 @@ INGRESS_TEXTS: Mapping[str, Text] = {
     ),
     "disk_ok": Text(
         "Callbacks wait on disk only for a moment.",
-        NOTHING[0],
+        NOTHING.en,
         "回调落盘后很快转发。",
-        NOTHING[1],
+        NOTHING.zh,
     ),
     "disk_unknown": Text(
         "It is not known how many callbacks wait on disk, because no ingress replica "

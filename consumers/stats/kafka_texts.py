@@ -15,7 +15,7 @@ from consumers.stats.health_text import (
 
 KAFKA_TEXTS: Mapping[str, Text] = {
     "kafka_ok": Text(
-        "Callbacks get to Kafka without delay.", NOTHING[0], "回调及时写入 Kafka。", NOTHING[1]
+        "Callbacks get to Kafka without delay.", NOTHING.en, "回调及时写入 Kafka。", NOTHING.zh
     ),
     "kafka_away": Text(
         "Kafka cannot be used{since}. Nothing is lost; callbacks are answered OK and wait on disk "

@@ -92,9 +92,9 @@ class Sink:
         do_members_know = self.in_kafka_s is not None and not self.replicas.unanswered
         return do_members_know or self.is_unread_s_exact
 
-    def room(self, since: datetime | None = None) -> Values:
+    def kafka_values(self, since: datetime | None = None) -> Values:
         """
-        Return for how long Kafka still keeps the records that wait, as values of a text.
+        Return the values of a text: for how long Kafka still keeps the records that wait.
 
         If Kafka does not report their age, they may have waited since `since`, when a fault began,
         or for longer: the consumer may have lagged before.
@@ -106,12 +106,12 @@ class Sink:
         room_s = max(0.0, kept_s - (oldest_s or 0.0))
         retention = "default_retention" if self.retention_s is None else "retention"
         if room_s == 0.0:
-            fate = "expires"
+            phrase_name = "expires"
         elif not self._is_oldest_known:
-            fate = "waits_unknown_time"
+            phrase_name = "waits_unknown_time"
         else:
-            fate = "kept_by_default" if self.retention_s is None else "kept"
-        return {"room": room_s, "kept": kept_s, "in_kafka": fate, "retention": retention}
+            phrase_name = "kept_by_default" if self.retention_s is None else "kept"
+        return {"room": room_s, "kept": kept_s, "in_kafka": phrase_name, "retention": retention}
 
 
 def sinks(name: str, measured: ProcessStatuses) -> list[Sink]:

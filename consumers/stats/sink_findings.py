@@ -69,7 +69,7 @@ def _one_sink(of: Sink) -> Finding:
         *_lagging(of),
         Case(stopped, "warning", "sink_some_stopped", some_stopped, stopped_since),
         Case(of.replicas.unanswered, "warning", "sink_some_silent", some_silent, silent_since),
-        Case(of.in_kafka_s is None, "unknown", "sink_lag_unknown", of.room()),
+        Case(of.in_kafka_s is None, "unknown", "sink_lag_unknown", of.kafka_values()),
         Case(rejected, "warning", "sink_rejects", {"affected": rejected}),
         *_short_disks(statuses),
         Case(True, "ok", "sink_ok"),  # noqa: FBT003 - always
@@ -84,29 +84,36 @@ def _unusable(of: Sink) -> Iterator[Case]:
     failing = [one for one in statuses if one.sink_fault]
     stopped = [one for one in statuses if one.stopped]
     if of.name == "counters" and valkey and not failing:
-        yield Case(valkey, "wrong", "counts_unreadable", of.room(valkey.since), valkey.since)
+        yield Case(
+            valkey, "wrong", "counts_unreadable", of.kafka_values(valkey.since), valkey.since
+        )
     yield Case(of.name not in of.measured.consumers, "unknown", "sink_not_watched")
     since = of.replicas.silent_since
     all_count = len(of.measured.consumers.get(of.name, ()))
-    values = {"affected": of.replicas.count, "all": all_count, **of.room(since)}
+    values = {"affected": of.replicas.count, "all": all_count, **of.kafka_values(since)}
     has_others = of.replicas.count < all_count
-    is_nameless = not statuses and not of.is_group_known and has_others
-    yield Case(is_nameless, "wrong", "sink_nameless", values, since)
-    yield Case(not statuses, "wrong", "sink_silent", of.room(since), since)
+    is_target_unknown = not statuses and not of.is_group_known and has_others
+    yield Case(is_target_unknown, "wrong", "sink_target_unknown", values, since)
+    yield Case(not statuses, "wrong", "sink_silent", of.kafka_values(since), since)
     since = faulty_since(now, (one.stopped for one in statuses))
     all_stopped = stopped and len(stopped) == len(statuses)
-    values = {**of.room(since), **_reason(stopped)}
+    values = {**of.kafka_values(since), **_reason(stopped)}
     yield Case(all_stopped, "wrong", "sink_stopped", values, since)
     hanging = [one for one in statuses if one.hang]
     reason = first_reason(one.hang.what for one in hanging if one.hang)
     since = faulty_since(now, (one.hang for one in statuses))
-    values = {"affected": len(hanging), "all": of.replicas.count, **reason, **of.room(since)}
+    values = {
+        "affected": len(hanging),
+        "all": of.replicas.count,
+        **reason,
+        **of.kafka_values(since),
+    }
     yield Case(hanging, "wrong", "sink_hangs", values, since)
     since = faulty_since(now, (one.sink_fault for one in statuses))
-    yield Case(failing, "wrong", "sink_fails", of.room(since), since)
+    yield Case(failing, "wrong", "sink_fails", of.kafka_values(since), since)
     kept_s = KEPT_S if of.retention_s is None else of.retention_s
     is_late = (of.oldest_record_s or 0.0) > LATE_SHARE * kept_s
-    yield Case(is_late, "wrong", "sink_late", of.room())
+    yield Case(is_late, "wrong", "sink_late", of.kafka_values())
 
 
 def _without_partitions(of: Sink) -> Iterator[Case]:
@@ -119,7 +126,7 @@ def _without_partitions(of: Sink) -> Iterator[Case]:
     yield Case(is_unread, "unknown", "sink_without_kafka", reason, since)
     joins = max((one.uptime_s for one in statuses), default=0.0) < JOINS_S
     yield Case(not of.members and joins, "warning", "sink_joins")
-    yield Case(not of.members, "wrong", "sink_without_partitions", of.room())
+    yield Case(not of.members, "wrong", "sink_without_partitions", of.kafka_values())
 
 
 def _lagging(of: Sink) -> Iterator[Case]:
@@ -127,7 +134,7 @@ def _lagging(of: Sink) -> Iterator[Case]:
     batch_s = max((one.batch_age_s for one in of.replicas.statuses), default=0.0)
     over_s = (of.in_kafka_s or 0.0) - batch_s
     # Without `since`: the consumer may have lagged before this record was written.
-    values = {"age": of.in_kafka_s or 0.0, **of.room()}
+    values = {"age": of.in_kafka_s or 0.0, **of.kafka_values()}
     yield Case(over_s > LAGS_FAR_S, "wrong", "sink_lags", values)
     yield Case(over_s > LAGS_S, "warning", "sink_lags", values)
 

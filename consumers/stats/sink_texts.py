@@ -23,9 +23,9 @@ SINK_TEXTS: Mapping[str, Text] = {
     ),
     "sink_ok": Text(
         "All callbacks arrive there from Kafka without delay.",
-        NOTHING[0],
+        NOTHING.en,
         "Kafka 中的回调均及时到达。",
-        NOTHING[1],
+        NOTHING.zh,
     ),
     "sink_silent": Text(
         f"No process of the consumer {{consumer}} answers{{since}}. {IN_KAFKA}.",
@@ -34,7 +34,7 @@ SINK_TEXTS: Mapping[str, Text] = {
         "请启动它，之后会自动恢复。如果它再次退出，原因见其日志。",
         "runbook.md#a-process-does-not-answer",
     ),
-    "sink_nameless": Text(
+    "sink_target_unknown": Text(
         "{affected} of {all} processes of the consumer webhook do not answer{since}, and have not "
         "reported which target they deliver to. A target without another process gets nothing. "
         f"{IN_KAFKA}.",

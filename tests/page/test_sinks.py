@@ -31,7 +31,7 @@ from consumers.stats.process_statuses import ProcessStatuses, SilentProcess
         (
             with_kafka_and(sync=[SilentProcess()]),
             "database",
-            ("it is not known since when", "起始时间未知"),
+            ("how long they have waited is not known", "已等待多久未知"),
         ),
     ],
     ids=["another target", "expired", "lags", "age not known"],

@@ -254,7 +254,7 @@ CASES: list[tuple[str, str, str, ProcessStatuses]] = [
     ("sink_ok", "archive", "ok", measured()),
     ("sink_silent", "database", "wrong", measured(sync=[SILENT, SILENT])),
     (
-        "sink_nameless",
+        "sink_target_unknown",
         "webhook",
         "wrong",
         measured(webhook=[a_consumer(name="webhook-crm"), SilentProcess()]),

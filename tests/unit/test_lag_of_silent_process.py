@@ -35,5 +35,5 @@ def test_an_age_is_not_known_while_a_process_is_silent_and_kafka_does_not_report
     """The silent process may have partitions, and lag by more than the others."""
     fails = a_consumer(sink_fault=Fault(what="x", for_s=60.0))
     found = stage("database", with_kafka_and(retention_s=2 * DAY_S, sync=[fails, SILENT]))
-    assert "a callback is lost only after 2 days there" in found.what.en
+    assert "A callback is lost only after 2 days there" in found.what.en
     assert "Nothing is lost" not in found.what.en

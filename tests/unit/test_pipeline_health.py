@@ -32,7 +32,8 @@ from support.pipeline_states import (
 from consumers.runtime.status import ConsumerStatus
 from consumers.stats.addresses import is_admin_url
 from consumers.stats.health import Timeline, find
-from consumers.stats.health_text import IN_KAFKA_PHRASES, Phrase
+from consumers.stats.health_answers import Words
+from consumers.stats.health_text import IN_KAFKA_PHRASES
 from consumers.stats.health_words import TEXTS
 from consumers.stats.process_statuses import ProcessStatuses, SilentProcess
 from consumers.stats.processes import Processes, Watched
@@ -107,7 +108,7 @@ def test_each_text_says_whether_anything_is_lost(name: str) -> None:
 
 
 @pytest.mark.parametrize("phrase", IN_KAFKA_PHRASES.values(), ids=IN_KAFKA_PHRASES)
-def test_each_phrase_about_kafka_says_whether_anything_is_lost(phrase: Phrase) -> None:
+def test_each_phrase_about_kafka_says_whether_anything_is_lost(phrase: Words) -> None:
     """In both languages."""
     assert "lost" in phrase.en
     assert "丢失" in phrase.zh

@@ -143,7 +143,7 @@ def test_a_retention_that_kafka_does_not_say_is_called_the_default(
     assert "其实际保留时间未知" in found.what.zh
     assert reported(what).unread_lost_in_s is None
     silent = stage("database", replace(measured(sync=[SilentProcess()]), kafka=kafka))
-    assert "a callback is lost only after 7 days there (the default" in silent.what.en
+    assert "A callback is lost only after 7 days there (the default" in silent.what.en
 
 
 def test_an_age_that_kafka_did_not_say_in_time_is_not_known() -> None:
@@ -151,16 +151,16 @@ def test_an_age_that_kafka_did_not_say_in_time_is_not_known() -> None:
     found = stage("database", with_kafka_and(retention_s=2 * DAY_S, sync=[SilentProcess()]))
     assert (found.state, found.number) == ("wrong", None)
     assert found.what.en.endswith(
-        "Callbacks wait in Kafka, it is not known since when; a callback is lost only after 2 days "
-        "there (the retention of the topic)."
+        "Callbacks wait in Kafka; how long they have waited is not known. A callback is lost only "
+        "after 2 days there (the retention of the topic)."
     )
-    assert "起始时间未知" in found.what.zh
+    assert "已等待多久未知" in found.what.zh
 
 
 def test_the_start_of_a_silence_is_not_the_age_of_the_unread_records() -> None:
     """The consumer may have lagged before; but what waits for the whole retention may be lost."""
     for silent_s, text in (
-        (60.0, "a callback is lost only after 2 days"),
+        (60.0, "A callback is lost only after 2 days"),
         (2 * DAY_S, "may be lost for"),
     ):
         silent = SilentProcess(NOW - timedelta(seconds=silent_s))
@@ -173,7 +173,10 @@ def test_the_start_of_a_silence_is_not_the_age_of_the_unread_records() -> None:
 
 def test_an_age_of_some_partitions_is_one_at_least() -> None:
     """It is shown as no number, but warns of a record that Kafka may soon delete."""
-    for age_s, text in ((3600.0, "it is not known since when"), (2 * DAY_S, "may be lost for")):
+    for age_s, text in (
+        (3600.0, "how long they have waited is not known"),
+        (2 * DAY_S, "may be lost for"),
+    ):
         what = with_kafka_and(
             retention_s=2 * DAY_S,
             unread_since={"sync": NOW - timedelta(seconds=age_s)},

@@ -77,7 +77,7 @@ def test_others_that_are_ready_need_not_be_all_others() -> None:
     """One is silent, one is full, and one is ready."""
     what = measured([an_ingress(), an_ingress(**FULL), SILENT])
     text = stage("receiving", what).what.en
-    assert text.startswith("1 of 3 replicas are not ready for callbacks. Others are, so nothing")
+    assert text.startswith("1 of 3 replicas are not ready for callbacks. Other replicas are")
 
 
 def test_a_tokens_file_that_cannot_be_used_refuses_new_tokens() -> None:
