@@ -19,6 +19,7 @@ from ops.status.report import (
     Report,
     StoreReport,
     TopicReport,
+    slowest_consumer,
 )
 from ops.status.tokens import tokens
 from schemas.ingress_status import NOT_CONNECTED
@@ -108,19 +109,15 @@ def _topic(
             not_known_because=printable(measured.kafka.because),
         )
     facts = measured.kafka
-    # 0.0 is the most urgent time, not one that is not known.
-    left = [
-        (one.unread_lost_in_s, one.name) for one in consumers if one.unread_lost_in_s is not None
-    ]
-    lost_in_s, slowest = min(left, default=(None, None))
+    slowest = slowest_consumer(consumers)
     return TopicReport(
         name=kafka.topic(CALLBACKS.name),
         answers=True,
         partitions=facts.partitions,
         retention_s=facts.retention_s,
         callbacks_per_day=facts.callbacks_per_day,
-        slowest_group=kafka.group(slowest) if slowest else None,
-        unread_lost_in_s=lost_in_s,
+        slowest_group=kafka.group(slowest.name) if slowest else None,
+        unread_lost_in_s=slowest.unread_lost_in_s if slowest else None,
     )
 
 

@@ -6,7 +6,13 @@ from collections.abc import Mapping, Sequence
 from consumers.runtime.phase import Phase
 from consumers.stats.health_answers import Stage
 from ops.nouns import counted
-from ops.status.report import ConsumerReport, IngressReport, ProcessReport, Report
+from ops.status.report import (
+    ConsumerReport,
+    IngressReport,
+    ProcessReport,
+    Report,
+    slowest_consumer,
+)
 from ops.status.texts import duration, size
 from schemas.printable import shortened
 
@@ -87,13 +93,9 @@ def _is_late(report: Report) -> bool:
 
     While nothing is wrong, an archive has unread records for the age of a file.
     """
-    left = [
-        (one.unread_lost_in_s, one.stage)
-        for one in report.consumers
-        if one.unread_lost_in_s is not None
-    ]
-    well = {str(stage.stage) for stage in report.stages if stage.state == "ok"}
-    return bool(left) and min(left)[1] not in well
+    slowest = slowest_consumer(report.consumers)
+    ok_stages = {str(stage.stage) for stage in report.stages if stage.state == "ok"}
+    return slowest is not None and slowest.stage not in ok_stages
 
 
 def _consumer(consumer: ConsumerReport) -> str:

@@ -4,6 +4,7 @@ The result of `hookline status`, as JSON prints it; docs/status.md explains each
 A number that is not known is null. Texts come from the processes, which may have them from others.
 """
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Literal
 
@@ -113,6 +114,17 @@ class ConsumerReport(Struct, frozen=True, kw_only=True):
     records_per_s: float | None
     retries: int | None
     processes: list[ProcessReport]
+
+
+def slowest_consumer(consumers: Iterable[ConsumerReport]) -> ConsumerReport | None:
+    """Return the consumer with the least time left for unread records, None if none is known."""
+    # 0.0 is the most urgent time, not one that is not known.
+    known = {
+        (one.unread_lost_in_s, one.name): one
+        for one in consumers
+        if one.unread_lost_in_s is not None
+    }
+    return known[min(known)] if known else None
 
 
 class DeadLetterCount(Struct, frozen=True, kw_only=True):
