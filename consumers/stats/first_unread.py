@@ -15,7 +15,8 @@ class FirstUnread(NamedTuple):
     """
     When the oldest unread record was written, None if none came.
 
-    Unless `is_complete`, Kafka did not answer in time for all partitions: an older record may wait.
+    Unless `is_complete`, Kafka did not answer for all partitions within `s_max`: an older record
+    may wait.
     """
 
     since: datetime | None

@@ -19,7 +19,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, TopicAuthorizationFailedError
 from aiokafka.structs import OffsetAndMetadata
 
-from consumers.stats.dead_letter_actions import ActionFollower
+from consumers.stats.dead_letter_actions import READ_S_MAX, ActionFollower
 from consumers.stats.dead_letter_counts import DeadLetters, count_dead_letters
 from consumers.stats.first_unread import FirstUnread, first_unread
 from consumers.stats.process_statuses import SilentProcess
@@ -38,7 +38,8 @@ log = logging.getLogger(__name__)
 KAFKA_S_MAX = 2.5
 # The first unread record of each partition of a group must come in this time.
 UNREAD_S_MAX = 0.5
-# A broker holds a request for so long if it has no record; the next request to it has to wait.
+# A broker waits this long for records before it answers a fetch; it does not serve the next request
+# of the connection meanwhile.
 FETCH_WAIT_MS_MAX = 100
 # A topic whose records are never deleted has this retention.
 FOR_EVER_S = 100 * 365 * 86400.0
@@ -52,9 +53,9 @@ class KafkaFacts:
     `retention_s` is for how long Kafka keeps a callback, FOR_EVER_S if for ever.
     `callbacks_per_day` includes the ends of transactions, so it is too large where few callbacks
     come. `unread_since` is when the first unread record of a group was written, None if it has read
-    all. It lacks groups that have committed no offset, and those for which no record came in time;
-    of the groups in `may_be_unread_longer`, the records of some partitions did not come.
-    `dead_letters` is a text if they cannot be counted: it says why. `denials` are the missing
+    all. It lacks groups that have committed no offset, and those for which no record came within
+    UNREAD_S_MAX; of the groups in `may_be_unread_longer`, the records of some partitions did not
+    come. `dead_letters` is a text if they cannot be counted: it says why. `denials` are the missing
     rights because of which `unread_since` is not complete.
     """
 
@@ -163,7 +164,7 @@ async def _dead_letters(
         return f"topic {topic} does not exist; create it with: hookline topics apply"
     topic_id = await topic_id_of(reader, topic) or ""
     if not await follower.follow(reader, actions, topic_id):
-        return f"the actions in {actions_topic} could not be read in time"
+        return f"the actions in {actions_topic} could not be read within {READ_S_MAX:g} s"
     return await count_dead_letters(reader, dead, follower.actions)
 
 
