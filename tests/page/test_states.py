@@ -88,6 +88,29 @@ def test_a_lost_connection_says_so_and_comes_back(show: Show, server: FixtureSer
     assert server.world.resumed[-1] == NOW.isoformat()
 
 
+def test_a_load_that_fails_ends_before_the_next_one_begins(
+    show: Show, server: FixtureServer
+) -> None:
+    """Else an old answer about the state of the pipeline could replace a newer one."""
+    page = show()
+    skip_a_minute = """() => {
+      const now = performance.now.bind(performance);
+      performance.now = () => now() + 61_000;
+    }"""
+    server.world.is_health_slow, server.world.is_store_away = True, True
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    with page.expect_response(re.compile("/v1/summary")):
+        page.evaluate(skip_a_minute)
+    # If the load ended now, another one would be due a minute later: the page looks each second.
+    page.wait_for_timeout(500)
+    page.evaluate(skip_a_minute)
+    page.wait_for_timeout(2500)
+    assert len([url for url in asked if "/v1/health" in url]) == 1
+    server.world.is_health_slow = False
+    expect(page.locator("#notice")).to_contain_text("the statistics API cannot read Valkey")
+
+
 def test_a_store_that_does_not_answer_is_said_in_words(show: Show, server: FixtureServer) -> None:
     """At the first request and later; the page tries again by itself."""
     server.world.status = 503

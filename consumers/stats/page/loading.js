@@ -1,4 +1,5 @@
-// Asks the API for the figures of the view. One request at a time; a failure is shown and tried again.
+// Asks the API for the figures of the view. One load at a time: it ends when all its requests have ended. A failure is
+// shown, and the load is tried again.
 
 import { ask, Problem } from "./api.js";
 import { requestShow, show } from "./drawing.js";
@@ -52,7 +53,7 @@ async function askSummary(mine, signal) {
 async function askEverything(mine, signal) {
   mine.everythingAt = now();
   const get = (path, parameters) => ask(path, parameters, signal);
-  [mine.apps] = await Promise.all([get("apps").then(({ apps }) => apps), askSummary(mine, signal), askHealth(mine, signal)]);
+  [mine.apps] = await ended([get("apps").then(({ apps }) => apps), askSummary(mine, signal), askHealth(mine, signal)]);
   show();
   const { today, yesterday, last_week: lastWeek, yesterday_until_now: before, zone } = mine.summary;
   const all = { app: shown.app, tz: zone };
@@ -60,9 +61,9 @@ async function askEverything(mine, signal) {
   const series = (parameters) => get("series", { ...all, ...parameters }).then(({ rows }) => rows);
   const hours = (from, to) => series({ step: "hour", from, to }).then(byHour);
   const minutesAgo = (at, minutes) => new Date(Date.parse(at) - minutes * 60_000).toISOString();
-  const [comparison, of, ...by] = await Promise.all([
+  const [comparison, of, ...by] = await ended([
     get("summary", { ...all, at: mine.summary.now.until }),
-    Promise.all([
+    ended([
       hours(day(today)),
       hours(day(yesterday), day(today)),
       hours(day(lastWeek), nextDay(day(lastWeek))),
@@ -78,6 +79,15 @@ async function askEverything(mine, signal) {
   mine.minutes = of[4];
   mine.minutesYesterday = of[5].length ? of[5].reduce((sum, row) => sum + row.figures.messages, 0) / (60 * of[5].length) : null;
   mine.by = Object.fromEntries(KINDS.map((kind, index) => [kind, by[index].at(-1)?.by ?? {}]));
+}
+
+// Waits until all requests have ended; then returns their values, or throws the first failure. Promise.all would not
+// wait for the others after a failure: their answers could then replace newer ones of the next load.
+async function ended(requests) {
+  const results = await Promise.allSettled(requests);
+  const failed = results.find(({ status }) => status === "rejected");
+  if (failed) throw failed.reason;
+  return results.map(({ value }) => value);
 }
 
 // The figures are shown also if the state of the pipeline is not known, and the state also if the figures cannot be read.

@@ -43,6 +43,7 @@ class World:
     is_store_away: bool = False
     has_live_health: bool = True
     is_slow: bool = False
+    is_health_slow: bool = False
     is_cut: bool = False
     # The Last-Event-ID of each request of /v1/live.
     resumed: list[str] = field(default_factory=list)
@@ -88,7 +89,7 @@ class FixtureServer:
             return await handler(request)  # type: ignore[no-any-return]  # aiohttp's own type
         world = self.world
         world.asked.append(request.path_qs)
-        while world.is_slow:  # noqa: ASYNC110 - the test's thread changes it
+        while world.is_slow or (world.is_health_slow and request.path == HEALTH.path):  # noqa: ASYNC110 - the test's thread changes it
             await asyncio.sleep(0.02)
         if world.token and request.headers.get("Authorization") != f"Bearer {world.token}":
             raise RequestRefused(401, "send the header Authorization: Bearer TOKEN")
