@@ -42,7 +42,8 @@ FAILING_DIVISOR = 2
 
 
 # Distinguishes a parked callback from one of another log at the same offset (by origin and
-# sequence), and from itself, parked again by `resend` (by the time of that or of its failure).
+# sequence), and from itself, parked again by `resend` (by the time of the resend or of the first
+# failure).
 _ParkedId = tuple[OffsetAndPlace, int]
 
 
@@ -155,26 +156,26 @@ class Retries:
         while len(names) < PROBES_MAX and (name := retry_partition.state.take_due(until_ms)):
             names.append(name)
         turns = await asyncio.gather(*(self._turn(retry_partition, name, 1) for name in names))
-        failures = [outcome for failed in turns for outcome in failed]
+        failed = [outcome for outcome in turns if outcome is not None]
         if self.circuit.is_open:
             self.circuit.note_failed_probe(
-                failures[-1].reason if failures else self.circuit.reason,
-                retry_after_s=max((each.retry_after_s for each in failures), default=0.0),
+                failed[0].reason if failed else self.circuit.reason,
+                retry_after_s=max((each.retry_after_s for each in failed), default=0.0),
             )
 
     async def _turn(
         self, retry_partition: RetryPartition, name: bytes, records_max: int
-    ) -> Sequence[Outcome]:
+    ) -> Outcome | None:
         """Deliver callbacks of a conversation, and state which; return the target's failure."""
         changes: list[Change] = []
-        failures: list[Outcome] = []
+        failed: Outcome | None = None
         try:
             # A member that was suspended notices here that it has lost the partition.
             await retry_partition.check_owned()
             clock = asyncio.get_running_loop().time
             until = clock() + TURN_S_MAX
             for parked in retry_partition.state.waiting(name)[:records_max]:
-                change = await self._try(retry_partition, parked, failures)
+                change, failed = await self._try(retry_partition, parked)
                 changes.append(change)
                 if not isinstance(change, FinishedCallback) or clock() > until:
                     break
@@ -187,40 +188,40 @@ class Retries:
         finally:
             retry_partition.state.give_back(name)
             retry_partition.changed.set()
-        return failures
+        return failed
 
     async def _try(
-        self, retry_partition: RetryPartition, parked: ParkedCallback, failures: list[Outcome]
-    ) -> Change:
+        self, retry_partition: RetryPartition, parked: ParkedCallback
+    ) -> tuple[Change, Outcome | None]:
+        """Try a callback; return what becomes of it, and the outcome if the target failed."""
         parked_at = retry_partition.number, parked.record.offset
         if self._done.get(parked_at) == _id_of(parked):
-            return FinishedCallback(parked.record.offset)
+            return FinishedCallback(parked.record.offset), None
         began_at = self.circuit.now()
         outcome = await self._sender.send(parked.record)
         attempts, at_ms = parked.attempts + 1, self.clock_ms()
         self.circuit.note_connection(outcome, began_at)
         if outcome.kind is OutcomeKind.GONE:
             raise target_is_gone(outcome)
-        if outcome.kind is OutcomeKind.FAILED:
-            failures.append(outcome)
-        is_answered = outcome.connection is Connection.MADE
-        if is_answered and outcome.kind is not OutcomeKind.FAILED and self.circuit.is_open:
+        failed = outcome if outcome.kind is OutcomeKind.FAILED else None
+        if outcome.connection is Connection.MADE and not failed and self.circuit.is_open:
             self.circuit.note_answer(b"")
         if outcome.kind is OutcomeKind.REFUSED and not await self._reject(
             retry_partition, parked, outcome
         ):
             outcome = Outcome(OutcomeKind.FAILED, "the dead-letter topic is not available")
         if outcome.kind is OutcomeKind.FAILED:
-            return parked._replace(
+            parked_again = parked._replace(
                 attempts=attempts,
                 next_try_ms=next_try_ms(attempts, outcome, at_ms),
                 failed_or_resent_at_ms=parked.failing_since_ms or at_ms,
                 reason=outcome.reason,
             )
+            return parked_again, failed
         if outcome.kind is OutcomeKind.DELIVERED:
             self.rejections.note_delivered(parked.record)
         self._done[parked_at] = _id_of(parked)
-        return FinishedCallback(parked.record.offset)
+        return FinishedCallback(parked.record.offset), None
 
     async def _reject(
         self, retry_partition: RetryPartition, parked: ParkedCallback, outcome: Outcome

@@ -156,17 +156,20 @@ async def test_a_callback_that_was_sent_again_fails_since_its_first_attempt_afte
 async def test_a_probe_of_a_parked_callback_has_the_reason_and_the_wait_of_its_own_failure() -> (
     None
 ):
-    """Not those of the failure that opened the circuit."""
+    """Not those of the failure that opened the circuit. The first callback has the reason."""
     clock, owned = ManualClock(), MemoryRetryPartition()
     circuit = Circuit("crm", clock)
     for number in range(FAILING_MIN):
         circuit.note_failure(b"%d" % number, "status 500")
     clock.now += 60
-    owned.state.apply(ParkedCallback(a_stored_record(0), 1, 0, 1, "status 500"))
+    for offset in range(2):
+        record = a_stored_record(offset)._replace(key=b"%d" % offset)
+        owned.state.apply(ParkedCallback(record, 1, offset, 1, "status 500"))
     delivering = Retries(
         FailingTarget(), circuit, Rejections(MemoryDeadLetters(), Brake(1)), requests_max=4
     )
-    await run_until(lambda: circuit.reason == "status 503, number 1", delivering, owned)
+    await run_until(lambda: circuit.reason != "status 500", delivering, owned)
+    assert circuit.reason == "status 503, number 1"
     clock.now += 599
     assert not circuit.begin_probe()
     clock.now += 2
