@@ -7,6 +7,7 @@ not read them in time is disconnected, and comes back by itself.
 """
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime, timedelta
@@ -28,8 +29,8 @@ from schemas.clients import check_cancellation
 UPDATE_S = 1.0
 # A viewer that has not read so many bytes, in the memory of this process, is disconnected.
 UNREAD_BYTES_MAX = 32 << 10
-# Bytes that are sent to a viewer, so that a peer that has gone is noticed, and so that the page,
-# which waits for 8 s, keeps the connection while there is no update.
+# Interval of pings, in seconds. A ping shows that a peer has gone, and keeps the page's connection,
+# which ends after 8 s of silence.
 PING_S = 5.0
 SEND_TIMEOUT_S = 20.0
 # Of the kernel, for a peer that has gone. It is longer, so that a viewer that is slow is counted.
@@ -38,7 +39,6 @@ ACKNOWLEDGE_TIMEOUT_S = 40.0
 RETRY_MS = 2000
 # How often the state of the pipeline is sent while its findings stay and only numbers change.
 NUMBERS_INTERVAL = timedelta(seconds=10)
-
 
 # What was found of each stage: its state, the runbook's section, and since when it is so.
 Findings: TypeAlias = tuple[tuple[str, str, str, datetime | None], ...]
@@ -83,7 +83,8 @@ class Live:
         """
         async with asyncio.TaskGroup() as group:
             group.create_task(self._repeat(self.update_counts))
-            group.create_task(self._repeat(self.update_health))
+            if self._health is not None:
+                group.create_task(self._repeat(self.update_health))
 
     async def _repeat(self, update: Callable[[datetime], Awaitable[None]]) -> None:
         due = time.monotonic()
@@ -98,26 +99,21 @@ class Live:
 
     async def update_counts(self, now: datetime) -> None:
         """
-        Read the counts, and wake all viewers.
+        Read the counts, and wake all viewers if there are some of a new interval.
 
         Raises:
             Unavailable: Valkey does not answer.
         """
         added = await self._counts.added(now)
-        if added is not None:
-            self.updates.add(now, "now", _data_now(now, added))
-        self.updates.forget_old(now)
         STATS_UPDATED.set_to_current_time()
         self._on_update()
-        self._wake()
+        if added is not None:
+            self._add(now, "now", _data_now(now, added))
 
     async def update_health(self, now: datetime) -> None:
-        """Ask for the pipeline's state, and wake all viewers."""
-        health = await self._health() if self._health is not None else None
-        if health is not None:
+        """Ask for the pipeline's state, and wake all viewers if it is sent to them."""
+        if self._health is not None and (health := await self._health()) is not None:
             self._add_health(now, health)
-        self.updates.forget_old(now)
-        self._wake()
 
     def _add_health(self, now: datetime, health: Health) -> None:
         """Add the state immediately if a finding is new, and later if only its numbers are."""
@@ -128,7 +124,12 @@ class Live:
         if data == self._shown_health:
             return
         self._shown_health, self._shown_findings, self._health_at = data, findings, now
-        self.updates.add(now, "health", lambda _: data)
+        self._add(now, "health", lambda _: data)
+
+    def _add(self, now: datetime, event: str, data: Callable[[str | None], bytes]) -> None:
+        self.updates.add(now, event, data)
+        self.updates.forget_old(now)
+        self._wake()
 
     def end(self) -> None:
         """End the streams of all viewers."""
@@ -157,10 +158,7 @@ class Live:
         """
         since = _time_of(request.headers.get("Last-Event-ID", "")) or since
         response = EventSourceResponse(
-            headers=headers,
-            sep="\n",
-            ping_interval=PING_S,
-            send_timeout=ACKNOWLEDGE_TIMEOUT_S,
+            headers=headers, sep="\n", ping_interval=PING_S, send_timeout=ACKNOWLEDGE_TIMEOUT_S
         )
         self.viewer_count += 1
         STATS_VIEWERS.set(self.viewer_count)
@@ -199,7 +197,10 @@ class Live:
                     return
             if self._is_over:
                 return
-            await changed.wait()
+            # While nothing is added, notice that the viewer has gone.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(PING_S):
+                    await changed.wait()
 
 
 async def _write_in_time(

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import cast
 
 import pytest
+from aiohttp import ClientSession, web
 
 from consumers.runtime.handler import Unavailable
 from consumers.stats import live
@@ -63,3 +64,28 @@ async def test_updates_that_fail_one_after_the_other_are_one_warning(
     with contextlib.suppress(asyncio.CancelledError):
         await running
     assert caplog.messages == ["no live update: Valkey: down"]
+
+
+async def test_a_viewer_that_goes_while_valkey_is_away_is_noticed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Nothing is added meanwhile, so no update shows that the viewer has gone."""
+    monkeypatch.setattr(live, "PING_S", 0.01)
+    shown = live.Live(cast("LiveCounts", NoCounts()), None, lambda: None)
+
+    async def show(request: web.Request) -> web.StreamResponse:
+        return await shown.show(request, None, None, {})
+
+    app = web.Application()
+    app.router.add_get("/", show)
+    # As in the process: aiohttp does not cancel the handler of a connection that has ended.
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    async with ClientSession() as client, asyncio.timeout(180):
+        answer = await client.get(f"http://127.0.0.1:{runner.addresses[0][1]}/")
+        assert shown.viewer_count == 1
+        answer.close()
+        while shown.viewer_count:  # noqa: ASYNC110 - a number of another task
+            await asyncio.sleep(0.01)
+    await runner.cleanup()
