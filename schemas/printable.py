@@ -20,8 +20,8 @@ def printable(text: str | bytes, length_max: int = LENGTH_MAX) -> str:
     Return `text` on one line, without characters that a terminal or a reader of a log obeys.
 
     Those are shown as escapes of Python, such as \n or \u202e. Bytes are read as UTF-8; a byte that
-    is not UTF-8 is shown as \xff. Of the result, at most `length_max` characters are returned; the
-    number of characters of `text` that are omitted follows, unless they are shorter than this note.
+    is not UTF-8 is shown as \xff. The result has at most `length_max` characters, then a note with
+    the number of omitted ones; if the rest is not longer than the note, the rest is shown instead.
     Nothing is raised.
     """
     if isinstance(text, bytes):

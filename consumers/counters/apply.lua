@@ -17,8 +17,8 @@
 
 local partition, expected, topic_id, reached = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local generation, own_secret = ARGV[5], ARGV[6]
--- Hashes are added without a look-up only if a bucket gets at most so many on average. The fullest buckets have less
--- than 480 members and then get some 20; one of more than 512 would take far more memory for ever.
+-- Add hashes without a look-up only if each bucket gets at most this many on average. The fullest buckets have less
+-- than 480 members and then get some 20; one of more than 512 would take far more memory permanently.
 local MERGED_PER_BUCKET = 4
 -- Sums of sequences are kept modulo 2^52, so that adding two of them is exact in a double.
 local SUM_MODULUS = 4503599627370496

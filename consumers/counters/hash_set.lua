@@ -176,7 +176,7 @@ local function hash_set_add(name, hashes, ttl_s)
     local set = hash_set(name)
     fix_expiry(name, set, ttl_s)
     local count, was_empty = set.count + #hashes, set.count == 0
-    -- Before the hashes are added: a bucket of more than 512 members would take far more memory for ever.
+    -- Before the hashes are added: a bucket of more than 512 members would take far more memory permanently.
     add_buckets_for(name, set, count)
     set.count, set.is_changed = count, true
     add_to_buckets(name, set, hashes, was_empty)

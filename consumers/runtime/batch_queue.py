@@ -8,8 +8,8 @@ from consumers.runtime.batch import Batch, Limits, Partition, Position, Record
 from consumers.runtime.continuity import check_last_record
 from consumers.runtime.pending_batch import PendingBatch
 
-# The bytes of a batch are never lowered below this, also if a sink is down for long. Such a batch
-# passes a link of 44 kB/s within the archive's time-out of 6 s, even if it is not compressed.
+# The bytes of a batch are never lowered below this, even if a sink is down for a long time. Such
+# a batch passes a link of 44 kB/s within the archive's time-out of 6 s, even without compression.
 LOWERED_BYTES_MIN = 256 << 10
 
 

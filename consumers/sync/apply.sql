@@ -1,6 +1,7 @@
 -- Write a batch's rows and the partition's position in one statement: all of it, or nothing.
 -- If the position is not the expected one, or of another topic, or if only a later release may write the tables, `moved`
--- is empty, and nothing is written, because every insert joins it. A rival waits for the row lock of `update` and compares again when the lock is free.
+-- is empty, and nothing is written, because every insert joins it. A rival waits for the row lock of `update` and
+-- compares again when the lock is free.
 -- Arrays are sent in binary (b): in text, the client would escape each character in Python.
 with moved as (
     update hookline.positions

@@ -1,4 +1,4 @@
-"""Why a spool's rows cannot be sent, and since when: for `/status` and for the log."""
+"""The fault that stops forwarding a spool, and its duration: for `/status` and for the log."""
 
 import logging
 import time

@@ -18,8 +18,8 @@ from schemas.missing_topics import unknown_topics_checked
 from schemas.topics import CALLBACKS, DEAD_LETTERS
 
 # The broker aborts a transaction that a dead forwarder left open after this time. It looks for such
-# transactions every 10 s, and readers wait until it has aborted it. The
-# time must be longer than a forwarder's own limit, SEND_TIMEOUT_S.
+# transactions every 10 s, and readers wait until it has aborted it. The time must be longer than a
+# forwarder's own limit, SEND_TIMEOUT_S.
 TRANSACTION_TIMEOUT_MS = 10_000
 # Added partitions are used within this time.
 METADATA_MAX_AGE_MS = 10_000

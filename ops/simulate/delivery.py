@@ -32,7 +32,7 @@ LATE = "no answer in time"
 CONNECTION_REFUSED = "connection refused"
 UNKNOWN_HOST = "the host's name cannot be resolved"
 # The end of the reason if the answer does not have the form of the public port's answers.
-NOT_OURS = ", not by Hookline's public port"
+ANOTHER_SERVER_SUFFIX = ", not by Hookline's public port"
 
 
 class UrlRotation:
@@ -145,7 +145,7 @@ def _answered(status: int, name: str, body: bytes) -> SendResult:
     if status == 200 and fields.get("ActionStatus") == "OK":
         return SendResult(Outcome.OK, status)
     # The public port explains each answer; another server, or the admin port, does not.
-    why = f": {fields['ErrorInfo']}" if "ErrorInfo" in fields else NOT_OURS
+    why = f": {fields['ErrorInfo']}" if "ErrorInfo" in fields else ANOTHER_SERVER_SUFFIX
     reason = f"answered {status}{why}"
     # The gateway's own answers have no name.
     return SendResult(Outcome.OTHER_ANSWER, status, (reason,), answer=name or f"status {status}")

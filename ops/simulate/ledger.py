@@ -16,7 +16,7 @@ FORMER_OTHER_ANSWER = "refused"
 
 class Outcome(StrEnum):
     """
-    What the sender of a callback knows about it.
+    The outcome of one callback, as its sender knows it.
 
     OK: HTTP 200 with ActionStatus OK. OTHER_ANSWER: any other answer, by the ingress, a gateway or
     another server; whether the callback is stored depends on the answer, and after a 503 or 502 it

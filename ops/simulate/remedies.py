@@ -1,8 +1,8 @@
-"""What a user of `hookline simulate` can do about the answers other than OK."""
+"""Remedies for answers other than OK to `hookline simulate`."""
 
 from collections.abc import Sequence
 
-from ops.simulate.delivery import CONNECTION_REFUSED, LATE, NOT_OURS, UNKNOWN_HOST
+from ops.simulate.delivery import ANOTHER_SERVER_SUFFIX, CONNECTION_REFUSED, LATE, UNKNOWN_HOST
 from ops.simulate.result import TrafficResult
 
 # By the name of an answer of the public port, or by the status of a gateway's own answer.
@@ -22,8 +22,8 @@ BY_ANSWER = {
     "stale": "set the clocks of this machine and of the ingress's machine: they differ by more than"
     " the ingress allows",
     "not_here": "give the path of the ingress (INGRESS_PATH) in --url (OPS_URL)",
-    "not_post": "something between has made a GET of the POST, such as a redirect to https; give"
-    " the URL to which it leads by --url (OPS_URL)",
+    "not_post": "a redirect, for example to https, turned the POST into a GET; give the URL to"
+    " which it leads by --url (OPS_URL)",
     "slow": "the bodies came too slowly; send less at once by --rate or --connections",
     "too_large": "raise HOOKLINE_BODY_BYTES_MAX of the ingress, or leave these lines out of"
     " --replay",
@@ -31,7 +31,7 @@ BY_ANSWER = {
     " they came",
     "unavailable": "the reason is in the table; `hookline status` shows the disk and the spool of"
     " each ingress. The callback may be stored",
-    "status 403": "let this machine's address in (GATEWAY_ALLOW_LIST), or give an ingress by --url"
+    "status 403": "add this machine's address to GATEWAY_ALLOW_LIST, or give an ingress by --url"
     " (OPS_URL)",
     "status 408": "the bodies came too slowly; send less at once by --rate or --connections",
     "status 429": "send less at once by --rate, or raise GATEWAY_SOURCE_REQUESTS_PER_S_MAX of the"
@@ -64,7 +64,7 @@ def remedies(result: TrafficResult, urls: Sequence[str]) -> list[str]:
 
 
 def _line(name: str, reason: str) -> str:
-    if reason.endswith(NOT_OURS):
+    if reason.endswith(ANOTHER_SERVER_SUFFIX):
         return f"{name}: {ANOTHER_SERVER}"
     if remedy := BY_ANSWER.get(name):
         return f"{name}: {remedy}"

@@ -7,7 +7,7 @@ import pytest
 from support.docs_blocks import ROOT
 
 from ingress.http.answers import ANSWERS, OK
-from ops.simulate.delivery import CONNECTION_REFUSED, LATE, NOT_OURS, UNKNOWN_HOST
+from ops.simulate.delivery import ANOTHER_SERVER_SUFFIX, CONNECTION_REFUSED, LATE, UNKNOWN_HOST
 from ops.simulate.ledger import LedgerEntry, Outcome
 from ops.simulate.remedies import BY_ANSWER, remedies
 from ops.simulate.result import TrafficResult
@@ -91,7 +91,7 @@ def test_an_answer_of_another_server_is_not_taken_for_one_of_the_gateway() -> No
     """Its status may be one that the gateway has, too."""
     for status in ("403", "404"):
         (line,) = remedies_of(
-            Outcome.OTHER_ANSWER, f"status {status}", f"answered {status}{NOT_OURS}"
+            Outcome.OTHER_ANSWER, f"status {status}", f"answered {status}{ANOTHER_SERVER_SUFFIX}"
         )
         assert "another server answered, or the admin port: check --url (OPS_URL)" in line
 
