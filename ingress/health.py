@@ -84,7 +84,8 @@ class IngressHealth:
         """
         Return the content of `/status`; docs/monitoring.md explains each field.
 
-        `since_hour`: the hour since which a spool's `first_sequence_since` is asked for.
+        `since_hour`: the hour since which a spool's `first_sequence_since` is asked for. The
+        function is long because each field is a line.
         """
         disk_free_bytes = await self.disk.free()
         state = self.spool.state

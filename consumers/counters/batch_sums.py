@@ -60,6 +60,8 @@ class BatchSums:
 
         Return the next index. `repeats` are the ids that Valkey is known to remember: a callback
         with one of them is a repeat.
+
+        It is one long function because it runs for each callback, and each call would take time.
         """
         windows, ids = self._windows, self._ids
         minutes = windows.minutes

@@ -43,7 +43,11 @@ def script_input(  # noqa: PLR0917 - all that the input is made of
         "to_remember": _by_slot(generation, ids.to_remember),
         "ids_ttl_s": bounds.remember_s + HOUR_S,
         "to_search": _by_slot(generation, ids.to_search),
-        "people": list(_exact_people(generation, bounds, windows)),
+        "people": [
+            *_people_of_minutes(generation, bounds, windows),
+            *_people_of_days(generation, bounds, windows),
+            *_people_of_apps(generation, bounds, windows),
+        ],
         "flags": list(_flags(generation, windows)),
         "fields_of_minutes": fields_of_minutes,
         "conversations": conversations,
@@ -62,11 +66,11 @@ def _by_slot(generation: int, ids: BySlot) -> list[tuple[str, list[str], list[in
     ]
 
 
-def _exact_people(
+def _people_of_minutes(
     generation: int, bounds: Bounds, windows: BatchWindows
 ) -> Iterator[tuple[Any, ...]]:
     """
-    Yield the hash sets: name, members, bound, TTL, and where their number is kept.
+    Yield the hash sets of minutes: name, members, bound, TTL, and where their number is kept.
 
     The last three values are a key, the field of the number, and the field that marks it as
     estimated; "" if it is always exact.
@@ -82,6 +86,12 @@ def _exact_people(
                 layout.minute_field(minute.number, ACTIVE),
                 "",
             )
+
+
+def _people_of_days(
+    generation: int, bounds: Bounds, windows: BatchWindows
+) -> Iterator[tuple[Any, ...]]:
+    """Yield the hash sets of days, with the values of `_people_of_minutes`."""
     for (app, date), day in windows.days.items():
         for figure, people in day.exact.items():
             yield (
@@ -93,6 +103,12 @@ def _exact_people(
                 layout.day_field(date, figure),
                 layout.day_field(date, layout.SKETCHED + figure),
             )
+
+
+def _people_of_apps(
+    generation: int, bounds: Bounds, windows: BatchWindows
+) -> Iterator[tuple[Any, ...]]:
+    """Yield the hash sets of all time, with the values of `_people_of_minutes`."""
     for app, app_additions in windows.apps.items():
         if app_additions.exact:
             yield (

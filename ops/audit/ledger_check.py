@@ -89,18 +89,12 @@ class LedgerCheck:
         keys = {(ce_id, body_sha256) for body_sha256 in self._sent[ce_id]}
         return bool(keys & in_sink) and keys & self._by_outcome[Outcome.OK] <= in_sink
 
-    def report(self, is_expired: Callable[[str, int], bool]) -> LedgerReport | None:
-        """
-        Return the result of the comparison, None if the ledger has no entries.
-
-        `is_expired(origin, sequence)`: `hookline sync expire` has deleted it from PostgreSQL.
-        """
-        if not self._outcomes:
-            return None
-        by_sink = self._changed()
-        changed: set[str] = set().union(*by_sink.values())
+    def _present_bodies(
+        self, changed: dict[str, set[str]], is_expired: Callable[[str, int], bool]
+    ) -> dict[str, set[tuple[str, str]]]:
+        """Return, by sink, the sent bodies that are not missing, with their ids."""
         # A callback with other bytes is not missing: that it is changed is a separate fault.
-        present = by_sink | {POSTGRES: set(self._found_unsent.get(POSTGRES, ()))}
+        present = changed | {POSTGRES: set(self._found_unsent.get(POSTGRES, ()))}
         present_bodies = {
             sink: keys
             | {(ce_id, body_sha256) for ce_id in present[sink] for body_sha256 in self._sent[ce_id]}
@@ -115,7 +109,22 @@ class LedgerCheck:
                 if any(is_expired(*place) for place in places)
                 for body_sha256 in self._sent[ce_id]
             }
-        ok, other_answer, unanswered = map(self._by_outcome.__getitem__, Outcome)
+        return present_bodies
+
+    def report(self, is_expired: Callable[[str, int], bool]) -> LedgerReport | None:
+        """
+        Return the result of the comparison, None if the ledger has no entries.
+
+        `is_expired(origin, sequence)`: `hookline sync expire` has deleted it from PostgreSQL.
+        """
+        if not self._outcomes:
+            return None
+        by_sink = self._changed()
+        changed: set[str] = set().union(*by_sink.values())
+        present_bodies = self._present_bodies(by_sink, is_expired)
+        ok = self._by_outcome[Outcome.OK]
+        other_answer = self._by_outcome[Outcome.OTHER_ANSWER]
+        unanswered = self._by_outcome[Outcome.UNANSWERED]
         missing = {sink: ok - bodies for sink, bodies in present_bodies.items()}
         faulty = changed.union(*({ce_id for ce_id, _ in keys} for keys in missing.values()))
         return LedgerReport(

@@ -6,11 +6,10 @@ from collections.abc import Iterator
 from rich.console import Group, RenderableType
 
 from ops.audit.ledger_report import LedgerReport
+from ops.audit.origin_faults import TITLES, origin_faults
 from ops.audit.report import (
-    ARCHIVE,
     COUNTS,
     INGRESS_DEAD_LETTERS,
-    KAFKA,
     LISTED_MAX,
     POSTGRES,
     OriginReport,
@@ -21,14 +20,6 @@ from ops.audit.webhook_report import WebhookReport, title
 from ops.nouns import counted
 from ops.terminal import fault_count, new_table, text_line
 
-# Everything that an audit reads, in the order in which a callback gets there.
-TITLES = {
-    KAFKA: "Kafka",
-    INGRESS_DEAD_LETTERS: "ingress dead letters",
-    ARCHIVE: "archive",
-    POSTGRES: "PostgreSQL",
-    COUNTS: "counts",
-}
 # The ledger is compared with the rows in PostgreSQL, one for each `ce_id`, not with the receipts.
 LEDGER_TITLES = TITLES | {POSTGRES: "rows in PostgreSQL"}
 # The options that name the sinks which need not be audited.
@@ -75,7 +66,7 @@ def _has_nothing(audited: Report, origin: OriginReport) -> bool:
 
 def remarks(audited: Report) -> list[RenderableType]:
     """Return the findings that the table has no columns for, a line each."""
-    lines = [line for origin in audited.origins for line in _faults_of(origin)]
+    lines = [line for origin in audited.origins for line in origin_faults(origin)]
     if nothing := sum(_has_nothing(audited, origin) for origin in audited.origins):
         lines.append(f"{nothing} origins have stored no callback since {audited.since}")
     lines += (
@@ -94,35 +85,9 @@ def remarks(audited: Report) -> list[RenderableType]:
     lines += _statistics(audited)
     if audited.days:
         lines += _days(audited.days)
-    lines += _ledger(audited.ledger) if audited.ledger else ()
+    if audited.ledger:
+        lines += _ledger(audited.ledger)
     return [text_line(line) for line in lines]
-
-
-def _faults_of(origin: OriginReport) -> Iterator[str]:
-    for name, sink in origin.sinks.items():
-        for fault, count, listed in (
-            ("missing", sink.missing, sink.missing_listed),
-            ("doubled", sink.doubled, sink.doubled_listed),
-            ("only in the dead-letter topic", sink.dead_lettered, sink.dead_lettered_listed),
-        ):
-            if count:
-                which = ", ".join(map(str, listed)) or "the counts do not show which"
-                yield f"{origin.origin}: {TITLES.get(name, name)}: {count} {fault}: {which}"
-        if sink.dropped:
-            yield (
-                f"{origin.origin}: {TITLES.get(name, name)}: {sink.dropped} dropped by"
-                " hookline dead-letters drop: not audited there"
-            )
-    if origin.expired:
-        yield f"{origin.origin}: {origin.expired} expired from Kafka and the archive: not audited"
-    for name, sink in origin.sinks.items():
-        if sink.expired:
-            yield f"{origin.origin}: {sink.expired} expired from {TITLES[name]}: not audited there"
-        if sink.returned:
-            yield (
-                f"{origin.origin}: {TITLES[name]}: {sink.returned} had expired and came again;"
-                " the next `hookline sync expire` deletes them"
-            )
 
 
 def _webhook(name: str, report: WebhookReport) -> Iterator[str]:

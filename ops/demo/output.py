@@ -7,7 +7,8 @@ from pathlib import Path
 
 from rich.console import Group, RenderableType
 
-from ops.audit.output import TITLES, remarks, verdict
+from ops.audit.origin_faults import TITLES
+from ops.audit.output import remarks, verdict
 from ops.audit.report import INGRESS_DEAD_LETTERS
 from ops.demo.demo import DemoResult
 from ops.demo.services import CONSUMERS, SDKAPPIDS, StackAddresses

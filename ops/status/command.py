@@ -143,5 +143,9 @@ def status(
     from ops.status.run import print_state  # noqa: PLC0415
 
     asked = Parts(archive=archive_url, **parts)
-    tables = [token_table] * tokens + [failure_table] * failures_by_sender
+    tables = []
+    if tokens:
+        tables.append(token_table)
+    if failures_by_sender:
+        tables.append(failure_table)
     sys.exit(run(print_state(asked, watch=watch, as_json=as_json, tables=tables)))
