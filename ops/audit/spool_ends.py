@@ -144,7 +144,8 @@ def combine(
             if spool.origin is not None and spool.last_sequence is not None:
                 origins = by_spool.setdefault(name, {})
                 origins[spool.origin] = max(origins.get(spool.origin, 0), spool.last_sequence)
-                quarantined[spool.origin] = spool.quarantined
+                listed = {*quarantined.get(spool.origin, ()), *spool.quarantined}
+                quarantined[spool.origin] = tuple(sorted(listed))
                 if (first := spool.first_sequence_since) is not None:
                     former = first_sequences.get(spool.origin, first)
                     first_sequences[spool.origin] = min(first, former)

@@ -64,7 +64,8 @@ def test_without_delete_it_only_lists(filled: str) -> None:
     assert done.exit_code == 0, done.output
     assert done.stdout == f"{OLD:%Y-%m}  3 messages, 0 events\n"
     text = " ".join(done.stderr.split())
-    assert "would be deleted with --delete: 1 month, 3 messages, 0 events and their" in text
+    assert "would be deleted with --delete: 1 month, 3 messages, 0 events, about" in text
+    assert "bytes, and their receipts" in text
     assert f"{NOW:%Y-%m} stay: 2 messages, 0 events" in text
     assert select(filled, COUNTS) == [(5, 5)]
 

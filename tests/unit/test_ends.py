@@ -117,6 +117,14 @@ def test_a_doubt_says_what_to_do() -> None:
     assert "--ingress" in doubts[spool_of("c")]
 
 
+def test_rows_in_quarantine_are_those_of_all_answers() -> None:
+    """A replica may have read the spool before another row went into quarantine."""
+    newer = a_status("a", a_spool("c", quarantined=(1, 2)))
+    older = a_status("b", a_spool("c", quarantined=(1,)))
+    for statuses in ({"a": newer, "b": older}, {"b": older, "a": newer}):
+        assert combine(statuses, {}).quarantined == {spool_of("c"): (1, 2)}
+
+
 def test_a_spool_that_is_listed_without_an_end_is_never_forgotten() -> None:
     """Neither another replica's answer nor the order of the answers hides it."""
     knows = {"a": a_status("a", a_spool("b"))}
