@@ -78,10 +78,10 @@ def test_every_figure_is_what_was_counted(  # noqa: PLR0917 - pytest names the a
 ) -> None:
     """Today, its hours and yesterday's, thirty days, and by type, platform, app and command."""
     sender, chance = Sender(valkey_url), random.Random(7)  # noqa: S311 - traffic, not secrets
+    sender.send(times(chance, datetime.now(UTC), MESSAGES))
 
     def compare() -> None:
         now = datetime.now(ZoneInfo(zone))
-        sender.send(times(chance, now, MESSAGES))
         page = show(f"lang=en&tz={zone}&app={app}&tables=today,days", base=statistics)
         begin = now.replace(hour=0, minute=0, second=0, microsecond=0)
         compared = [
@@ -103,10 +103,11 @@ def test_people_of_the_same_span_of_two_days_are_compared(
     zone = zone_where_it_is_noon()
     sender = Sender(valkey_url)
     earlier = timedelta(minutes=5)
+    quarter = quarter_begin(datetime.now(UTC))
+    sender.send([*[quarter - DAY - earlier] * 20, *[quarter - earlier] * 15, *[quarter] * 40])
 
     def compare() -> None:
         quarter = quarter_begin(datetime.now(UTC))
-        sender.send([*[quarter - DAY - earlier] * 20, *[quarter - earlier] * 15, *[quarter] * 40])
         yesterday, today = (
             people(sender.between(until - timedelta(hours=6), until))
             for until in (quarter - DAY, quarter)
