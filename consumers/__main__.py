@@ -1,8 +1,9 @@
 """
-`python -m consumers NAME` runs one member of the consumer group NAME.
+`python -m consumers NAME` runs a member of the consumer group NAME (a webhook: webhook-TARGET).
 
-A consumer brings every callback in Kafka into one sink, each exactly once. It may be killed at any
-time; records that it held are fetched again. The members of a group share its partitions.
+A consumer brings every callback in Kafka into one sink, each exactly once; a webhook sends each at
+least once. It may be killed at any time; records that it held are fetched again. The members of a
+group share its partitions.
 
 Consumers:
 """

@@ -186,7 +186,8 @@ async def _wait_for_brokers(client: Client, seconds: float) -> None:
 
 async def close_client(client: Client, starting: "asyncio.Task[Any] | None" = None) -> None:
     """
-    Return when no task or connection of `client` is left, within STOP_TIMEOUT_S + CLOSE_TIMEOUT_S.
+    Return when no task or connection of `client` is left, within STOP_TIMEOUT_S + CLOSE_TIMEOUT_S,
+    or CLOSE_TIMEOUT_S more if `starting` has not ended.
 
     A transaction stays as it is. All code closes clients by this function, in any state. A
     cancellation of the caller is raised afterwards; no other exception is raised. `starting` is the

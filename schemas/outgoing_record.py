@@ -22,7 +22,7 @@ ID = "ce_id"
 ORIGIN = "ce_origin"
 SEQUENCE = "ce_sequence"
 
-# The longest known command has 40 characters. The bound limits the copies of it in key and headers.
+# The longest known command has 55 characters. The bound limits the copies of it in key and headers.
 COMMAND_BYTES_MAX = 256
 
 # `ce_type` must not be empty (CloudEvents 1.0); a dead letter without a command has this one.

@@ -8,7 +8,7 @@ Handlers that can do more: `PackingHandler`, `ReleasingHandler` and `MeasuringHa
 from collections.abc import Callable, Collection
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeAlias, TypeVar, runtime_checkable
+from typing import Generic, NamedTuple, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 from consumers.runtime.batch import Batch, Limits, PackedRecords, Partition, Position
 from consumers.runtime.ongoing_failure import OngoingFailure
@@ -175,7 +175,18 @@ class MeasuringHandler(Handler, Protocol):
 # The result of `Consumer.open`: the handler and its limits; the handler is closed at the end.
 Opened: TypeAlias = AbstractAsyncContextManager[tuple[Handler, Limits]]
 OwnSettings = TypeVar("OwnSettings", bound=Settings)
-_Configure = Callable[[SharedSettings, KafkaAccess, OwnSettings, int], "Consumer[OwnSettings]"]
+
+
+class RejectionSettings(NamedTuple):
+    """CONSUMER_DEAD_LETTERS_TOPIC and CONSUMER_DEAD_LETTERS_MAX."""
+
+    topic: str
+    records_max: int
+
+
+_Configure = Callable[
+    [SharedSettings, KafkaAccess, OwnSettings, RejectionSettings], "Consumer[OwnSettings]"
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,11 +194,13 @@ class Consumer(Generic[OwnSettings]):
     """
     A consumer as a process runs it.
 
-    `name` is the consumer group, and in capitals the prefix of the settings. `open` yields the
-    handler and its limits, even if the sink cannot be reached yet; it may raise SettingsFaults.
+    `name` is the consumer group, and in capitals the prefix of the settings, but for a consumer
+    with `configure`: its name before that has the prefix, the one after it is the group. `open`
+    yields the handler and its limits, even if the sink cannot be reached yet; it may raise
+    SettingsFaults.
 
     `configure`, if given, returns the consumer that the process runs, with a group and a handler
-    that depend on the settings; its last argument is CONSUMER_DEAD_LETTERS_MAX.
+    that depend on the settings.
     """
 
     name: str

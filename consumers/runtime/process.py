@@ -16,7 +16,7 @@ from consumers.runtime.admin import admin_port
 from consumers.runtime.brake import WINDOW_RECORDS, Braked
 from consumers.runtime.dead_letters import KafkaDeadLetters
 from consumers.runtime.group import join_group
-from consumers.runtime.handler import Consumer, OwnSettings, Stopped
+from consumers.runtime.handler import Consumer, OwnSettings, RejectionSettings, Stopped
 from consumers.runtime.health import ConsumerHealth
 from consumers.runtime.kafka_availability import KafkaAvailability
 from consumers.runtime.ongoing_failure import OngoingFailure
@@ -96,7 +96,8 @@ async def consume(
     """
     stop = stop_on_signals()
     if consumer.configure is not None:
-        consumer = consumer.configure(shared, kafka, own_settings, settings.dead_letters_max)
+        rejections = RejectionSettings(settings.dead_letters_topic, settings.dead_letters_max)
+        consumer = consumer.configure(shared, kafka, own_settings, rejections)
     kafka = kafka.for_service(consumer.name)
     for name in (consumer.topic.name, settings.dead_letters_topic):
         if not is_topic_name(kafka.topic(name)):

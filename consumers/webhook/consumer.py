@@ -10,7 +10,7 @@ from functools import partial
 from consumers.runtime.batch import Limits
 from consumers.runtime.brake import Brake
 from consumers.runtime.dead_letters import KafkaDeadLetters
-from consumers.runtime.handler import Consumer, Handler
+from consumers.runtime.handler import Consumer, Handler, RejectionSettings
 from consumers.webhook.batch_delivery import BatchDelivery
 from consumers.webhook.callback_filter import callback_filter
 from consumers.webhook.circuit import Circuit
@@ -35,7 +35,10 @@ RETRY_REQUESTS_DIVISOR = 4
 
 @asynccontextmanager
 async def open_handler(
-    shared: SharedSettings, kafka: KafkaAccess, dead_letters_max: int, settings: WebhookSettings
+    shared: SharedSettings,
+    kafka: KafkaAccess,
+    rejection_settings: RejectionSettings,
+    settings: WebhookSettings,
 ) -> AsyncIterator[tuple[Handler, Limits]]:
     """
     Yield the handler of the target.
@@ -50,7 +53,7 @@ async def open_handler(
             raise SettingsFaults(f"WEBHOOK_SECRETS_FILE: {unusable}") from unusable
         circuit = Circuit(_group(settings), time.monotonic)
         handler = _handler(
-            shared, kafka, settings, sender, circuit, dead_letters_max=dead_letters_max
+            shared, kafka, settings, sender, circuit, rejection_settings=rejection_settings
         )
         opened.push_async_callback(handler.close)
         yield handler, LIMITS
@@ -63,13 +66,18 @@ def _handler(
     sender: Sender,
     circuit: Circuit,
     *,
-    dead_letters_max: int,
+    rejection_settings: RejectionSettings,
 ) -> WebhookHandler:
     largest = record_bytes_max(shared.body_bytes_max)
     kafka = kafka.for_service(_group(settings))
     retry_requests = max(1, settings.requests_max // RETRY_REQUESTS_DIVISOR)
-    dead_letters = KafkaDeadLetters(kafka=kafka, record_bytes_max=largest, group=_group(settings))
-    rejections = Rejections(dead_letters, Brake(dead_letters_max))
+    dead_letters = KafkaDeadLetters(
+        kafka=kafka,
+        record_bytes_max=largest,
+        group=_group(settings),
+        topic=rejection_settings.topic,
+    )
+    rejections = Rejections(dead_letters, Brake(rejection_settings.records_max))
     return WebhookHandler(
         RetryTopic(kafka=kafka, name=settings.name, record_bytes_max=largest),
         BatchDelivery(
@@ -94,14 +102,17 @@ def _open(_: WebhookSettings) -> AbstractAsyncContextManager[tuple[Handler, Limi
 
 
 def _configure(
-    shared: SharedSettings, kafka: KafkaAccess, settings: WebhookSettings, dead_letters_max: int
+    shared: SharedSettings,
+    kafka: KafkaAccess,
+    settings: WebhookSettings,
+    rejection_settings: RejectionSettings,
 ) -> Consumer[WebhookSettings]:
     # /metrics of this process has them beside those of every consumer.
     CONSUMER_METRICS.register(WEBHOOK_METRICS)
     return replace(
         WEBHOOK,
         name=_group(settings),
-        open=partial(open_handler, shared, kafka, dead_letters_max),
+        open=partial(open_handler, shared, kafka, rejection_settings),
     )
 
 

@@ -132,7 +132,8 @@ def audit_command(
     Exit codes:
       0    everything is proven
       1    callbacks are missing, doubled, changed, or differ under one ce_id, or days of the
-           statistics have other counts; a webhook may repeat
+           statistics have other counts, or a webhook's target got an id that no callback has; a
+           webhook may repeat
       2    a source could not be read, or the command line is wrong
       3    no fault found, but something is not known: the number of callbacks of an origin, or
            what a webhook's target has

@@ -7,12 +7,14 @@ from pathlib import Path
 
 import pytest
 from aiohttp import web
+from aiokafka.admin import NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.structs import ConsumerRecord
 from support.builders import a_stored_record
 from support.kafka.access import plaintext
 from support.kafka.admin import admin_client
 from support.kafka.parts import in_topic
+from support.processes.ingress import until
 from support.webhook.receiver import Answer, Arrival
 from support.webhook.sending import full_backlog
 from support.webhook.world import World, a_world
@@ -133,6 +135,23 @@ async def test_a_refused_callback_becomes_a_dead_letter_and_its_conversation_goe
     assert len(message) < 1100
     world.sent.pop(502)
     world.check()
+
+
+async def test_dead_letters_go_to_the_topic_of_the_setting(world: World) -> None:
+    """A process reads CONSUMER_DEAD_LETTERS_TOPIC."""
+    topic = f"{world.name}.dead.v1"
+    async with admin_client(world.kafka) as admin:
+        await admin.create_topics([NewTopic(topic, 1, 1)])
+    world.receiver.answer = refusing("user3", 400)
+    await world.send(40)
+    world.launch({"CONSUMER_DEAD_LETTERS_TOPIC": topic})
+    await until(lambda: world.receiver.ids >= 38, "all others are accepted")
+
+    async def are_there() -> bool:
+        return len(await in_topic(world.kafka, None, topic)) == 2
+
+    await until(are_there, "the refused ones are in the topic")
+    assert await dead_letters(world) == []
 
 
 async def test_a_parked_callback_that_is_refused_becomes_a_dead_letter(world: World) -> None:

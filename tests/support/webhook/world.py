@@ -2,7 +2,7 @@
 
 import json
 import secrets
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -12,13 +12,14 @@ from support.kafka.parts import Pipe, delete_before, ends_of, many, run_until
 from support.processes.consumer import Consumer
 from support.webhook.receiver import SECRET, Answer, Receiver, ok, receiving
 
+from consumers.runtime.handler import RejectionSettings
 from consumers.webhook.consumer import LIMITS, RETRY_REQUESTS_DIVISOR, open_handler
 from consumers.webhook.handler import WebhookHandler
 from consumers.webhook.retries import TURN_RECORDS_MAX
 from consumers.webhook.settings import WebhookSettings
 from schemas.outgoing_record import OutgoingRecord
 from schemas.settings import SharedSettings
-from schemas.topics import CALLBACKS
+from schemas.topics import CALLBACKS, DEAD_LETTERS
 
 # The most callbacks that may come again after one fault: those of a batch of each partition, and
 # those of a turn of each conversation that is delivered from the retry topic (docs/webhooks.md).
@@ -61,7 +62,12 @@ class World:
     async def handler(self, **fields: Any) -> AsyncIterator[WebhookHandler]:
         """Yield a member's handler, in this process."""
         settings = self.settings(**fields)
-        async with open_handler(SharedSettings(), plaintext(self.kafka), 100, settings) as opened:
+        async with open_handler(
+            SharedSettings(),
+            plaintext(self.kafka),
+            RejectionSettings(DEAD_LETTERS.name, 100),
+            settings,
+        ) as opened:
             handler, _ = opened
             assert isinstance(handler, WebhookHandler)
             yield handler
@@ -86,9 +92,9 @@ class World:
             "WEBHOOK_ALLOW_CIDRS": "127.0.0.0/8",
         }
 
-    def launch(self, **settings: object) -> Consumer:
-        """Start a member as a process of its own."""
-        env = self.env(self.receiver.url) | {"PYTHONUNBUFFERED": "1"}
+    def launch(self, env: Mapping[str, str] | None = None, **settings: object) -> Consumer:
+        """Start a member as a process of its own, with the variables of `env` in addition."""
+        env = {**self.env(self.receiver.url), "PYTHONUNBUFFERED": "1", **(env or {})}
         log = self.directory / f"webhook-{len(self.members)}.log"
         member = Consumer("webhook", self.kafka, log, env=env, **settings)
         member.launch()
