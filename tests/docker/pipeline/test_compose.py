@@ -52,7 +52,7 @@ def send(project: Project, text: str) -> None:
         f"http://127.0.0.1:{project.ports['INGRESS']}/?SdkAppid=1400000001"
         f"&CallbackCommand={command}"
     )
-    with urllib.request.urlopen(url, json.dumps(body).encode(), timeout=60) as response:
+    with urllib.request.urlopen(url, json.dumps(body).encode(), timeout=180) as response:
         assert json.loads(response.read())["ActionStatus"] == "OK"
 
 
