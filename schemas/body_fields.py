@@ -13,8 +13,8 @@ from schemas.body import INTEGER_DIGITS_MAX, to_text
 from schemas.payload import GroupMessage, Message
 
 # The commands whose callbacks sinks store as messages, and count as such but online-only ones.
-# Callbacks of other commands
-# (official accounts, chatbots) may report a message as well; sinks take them as any other callback.
+# Callbacks of other commands (official accounts, chatbots) may report a message as well; sinks take
+# them as any other callback.
 MESSAGE_COMMANDS = (Message.COMMAND, GroupMessage.COMMAND)
 
 # The smallest number of more than INTEGER_DIGITS_MAX digits.

@@ -5,8 +5,8 @@ A coordinator that finds no leader of a partition takes the partition for delete
 transaction without writing a marker there (Kafka 4.3.1, KAFKA-20734). All partitions of a broker
 have no leader for a moment when the controller has fenced it, for example because it has stalled
 for longer than broker.session.timeout.ms. Its clients do not notice: connections stay open. The
-producer's next transaction also decides the records that were left open: its commit commits
-them, its abort aborts them.
+producer's next transaction also decides the records that were left open: its commit commits them,
+its abort aborts them.
 
 A partition's leader epoch increases whenever its leader changes, also from a broker to none. The
 coordinator answers from the metadata in which it looks for leaders. So if it reports the same

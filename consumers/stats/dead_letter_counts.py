@@ -54,7 +54,7 @@ class DeadLetters:
 
     @property
     def has_newest(self) -> bool:
-        """Whether the newest dead letters were read, also if older ones were not."""
+        """Whether the newest dead letters were read, even if older ones were not."""
         return self.recent is not None
 
 

@@ -60,6 +60,11 @@ class Sink:
         return facts.retention_s if facts else None
 
     @property
+    def kept_s(self) -> float:
+        """For how many seconds Kafka keeps callbacks, by default if it does not say it."""
+        return KEPT_S if self.retention_s is None else self.retention_s
+
+    @property
     def oldest_record_s(self) -> float | None:
         """
         Seconds for which Kafka has had the oldest record that is not in the sink, at least.
@@ -99,11 +104,10 @@ class Sink:
         If Kafka does not report their age, they may have waited since `since`, when a fault began,
         or for longer: the consumer may have lagged before.
         """
-        kept_s = KEPT_S if self.retention_s is None else self.retention_s
         oldest_s = self.oldest_record_s
         if since and self.unread_s is None:
             oldest_s = max(oldest_s or 0.0, (self.now - since).total_seconds())
-        room_s = max(0.0, kept_s - (oldest_s or 0.0))
+        room_s = max(0.0, self.kept_s - (oldest_s or 0.0))
         retention = "default_retention" if self.retention_s is None else "retention"
         if room_s == 0.0:
             phrase_name = "expires"
@@ -111,7 +115,12 @@ class Sink:
             phrase_name = "waits_unknown_time"
         else:
             phrase_name = "kept_by_default" if self.retention_s is None else "kept"
-        return {"room": room_s, "kept": kept_s, "in_kafka": phrase_name, "retention": retention}
+        return {
+            "room": room_s,
+            "kept": self.kept_s,
+            "in_kafka": phrase_name,
+            "retention": retention,
+        }
 
 
 def sinks(name: str, measured: ProcessStatuses) -> list[Sink]:

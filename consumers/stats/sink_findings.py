@@ -17,7 +17,7 @@ from consumers.stats.findings import (
 )
 from consumers.stats.health_answers import StageName, State
 from consumers.stats.process_statuses import ProcessStatuses
-from consumers.stats.sink import KEPT_S, Sink, sinks
+from consumers.stats.sink import Sink, sinks
 from consumers.stats.sizes import size_text
 
 # The stage of each consumer.
@@ -111,8 +111,7 @@ def _unusable(of: Sink) -> Iterator[Case]:
     yield Case(hanging, "wrong", "sink_hangs", values, since)
     since = faulty_since(now, (one.sink_fault for one in statuses))
     yield Case(failing, "wrong", "sink_fails", of.kafka_values(since), since)
-    kept_s = KEPT_S if of.retention_s is None else of.retention_s
-    is_late = (of.oldest_record_s or 0.0) > LATE_SHARE * kept_s
+    is_late = (of.oldest_record_s or 0.0) > LATE_SHARE * of.kept_s
     yield Case(is_late, "wrong", "sink_late", of.kafka_values())
 
 

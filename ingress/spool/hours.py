@@ -5,8 +5,8 @@ Forwarded rows leave the file, and their times with them. So the transaction tha
 row of an hour notes the number of that row.
 
 The hours are those that the clock showed. If the clock is set back, it was ahead before or is
-behind now, and the spool cannot know which. So both hours are kept, and a question whose
-answer depends on it gets None.
+behind now, and the spool cannot know which. So both hours are kept, and a question whose answer
+depends on it gets None.
 """
 
 import time

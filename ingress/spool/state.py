@@ -17,8 +17,8 @@ from ingress.spool.row import CHECKSUM_BYTES, checksum
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(tuple[str, int, int, int])
 # The stored part of the state as MessagePack: an array of four. Releases before 0.2, which note no
-# hours, read both forms and write the shorter one. So the short form means
-# that an older release stored rows after the last noted hour: the hours are out of date.
+# hours, read both forms and write the shorter one. So the short form means that an older
+# release stored rows after the last noted hour: the hours are out of date.
 _SHORT_ARRAY, _LONG_ARRAY = b"\x94", b"\xdd\0\0\0\x04"
 
 

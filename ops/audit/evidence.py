@@ -15,9 +15,9 @@ class RequiredRange(NamedTuple):
     The sequences of an origin that must be everywhere; later ones may still be on their way.
 
     `last_sequence` is N (spool_ends.py). If no spool of the origin is known, it is the highest
-    sequence that Kafka had at the first report, and `is_known` is False (after
-    `ReadAgain`, which starts again: at the first report after it). `first_sequence` is above 1 if
-    only callbacks since a time are audited.
+    sequence that Kafka had at the first report, and `is_known` is False (after `ReadAgain`,
+    which starts again: at the first report after it). `first_sequence` is above 1 if only callbacks
+    since a time are audited.
     """
 
     last_sequence: int

@@ -17,8 +17,8 @@ class LedgerReport:
     otherwise than OK, or not at all; `…_but_stored` are those of them that Kafka or the archive has
     nevertheless. That is no fault: an ingress may die, or its disk may fail, after it has stored a
     callback and before it answers OK. A malformed callback, which is kept as a dead letter of the
-    ingress, is not counted as stored. A callback that was sent twice, with
-    another answer and without one, is only in `unanswered_but_stored`.
+    ingress, is not counted as stored. A callback that was sent twice, with another answer and
+    without one, is only in `unanswered_but_stored`.
     """
 
     sent: int

@@ -20,7 +20,7 @@ class Outcome(StrEnum):
 
     OK: HTTP 200 with ActionStatus OK. OTHER_ANSWER: any other answer, by the ingress, a gateway or
     another server; whether the callback is stored depends on the answer, and after a 503 or 502 it
-    is not known. UNANSWERED: no answer in time, so the callback may be stored or not.
+    is not known. UNANSWERED: no answer within the time-out, so the callback may be stored or not.
     """
 
     OK = "ok"

@@ -24,9 +24,9 @@ class TrafficResult:
     The answers to the callbacks that were sent.
 
     `answers`: the number by outcome. `not_ok`: the number of callbacks that were not answered OK,
-    with another answer or without one, by reason. `second_tries`: the number that were sent
-    to a second address, by the reason for which the first try failed.
-    `by_reason`: the number by the answer's name and the reason.
+    with another answer or without one, by reason. `second_tries`: the number that were sent to
+    a second address, by the reason for which the first try failed. `by_reason`: the number by the
+    answer's name and the reason.
     """
 
     # None: at the recorded times.

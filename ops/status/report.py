@@ -119,12 +119,8 @@ class ConsumerReport(Struct, frozen=True, kw_only=True):
 def slowest_consumer(consumers: Iterable[ConsumerReport]) -> ConsumerReport | None:
     """Return the consumer with the least time left for unread records, None if none is known."""
     # 0.0 is the most urgent time, not one that is not known.
-    known = {
-        (one.unread_lost_in_s, one.name): one
-        for one in consumers
-        if one.unread_lost_in_s is not None
-    }
-    return known[min(known)] if known else None
+    known = [one for one in consumers if one.unread_lost_in_s is not None]
+    return min(known, key=lambda one: (one.unread_lost_in_s, one.name), default=None)
 
 
 class DeadLetterCount(Struct, frozen=True, kw_only=True):

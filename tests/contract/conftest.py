@@ -9,8 +9,11 @@ from pathlib import Path
 import psycopg
 import pytest
 from support.builders import P0
+from support.counting import counting
 from support.sql_database import SqlDatabase
+from valkey import Valkey
 
+from consumers.counters.counts import CountersHandler
 from consumers.runtime.batch import Position
 from consumers.sync.database import DatabaseHandler
 from ops.demo.embedded import child
@@ -35,6 +38,22 @@ async def sql_database(
 async def database(conninfo: str) -> AsyncIterator[DatabaseHandler]:
     """Yield sync's handler of an empty database, whose position is 0."""
     made = DatabaseHandler(Secret(conninfo))
+    await made.store_first_position(P0, Position(0))
+    yield made
+    await made.close()
+
+
+@pytest.fixture
+def valkey(valkey_url: str) -> Iterator[Valkey]:
+    """Yield a client of an empty Valkey."""
+    with Valkey.from_url(valkey_url) as client:
+        yield client
+
+
+@pytest.fixture
+async def counts(valkey_url: str) -> AsyncIterator[CountersHandler]:
+    """Yield counters in the empty Valkey, whose position is 0."""
+    made = counting(valkey_url)
     await made.store_first_position(P0, Position(0))
     yield made
     await made.close()

@@ -1,7 +1,6 @@
 """Sets of many people: each person is counted once, and every bucket stays small."""
 
 import random
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -19,13 +18,6 @@ BATCHES = [*[400] * 6, *[30] * 60]
 # Valkey keeps a larger set of integers as a table of 40 to 55 bytes a member.
 BUCKET_MEMBERS_MAX = 512
 NOON_MS = 1_767_585_600_000
-
-
-@pytest.fixture
-def valkey(valkey_url: str) -> Iterator[Valkey]:
-    """Yield a client of an empty Valkey."""
-    with Valkey.from_url(valkey_url) as client:
-        yield client
 
 
 @pytest.mark.parametrize("exact_max", [PEOPLE, 3300])

@@ -1,6 +1,6 @@
 """What an operator can do to a Valkey by hand or by its settings: the counts wait, or stop."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -12,7 +12,6 @@ from valkey import Valkey
 
 from consumers.counters.counts import CountersHandler
 from consumers.counters.server import connect
-from consumers.runtime.batch import Position
 from consumers.runtime.handler import Stopped, Unavailable
 from schemas.setting import Secret
 
@@ -24,15 +23,6 @@ def valkey(valkey_url: str) -> Iterator[Valkey]:
         yield client
         client.config_set("maxmemory", 0)
         client.config_set("maxmemory-policy", "noeviction")
-
-
-@pytest.fixture
-async def counts(valkey_url: str) -> AsyncIterator[CountersHandler]:
-    """Yield empty counts."""
-    made = counting(valkey_url)
-    await made.store_first_position(P0, Position(0))
-    yield made
-    await made.close()
 
 
 async def count(counts: CountersHandler, offset: int) -> None:

@@ -1,7 +1,7 @@
 """The counts remember ids with few bytes each, find repeats, and all ids expire."""
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -30,13 +30,6 @@ for _, key in ipairs(redis.call('KEYS', '*')) do
 end
 return expiring
 """
-
-
-@pytest.fixture
-def valkey(valkey_url: str) -> Iterator[Valkey]:
-    """Yield a client of an empty Valkey."""
-    with Valkey.from_url(valkey_url) as client:
-        yield client
 
 
 class Traffic:

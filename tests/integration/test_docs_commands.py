@@ -148,6 +148,21 @@ async def until_answers(url: str) -> None:
             await asyncio.sleep(0.1)
 
 
+@asynccontextmanager
+async def all_processes(shell: Shell) -> AsyncIterator[None]:
+    """Run the ingress, the consumers and the statistics of docs/operations.md."""
+    async with (
+        shell.running(the_block("python -m ingress")),
+        shell.running(archive_block()),
+        shell.running(the_block("consumers sync")),
+        shell.running(the_block("consumers counters")),
+        shell.running(the_block("consumers.stats")),
+    ):
+        await until_answers(f"http://127.0.0.1:{shell.ports['8081']}/readyz")
+        await until_answers(f"http://127.0.0.1:{shell.ports['8083']}/livez")
+        yield
+
+
 @pytest.mark.timeout(1200)
 async def test_every_command_in_the_docs_works(
     empty_kafka: EmbeddedKafka,
@@ -165,15 +180,7 @@ async def test_every_command_in_the_docs_works(
     shell = Shell(folder, empty_kafka, postgres_server, valkey_server)
     await shell.export(the_block('export PATH="$PWD'))
     await shell.run(the_block("hookline topics apply\n"))
-    async with (
-        shell.running(the_block("python -m ingress")),
-        shell.running(archive_block()),
-        shell.running(the_block("consumers sync")),
-        shell.running(the_block("consumers counters")),
-        shell.running(the_block("consumers.stats")),
-    ):
-        await until_answers(f"http://127.0.0.1:{shell.ports['8081']}/readyz")
-        await until_answers(f"http://127.0.0.1:{shell.ports['8083']}/livez")
+    async with all_processes(shell):
         async with shell.running(the_block("AIOKafkaConsumer", "python"), python=True) as reader:
             assert (
                 "proven: every callback is exactly once in Kafka, archive, PostgreSQL, counts\n"
@@ -238,15 +245,7 @@ async def test_a_second_pipeline_runs_on_the_same_servers(
     await shell.export(the_block('export PATH="$PWD'))
     await shell.export(second_pipeline_block())
     assert "mine.tim.callbacks.v1: created" in await shell.run(the_block("hookline topics apply\n"))
-    async with (
-        shell.running(the_block("python -m ingress")),
-        shell.running(archive_block()),
-        shell.running(the_block("consumers sync")),
-        shell.running(the_block("consumers counters")),
-        shell.running(the_block("consumers.stats")),
-    ):
-        await until_answers(f"http://127.0.0.1:{shell.ports['8081']}/readyz")
-        await until_answers(f"http://127.0.0.1:{shell.ports['8083']}/livez")
+    async with all_processes(shell):
         proven = "proven: every callback is exactly once in Kafka, archive, PostgreSQL, counts\n"
         assert proven in await shell.run(the_block("hookline simulate"))
     with psycopg.connect(postgres_server.conninfo.replace("/postgres", "/mine")) as connection:
